@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.h - what the store's records mean: runs, stages, attempts, results, checkpoints.
+ *
+ * The runner and the stage host write them, the reports read them. All values are JSON
+ * objects; fields may be added, never change their meaning. Times are milliseconds since
+ * 1970 UTC and never reach a key or an artifact. Ids are "sha256:..." texts, keys 64 hex
+ * digits, run ids ULID texts of 26 characters. FLOP arrays have one number per account of
+ * stage.h (CAIRN_ACCOUNTS), in its order.
+ *
+ * run        { "run", "workflow" (name), "file", "file_id" (artifact of the INI as read), "args":
+ * [..], "params": {name: value}, "state": running|done|failed|stopped|waiting, "start_ms",
+ * "end_ms", "pid", "boot_id", "pid_start", "host", "user", "version", "device", "threads",
+ * "n_stages", "provenance": {...} (provenance.h) } stage      { "instance", "stage", "plugin",
+ * "axes": {axis: value}, "key" (or null while inputs are missing), "state":
+ * pending|running|cached|done|failed|stopped|waiting|blocked|skipped, "reason" (why it ran: "no
+ * result", "checkpoint at step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show":
+ * bool } attempt    { "run", "instance", "plugin", "attempt": n, "state":
+ * running|done|failed|stopped| killed|waiting, "pid", "boot_id", "pid_start", "start_ms", "end_ms",
+ * "resumed_step", "step", "total", "flop": [..], "flop_real": [..]  spent in this attempt so far
+ * (heartbeat: each second), "kept_flop": total committed by a checkpoint or the end, of this
+ * attempt, "seconds", "error": {code,message,detail,hint,place}, "log": path, "exit", "signal",
+ *              "max_rss_bytes" }
+ * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
+ *              "summary": {name: number}, "components": {name: text}, "inputs": {port:
+ * [{"id","kind","source"}]}, "run", "attempts": n, "flop": [..], "flop_real": [..] (all that was
+ * kept: of the attempts that led here), "seconds", "steps", "plugin_digest", "build", "backend",
+ * "end_ms" } checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far,
+ * over attempts), "attempt" }
+ *
+ * spent = kept + wasted. An attempt's wasted FLOPs are spent - kept_flop: what it did after
+ * its last commit. The result's account is the sum of the kept parts.
+ */
+#ifndef CAIRN_AUDIT_RECORD_H
+#define CAIRN_AUDIT_RECORD_H
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "cairn/stage.h"
+#include "cairn/store.h"
+
+#define CAIRN_RUN_TEXT 27
+
+#define CAIRN_PF_DAY 8.64e19 /* FLOP in one petaflop/s-day: 1e15 * 86400 */
+
+/* ULID: 48 bits of milliseconds, 80 random bits, Crockford base 32. Ascending in time. */
+typedef struct cairn_run_id {
+	uint8_t bytes[16];
+} cairn_run_id;
+
+CAIRN_MUST int cairn_run_id_new(cairn_run_id *out, cairn_error *err);
+void cairn_run_id_format(const cairn_run_id *id, char out[CAIRN_RUN_TEXT]);
+CAIRN_MUST int cairn_run_id_parse(cairn_run_id *out, const char *text, cairn_error *err);
+int64_t cairn_now_ms(void);
+
+/* Readers: *out is a new reference. ENOTFOUND leaves *err untouched. */
+CAIRN_MUST int cairn_record_run(
+	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
+/* The newest run; with `workflow` not NULL, the newest of that name. */
+CAIRN_MUST int cairn_record_newest_run(
+	cairn_run_id *out, cairn_snapshot *snapshot, const char *workflow, cairn_error *err);
+CAIRN_MUST int cairn_record_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
+	uint32_t index, cairn_error *err);
+CAIRN_MUST int cairn_record_result(
+	json_t **out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err);
+CAIRN_MUST int cairn_record_attempt(
+	json_t **out, cairn_snapshot *snapshot, const cairn_key *key, uint32_t n, cairn_error *err);
+/* Highest attempt number of a key, 0 where there was none. */
+CAIRN_MUST int cairn_record_last_attempt(
+	uint32_t *out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err);
+/* The checkpoint of the highest step. */
+CAIRN_MUST int cairn_record_newest_checkpoint(
+	json_t **out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err);
+
+/* Writers: into a batch. */
+CAIRN_MUST int cairn_record_put_run(
+	cairn_batch *batch, const cairn_run_id *run, const json_t *value, cairn_error *err);
+CAIRN_MUST int cairn_record_put_stage(cairn_batch *batch, const cairn_run_id *run, uint32_t index,
+	const json_t *value, cairn_error *err);
+CAIRN_MUST int cairn_record_put_attempt(cairn_batch *batch, const cairn_key *key, uint32_t n,
+	const json_t *value, cairn_error *err);
+/* Also writes the producer and consumer entries that lineage walks. */
+CAIRN_MUST int cairn_record_put_result(
+	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err);
+CAIRN_MUST int cairn_record_put_checkpoint(cairn_batch *batch, const cairn_key *key, uint64_t step,
+	const json_t *value, cairn_error *err);
+CAIRN_MUST int cairn_record_delete_checkpoint(
+	cairn_batch *batch, const cairn_key *key, uint64_t step, cairn_error *err);
+
+/* {code, message, detail, hint, place}; new reference. */
+json_t *cairn_record_error(const cairn_error *err);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checkpoint.h - models and optimizer state to and from artifacts, through the host table.
+ *
+ * A model artifact (model/lm, model/reward): "config.json", the tensors, and its tokenizer
+ * ("tokenizer/vocab.json", "tokenizer/merges.txt"), so that a model is usable by itself.
+ * meta:
+ * {"architecture":"gpt2","head":"lm"|"scalar","n_params":..,"reward_bias":..,"reward_gain":..}. In
+ * checkpoints several models share one artifact under prefixes: "policy/wte.weight". All functions
+ * return 0 or the code of a failure already reported to the host.
+ */
+#ifndef CAIRN_GPT_CHECKPOINT_H
+#define CAIRN_GPT_CHECKPOINT_H
+
+#include "gpt/model.h"
+#include "gpt/optimizer.h"
+#include "gpt/tokenizer.h"
+
+/* Model of input `port`, index 0. A scalar model from an LM artifact: allowed where
+ * head is GPT_HEAD_SCALAR; its head is then initialised from score_key. */
+CAIRN_MUST int gpt_load_model(gpt_model **out, const cairn_host *host, cairn_run *run,
+	const char *port, enum gpt_head head, unsigned flags, uint64_t score_key);
+/* The tokenizer inside a model artifact or a tokenizer artifact. */
+CAIRN_MUST int gpt_load_tokenizer(
+	gpt_tokenizer **out, const cairn_host *host, cairn_run *run, const char *port);
+/* Commits a model artifact on an output port, with tokenizer (may be NULL). extra_meta: JSON
+ * members to add ("\"epochs\":2") or NULL. */
+CAIRN_MUST int gpt_save_model(const cairn_host *host, cairn_run *run, const char *port,
+	const gpt_model *model, const gpt_tokenizer *tokenizer);
+
+/* Inside a checkpoint: tensors under "PREFIX/". adam may be NULL. */
+CAIRN_MUST int gpt_put_state(const cairn_host *host, cairn_run *run, cairn_writer *writer,
+	const char *prefix, const gpt_model *model, const gpt_adam *adam);
+CAIRN_MUST int gpt_get_state(const cairn_host *host, cairn_run *run,
+	const cairn_artifact *checkpoint, const char *prefix, gpt_model *model, gpt_adam *adam);
+/* Plain bytes of a struct or array in a checkpoint. get: EINTEGRITY where the size differs. */
+CAIRN_MUST int gpt_put_bytes(const cairn_host *host, cairn_run *run, cairn_writer *writer,
+	const char *name, const void *data, size_t bytes);
+CAIRN_MUST int gpt_get_bytes(const cairn_host *host, cairn_run *run,
+	const cairn_artifact *checkpoint, const char *name, void *data, size_t bytes);
+
+#endif

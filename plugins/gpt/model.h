@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model.h - a GPT-2 shaped transformer with a language-model head or a scalar head.
+ *
+ * Parameters lie in one flat buffer (dev memory of the kernel table), gradients in a
+ * second of the same layout, so that the optimizer, the moving average and the gradient
+ * norm are single calls. Tensors have Hugging Face's GPT-2 names and layouts
+ * ("h.0.attn.c_attn.weight" is [in,out]); the head is tied to "wte.weight"; a scalar head
+ * adds "score.weight" [C] and "score.bias" [1].
+ *
+ * Sequences are padded on the right; attention is causal, so what stands behind a sequence
+ * cannot reach it: positions are 0,1,2..., and results do not depend on T or on batch mates.
+ *
+ * One activation buffer serves forward and backward: forward(), read results, backward().
+ * Errors: ENOMEM, EPARAM (shapes), EBUG.
+ */
+#ifndef CAIRN_GPT_MODEL_H
+#define CAIRN_GPT_MODEL_H
+
+#include "cairn/kernels.h"
+
+typedef struct gpt_config {
+	int32_t n_layer, n_head, n_embd, n_ctx, n_vocab;
+	int32_t n_inner; /* 4 * n_embd */
+} gpt_config;
+
+enum gpt_head {
+	GPT_HEAD_LM = 0,
+	GPT_HEAD_SCALAR = 1, /* reward and value models: METHOD 1.2 */
+};
+
+typedef struct gpt_tensor {
+	char name[64];
+	uint32_t n_dims;
+	uint64_t dims[2];
+	size_t offset, size; /* in elements of the flat buffer */
+	bool decays;         /* weight decay applies: matrices only */
+} gpt_tensor;
+
+typedef struct gpt_activations gpt_activations;
+
+typedef struct gpt_model {
+	gpt_config config;
+	enum gpt_head head;
+	const cairn_kernels *k;
+	gpt_tensor *tensors;
+	size_t n_tensors;
+	size_t n_params;    /* elements of the flat buffer */
+	cairn_real *params; /* dev */
+	cairn_real *grads;  /* dev; NULL in a model that is not trained */
+	gpt_activations *acts;
+	/* Reward models: score = gain * raw + bias (METHOD 1.4: demonstrations score mean 0).
+	 * Applied by callers that report or use rewards, not by gpt_values(). */
+	double reward_gain, reward_bias;
+} gpt_model;
+
+enum {
+	GPT_TRAINABLE = 1,
+};
+
+/* A batch on the host. Rows t >= lengths[b] are padding; tokens there are ignored. */
+typedef struct gpt_batch {
+	int64_t B, T;
+	const int32_t *tokens;  /* [B,T] */
+	const int32_t *lengths; /* [B], 1..T; NULL: all T */
+	double dropout;         /* residual dropout; 0 at evaluation and in PPO (METHOD 2.10) */
+	uint64_t dropout_key;
+	const uint64_t *sample_ids; /* [B]: unique per sample drawn in a training run; needed with
+				       dropout */
+} gpt_batch;
+
+CAIRN_MUST int gpt_config_check(const gpt_config *config, cairn_error *err);
+CAIRN_MUST int gpt_model_new(gpt_model **out, const cairn_kernels *k, const gpt_config *config,
+	enum gpt_head head, unsigned flags, cairn_error *err);
+void gpt_model_free(gpt_model *model);
+/* GPT-2's initialisation: N(0, 0.02), residual projections scaled by 1/sqrt(2 n_layer), gains 1,
+ * biases 0; scalar head N(0, 1/sqrt(C+1)) (METHOD 2.4). Counter-based: thread independent. */
+void gpt_model_init(gpt_model *model, uint64_t rng_key);
+/* Only the scalar head. */
+void gpt_model_init_score(gpt_model *model, uint64_t rng_key);
+/* Copies all tensors that both have (a reward model from an LM: everything but the head). */
+void gpt_model_copy(gpt_model *to, const gpt_model *from);
+/* Tensor of that name, or NULL. */
+const gpt_tensor *gpt_model_tensor(const gpt_model *model, const char *name);
+
+/* Final hidden states (after ln_f) of every row stay in the model. */
+CAIRN_MUST int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err);
+void gpt_zero_grads(gpt_model *model);
+
+/* ---- language-model head; all arrays are on the host ------------------------------- */
+
+/* logprob[b,t] of target[b,t] given the tokens up to t (so target is tokens shifted by one);
+ * target -1: left out, 0. entropy may be NULL. After gpt_forward(). */
+CAIRN_MUST int gpt_logprobs(gpt_model *model, const int32_t *target, double temperature,
+	cairn_real *logprob, cairn_real *entropy, cairn_error *err);
+/* Adds the gradient of sum(weight * logprob) to grads, through the whole network; and gives
+ * logprob (may be NULL). To minimise the mean negative log-likelihood, weight is -1/n; what is
+ * added is d/dparams of sum(weight*logprob), so pass the LOSS's derivative by logprob. */
+CAIRN_MUST int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temperature,
+	const cairn_real *dloss_dlogprob, cairn_real *logprob, cairn_real *entropy,
+	cairn_error *err);
+
+/* ---- scalar head --------------------------------------------------------------------- */
+
+/* Raw head output of every row, [B,T], on the host. */
+CAIRN_MUST int gpt_values(gpt_model *model, cairn_real *value, cairn_error *err);
+/* Adds the gradient for dloss/dvalue [B,T] (0 where a row does not count). */
+CAIRN_MUST int gpt_values_backward(
+	gpt_model *model, const cairn_real *dloss_dvalue, cairn_error *err);
+
+/* ---- memory ---------------------------------------------------------------------------- */
+
+/* Bytes of parameters, gradients and activations for a batch of B x T. */
+uint64_t gpt_memory_bytes(
+	const gpt_config *config, enum gpt_head head, int64_t B, int64_t T, bool trainable);
+uint64_t gpt_param_count(const gpt_config *config, enum gpt_head head);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sampling.h - completions from a language model with a KV cache.
+ *
+ * Finished sequences leave the batch. The random number of a token is keyed by
+ * (key, sample id, position), so a completion depends on its prompt and its sample id only,
+ * not on the batch it was drawn in.
+ */
+#ifndef CAIRN_GPT_SAMPLING_H
+#define CAIRN_GPT_SAMPLING_H
+
+#include "gpt/model.h"
+
+typedef struct gpt_sampling {
+	double temperature; /* 1 for rollouts (METHOD 1.6); 0: greedy */
+	int32_t top_k;      /* 0: all; generation only */
+	double top_p;       /* 1: all; generation only */
+	int32_t max_new;    /* tokens, the end token included */
+	int32_t end_token;  /* drawn: the sequence ends with it. -1: none */
+	uint64_t key;
+	int64_t batch; /* sequences at once; 0: chosen */
+} gpt_sampling;
+
+typedef struct gpt_sequence {
+	const int32_t *prompt; /* host */
+	int32_t n_prompt;      /* 1..n_ctx-1 */
+	uint64_t sample_id;
+	/* filled: */
+	int32_t *tokens;      /* caller's, room for max_new */
+	cairn_real *logprobs; /* caller's, room for max_new; or NULL. At `temperature`. */
+	int32_t n_tokens;     /* drawn, the end token included */
+	bool ended;           /* by the end token, not by max_new or n_ctx */
+} gpt_sequence;
+
+CAIRN_MUST int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n,
+	const gpt_sampling *options, cairn_error *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * kernels.h - the compute backends behind one table.
+ *
+ * A backend (cpu.so; cuda.so is to come) exports `cairn_kernels_backend`; the stage host
+ * opens it, wraps its table with the FLOP meter (meter.h) and gives it to the plugin.
+ * Pointers named `dev` memory come from alloc() and are never dereferenced by callers:
+ * write(), read(), copy() and zero() move bytes. Tensors are dense, row-major.
+ *
+ * Numerics, which enter the keys: every element of a product is one chain of fused
+ * multiply-adds over k in ascending order, cut every CAIRN_KC terms; block sums are added
+ * in order. Other reductions use 16 interleaved lanes added in a fixed tree. So results
+ * depend neither on the number of threads nor on the width of the vector unit, and a row
+ * of an output depends on its own row of the input only (padding and batch mates cannot
+ * change it).
+ *
+ * Letters as in the papers: B batch, T positions, R rows (B*T), C channels, V vocabulary,
+ * NH heads, D = C/NH.
+ *
+ * With CAIRN_DOUBLE the element type is double: the portable backend and the model are
+ * built so for gradient checks by central differences; never in the product.
+ */
+#ifndef CAIRN_KERNELS_H
+#define CAIRN_KERNELS_H
+
+#include <stdbool.h>
+
+#include "cairn/base.h"
+#include "cairn/stage.h"
+
+CAIRN_BEGIN_DECLS
+
+#ifdef CAIRN_DOUBLE
+typedef double cairn_real;
+#else
+typedef float cairn_real;
+#endif
+
+#define CAIRN_KERNELS_MAGIC  0x4b524143u /* "CARK" */
+#define CAIRN_KERNELS_MAJOR  1
+#define CAIRN_KERNELS_MINOR  0
+#define CAIRN_KERNELS_SYMBOL "cairn_kernels_backend"
+
+/* Depth of one block of a product; part of the numeric class. */
+#define CAIRN_KC 512
+/* Name of the numeric class above; the key's component `numerics`. */
+#define CAIRN_NUMERICS "fp32-fma512-lanes16"
+
+typedef struct cairn_kernels cairn_kernels;
+
+/* C[M,N] = op(A)[M,K] op(B)[K,N] + beta*C + bias; then, where `gelu`, C = gelu(that). */
+typedef struct cairn_gemm {
+	int64_t M, N, K;
+	bool transpose_a; /* A is stored [K,M] */
+	bool transpose_b; /* B is stored [N,K] */
+	bool accumulate;  /* beta = 1, else 0 */
+	bool gelu;
+	const cairn_real *A;
+	int64_t lda;
+	const cairn_real *B;
+	int64_t ldb;
+	cairn_real *C;
+	int64_t ldc;
+	const cairn_real *bias; /* [N] or NULL */
+	cairn_real *pre; /* with gelu: receives the value before it, [M,N] of stride ldc; or NULL */
+} cairn_gemm;
+
+/*
+ * The unembedding and what follows it, in chunks of rows, so that logits [R,V] are never
+ * stored whole. logits = h wte^T / temperature; logprob[r] = log softmax(logits[r])[target[r]].
+ * Where dlogprob is given, the gradient sum_r dlogprob[r] * logprob[r] goes back into
+ * dh (overwritten) and dwte (added to).
+ */
+typedef struct cairn_lm_head {
+	int64_t R, C, V;
+	const cairn_real *h;   /* [R,C] */
+	const cairn_real *wte; /* [V,C] */
+	const int32_t *target; /* [R]; -1: the row is left out, logprob 0, gradient 0 */
+	cairn_real temperature;
+	cairn_real *logprob;        /* [R] */
+	cairn_real *entropy;        /* [R] or NULL: -sum p log p, in nats */
+	const cairn_real *dlogprob; /* [R] or NULL */
+	cairn_real *dh;             /* [R,C], with dlogprob */
+	cairn_real *dwte;           /* [V,C], with dlogprob */
+} cairn_lm_head;
+
+/* One token a row, drawn from softmax(h wte^T / temperature) by Philox(key, row_id). */
+typedef struct cairn_sample {
+	int64_t R, C, V;
+	const cairn_real *h;
+	const cairn_real *wte;
+	cairn_real temperature; /* 0: the most likely token, the lowest id among equals */
+	uint64_t key;
+	const uint64_t *row_id; /* [R], dev: unique per drawn token */
+	int32_t *token;         /* [R] */
+	cairn_real *logprob;    /* [R]: bitwise what cairn_lm_head gives for this row and token */
+	int32_t top_k;          /* 0: all */
+	cairn_real top_p;       /* 1: all; both for generation only, they break PPO's ratio */
+} cairn_sample;
+
+typedef struct cairn_attention {
+	int64_t B, T, NH, D;
+	const cairn_real *qkv;  /* [B,T,3C]: q, k, v side by side */
+	const int32_t *lengths; /* [B], dev, or NULL: rows t >= lengths[b] are skipped and give 0 */
+	cairn_real *out;        /* [B,T,C] */
+	cairn_real *lse;        /* [B,NH,T]: log-sum-exp of the scaled scores */
+	/* backward only */
+	const cairn_real *dout; /* [B,T,C] */
+	cairn_real *dqkv;       /* [B,T,3C], overwritten */
+} cairn_attention;
+
+/* One new position for each of B sequences against a cache of `slots` x T_max positions. */
+typedef struct cairn_decode {
+	int64_t B, NH, D, T_max;
+	const cairn_real *qkv;   /* [B,3C] */
+	const int32_t *slot;     /* [B], dev: which cache a row uses */
+	const int32_t *position; /* [B], dev: of the new token; the cache holds 0..position-1 */
+	cairn_real *cache; /* cache_bytes(slots, NH, D, T_max) bytes; layout is the backend's */
+	cairn_real *out;   /* [B,C]: bitwise the row that attention_forward would give */
+} cairn_decode;
+
+typedef struct cairn_adam {
+	int64_t n;
+	cairn_real *w;
+	const cairn_real *g;
+	cairn_real *m, *v;
+	double grad_scale;                          /* multiplies g first (clipping, averaging) */
+	double lr, beta1, beta2, eps, weight_decay; /* decoupled: w -= lr*weight_decay*w */
+	uint64_t t;                                 /* 1 at the first step */
+	bool tf_form; /* METHOD 2.11: eps outside the corrected root, as TensorFlow has it */
+} cairn_adam;
+
+struct cairn_kernels {
+	cairn_abi_head abi;
+	const char *name;     /* "cpu/avx512" */
+	const char *numerics; /* CAIRN_NUMERICS */
+	void *self;           /* the backend's own */
+	int32_t threads;
+	int32_t reserved;
+
+	/* Zeroed, aligned to 64 bytes; NULL where there is no memory. */
+	void *(*alloc)(const cairn_kernels *k, size_t bytes);
+	void (*free)(const cairn_kernels *k, void *dev);
+	void (*write)(const cairn_kernels *k, void *dev, const void *host, size_t bytes);
+	void (*read)(const cairn_kernels *k, void *host, const void *dev, size_t bytes);
+	void (*copy)(const cairn_kernels *k, void *to, const void *from, size_t bytes);
+	void (*zero)(const cairn_kernels *k, void *dev, size_t bytes);
+	/* Largest number of bytes that were allocated at once. */
+	size_t (*peak_bytes)(const cairn_kernels *k);
+
+	void (*gemm)(const cairn_kernels *k, const cairn_gemm *g);
+	/* out[R,C] = wte[token] + wpe[position] */
+	void (*embed)(const cairn_kernels *k, cairn_real *out, const int32_t *token,
+		const int32_t *position, const cairn_real *wte, const cairn_real *wpe, int64_t R,
+		int64_t C);
+	/* dwte[token[r]] += dout[r], dwpe[position[r]] += dout[r], in ascending r */
+	void (*embed_backward)(const cairn_kernels *k, cairn_real *dwte, cairn_real *dwpe,
+		const cairn_real *dout, const int32_t *token, const int32_t *position, int64_t R,
+		int64_t C);
+	/* sum = a + b (b NULL: sum is a, and `sum` may be NULL or a); out =
+	 * (sum-mean)*rstd*gain+bias */
+	void (*layernorm)(const cairn_kernels *k, cairn_real *out, cairn_real *mean,
+		cairn_real *rstd, cairn_real *sum, const cairn_real *a, const cairn_real *b,
+		const cairn_real *gain, const cairn_real *bias, int64_t R, int64_t C);
+	/* dx += ..., dgain += ..., dbias += ...; x is the layer's input (`sum`) */
+	void (*layernorm_backward)(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
+		cairn_real *dbias, const cairn_real *dout, const cairn_real *x,
+		const cairn_real *gain, const cairn_real *mean, const cairn_real *rstd, int64_t R,
+		int64_t C);
+	/* d = d * gelu'(z), in place; gelu in its tanh form, as GPT-2 */
+	void (*gelu_backward)(
+		const cairn_kernels *k, cairn_real *d, const cairn_real *z, int64_t n);
+	/* dbias[N] += column sums of dout[R,N] */
+	void (*bias_backward)(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
+		int64_t R, int64_t N);
+	void (*attention)(const cairn_kernels *k, const cairn_attention *a);
+	void (*attention_backward)(const cairn_kernels *k, const cairn_attention *a);
+	size_t (*cache_bytes)(
+		const cairn_kernels *k, int64_t slots, int64_t NH, int64_t D, int64_t T_max);
+	/* Puts k and v of qkv[B,T,3C], positions 0..lengths[b]-1, into the caches slot[b]. */
+	void (*cache_fill)(const cairn_kernels *k, cairn_real *cache, const cairn_real *qkv,
+		const int32_t *slot, const int32_t *lengths, int64_t B, int64_t T, int64_t NH,
+		int64_t D, int64_t T_max);
+	void (*decode)(const cairn_kernels *k, const cairn_decode *d);
+	void (*lm_head)(const cairn_kernels *k, const cairn_lm_head *h);
+	void (*sample)(const cairn_kernels *k, const cairn_sample *s);
+	/* x[r,c] = 0 with probability p, else x/(1-p); the coin is Philox(key; row_id[r], site, c).
+	 * The same call on the gradient is the backward pass. */
+	void (*dropout)(const cairn_kernels *k, cairn_real *x, const uint64_t *row_id, int64_t R,
+		int64_t C, double p, uint64_t key, uint32_t site);
+	void (*gather_rows)(const cairn_kernels *k, cairn_real *out, const cairn_real *x,
+		const int32_t *index, int64_t n, int64_t C);
+	/* x[index[i]] += rows[i]; indices are distinct */
+	void (*scatter_rows)(const cairn_kernels *k, cairn_real *x, const cairn_real *rows,
+		const int32_t *index, int64_t n, int64_t C);
+	/* y += a*x */
+	void (*axpy)(
+		const cairn_kernels *k, cairn_real *y, const cairn_real *x, double a, int64_t n);
+	/* x *= a */
+	void (*scale)(const cairn_kernels *k, cairn_real *x, double a, int64_t n);
+	/* average = decay*average + (1-decay)*w */
+	void (*ema)(const cairn_kernels *k, cairn_real *average, const cairn_real *w, double decay,
+		int64_t n);
+	/* Sum of squares in double, fixed order; not finite where an element is not. */
+	double (*sum_squares)(const cairn_kernels *k, const cairn_real *x, int64_t n);
+	void (*adam)(const cairn_kernels *k, const cairn_adam *a);
+};
+
+/* What a backend exports under CAIRN_KERNELS_SYMBOL. */
+typedef struct cairn_kernels_backend {
+	cairn_abi_head abi;
+	const char *name;
+	/* How well it would serve on this machine; 0: cannot run here. */
+	int (*score)(void);
+	/* threads = 0: as many as the process may use. Fills *out, whose abi is the backend's. */
+	int (*open)(cairn_kernels *out, int threads, cairn_error *err);
+	void (*close)(cairn_kernels *k);
+} cairn_kernels_backend;
+
+CAIRN_END_DECLS
+
+#endif
