@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.h - from a checked workflow to finished artifacts.
+ *
+ * Reads like: orchestrator/README.md (life of a run). The pieces: plugins.c (find and
+ * describe shared objects), plan.c (keys, what is cached, why the rest runs), scheduler.c
+ * (what is ready, within cpus and -j), executor.c (posix_spawn of ourselves as a stage
+ * host; signals, timeouts), host*.c (the other side: dlopen, the host table), wire.c (records
+ * child -> parent). Nothing here prints: an observer is told.
+ */
+#ifndef CAIRN_RUN_RUN_H
+#define CAIRN_RUN_RUN_H
+
+#include "audit/record.h"
+#include "workflow/key.h"
+#include "workflow/workflow.h"
+
+/* ---- plugins.c ------------------------------------------------------------------------ */
+
+/* Directories searched in order: each of CAIRN_PLUGIN_PATH (colon separated), "plugins" beside
+ * the executable, the installed plugin directory. Descriptions are taken in a child process and
+ * kept in the store's `plugin` table by file digest (store may be NULL: not kept). */
+CAIRN_MUST int cairn_plugins_open(cairn_registry **out, cairn_store *store, cairn_error *err);
+void cairn_plugins_close(cairn_registry *registry);
+/* Describes one file, wherever it lies. The info lives in the arena. */
+CAIRN_MUST int cairn_plugin_describe(
+	cairn_plugin_info *out, const char *path, cairn_arena *arena, cairn_error *err);
+
+/* ---- plan.c --------------------------------------------------------------------------- */
+
+enum cairn_state {
+	CAIRN_STATE_PENDING, /* its inputs are not all known yet */
+	CAIRN_STATE_READY,
+	CAIRN_STATE_RUNNING,
+	CAIRN_STATE_CACHED, /* the result was in the store */
+	CAIRN_STATE_DONE,
+	CAIRN_STATE_FAILED,
+	CAIRN_STATE_STOPPED, /* after a checkpoint, as asked */
+	CAIRN_STATE_WAITING, /* for people */
+	CAIRN_STATE_BLOCKED, /* something it needs failed, stopped or waits */
+};
+const char *cairn_state_name(enum cairn_state state); /* "pending", ... */
+
+typedef struct cairn_planned {
+	const cairn_instance *instance;
+	enum cairn_state state;
+	bool has_key; /* all inputs are known */
+	cairn_key key;
+	const cairn_component *components;
+	size_t n_components;
+	const char *const *input_ids; /* one per binding; NULL entries while unknown */
+	json_t *result;               /* the result record, once cached or done */
+	char reason[256]; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
+			     2e-5" */
+	uint32_t attempt;
+} cairn_planned;
+
+typedef struct cairn_plan {
+	const cairn_workflow *workflow;
+	cairn_store *store;
+	cairn_arena *arena;
+	const char *numerics;
+	cairn_planned *stages; /* one per instance, same order */
+	size_t n_stages;
+} cairn_plan;
+
+/* Takes files into the store, computes the keys that can be, looks up results. */
+CAIRN_MUST int cairn_plan_make(
+	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err);
+/* After the result of stage i became known: keys of those that wait for it. */
+CAIRN_MUST int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err);
+void cairn_plan_free(cairn_plan *plan);
+
+/* ---- run ------------------------------------------------------------------------------- */
+
+typedef struct cairn_run_options {
+	int jobs;                /* stages at once; 0: 1 */
+	int threads;             /* for a stage; 0: all cpus */
+	bool keep_going;         /* -k */
+	bool no_wait;            /* EBUSY rather than wait for another run of this store */
+	const char *const *argv; /* for the record */
+	int argc;
+} cairn_run_options;
+
+enum cairn_event_type {
+	CAIRN_EVENT_WAITING_FOR_LOCK, /* text: who holds it */
+	CAIRN_EVENT_PLANNED,          /* plan is complete: states are CACHED, READY, PENDING */
+	CAIRN_EVENT_STARTED,          /* stage: text = reason; resumed_step */
+	CAIRN_EVENT_PROGRESS,   /* stage: step, total, tokens, metrics, flop, seconds, phase */
+	CAIRN_EVENT_LOG,        /* stage: text, level */
+	CAIRN_EVENT_CHECKPOINT, /* stage: step */
+	CAIRN_EVENT_ENDED, /* stage: state; error when failed; plan->stages[stage].result when done
+			    */
+	CAIRN_EVENT_STOPPING, /* a signal: asked the stages for a checkpoint */
+	CAIRN_EVENT_WARNING,  /* text */
+};
+
+typedef struct cairn_event {
+	enum cairn_event_type type;
+	size_t stage;
+	const char *text;
+	int level;
+	uint64_t step, total, tokens, resumed_step;
+	const char *phase;
+	const cairn_metric *metrics;
+	size_t n_metrics;
+	double flop;    /* spent in this attempt */
+	double seconds; /* of this attempt */
+	const cairn_error *error;
+	const char *log_path;
+} cairn_event;
+
+typedef struct cairn_observer {
+	void (*event)(
+		struct cairn_observer *self, const cairn_plan *plan, const cairn_event *event);
+	/* Called at least 5 times a second while stages run: a chance to redraw. */
+	void (*tick)(struct cairn_observer *self, const cairn_plan *plan);
+} cairn_observer;
+
+typedef struct cairn_run_summary {
+	cairn_run_id run;
+	size_t done, cached, failed, waiting, stopped, blocked;
+	double seconds, flop, kept_flop;
+	int signal; /* that ended the run, to be re-raised; 0: none */
+} cairn_run_summary;
+
+/* Runs what the plan says is not cached. 0 all done; 1 some stage failed, stopped or waits (summary
+ * tells); < 0 the run itself could not go on. Records run, stages, attempts, events, provenance. */
+CAIRN_MUST int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options,
+	cairn_observer *observer, cairn_run_summary *out, cairn_error *err);
+
+/* ---- the stage host: what `cairn --stage-host` and `cairn --describe` do --------------- */
+
+/* Both are called from main() before anything else and return an exit status. */
+int cairn_stage_host_main(int argc, char **argv);
+int cairn_describe_main(int argc, char **argv);
+
+#endif
