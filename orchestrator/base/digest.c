@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * digest.c - the door to OpenSSL. The algorithm is fetched once: fetching takes longer than hashing
+ * a small record.
+ */
+#include "base/digest.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <string.h>
+
+static EVP_MD *sha256;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fetch(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	CAIRN_ASSERT(sha256);
+}
+
+cairn_digest *cairn_digest_new(void)
+{
+	EVP_MD_CTX *context = EVP_MD_CTX_new();
+
+	pthread_once(&once, fetch);
+	if (context && !EVP_DigestInit_ex2(context, sha256, NULL)) {
+		EVP_MD_CTX_free(context);
+		context = NULL;
+	}
+	return (cairn_digest *)context;
+}
+
+void cairn_digest_add(cairn_digest *digest, const void *bytes, size_t len)
+{
+	CAIRN_ASSERT(EVP_DigestUpdate((EVP_MD_CTX *)digest, bytes, len));
+}
+
+void cairn_digest_end(cairn_digest *digest, uint8_t out[CAIRN_DIGEST_BYTES])
+{
+	CAIRN_ASSERT(EVP_DigestFinal_ex((EVP_MD_CTX *)digest, out, NULL));
+	EVP_MD_CTX_free((EVP_MD_CTX *)digest);
+}
+
+void cairn_sha256(const void *bytes, size_t len, uint8_t out[CAIRN_DIGEST_BYTES])
+{
+	pthread_once(&once, fetch);
+	CAIRN_ASSERT(EVP_Digest(bytes, len, out, NULL, sha256, NULL));
+}
+
+void cairn_hex_encode(const void *bytes, size_t len, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *b = bytes;
+
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[b[i] >> 4];
+		out[2 * i + 1] = digits[b[i] & 15];
+	}
+	out[2 * len] = '\0';
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int cairn_hex_decode(const char *text, void *out, size_t len)
+{
+	uint8_t *b = out;
+
+	if (strlen(text) != 2 * len)
+		return -1;
+	for (size_t i = 0; i < len; i++) {
+		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -1;
+		b[i] = (uint8_t)(high << 4 | low);
+	}
+	return 0;
+}
+
+void cairn_key_format(const cairn_key *key, char out[CAIRN_KEY_TEXT])
+{
+	cairn_hex_encode(key->bytes, sizeof(key->bytes), out);
+}
+
+int cairn_key_parse(cairn_key *out, const char *text, cairn_error *err)
+{
+	cairn_key key;
+
+	if (cairn_hex_decode(text, key.bytes, sizeof(key.bytes)))
+		return cairn_error_set(err, CAIRN_EINPUT, "'%s' is not a stage key", text);
+	*out = key;
+	return 0;
+}
