@@ -8,25 +8,28 @@
  * digits, run ids ULID texts of 26 characters. FLOP arrays have one number per account of
  * stage.h (CAIRN_ACCOUNTS), in its order.
  *
- * run        { "run", "workflow" (name), "file", "file_id" (artifact of the INI as read), "args":
- * [..], "params": {name: value}, "state": running|done|failed|stopped|waiting, "start_ms",
- * "end_ms", "pid", "boot_id", "pid_start", "host", "user", "version", "device", "threads",
- * "n_stages", "provenance": {...} (provenance.h) } stage      { "instance", "stage", "plugin",
- * "axes": {axis: value}, "key" (or null while inputs are missing), "state":
- * pending|running|cached|done|failed|stopped|waiting|blocked|skipped, "reason" (why it ran: "no
- * result", "checkpoint at step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show":
- * bool } attempt    { "run", "instance", "plugin", "attempt": n, "state":
- * running|done|failed|stopped| killed|waiting, "pid", "boot_id", "pid_start", "start_ms", "end_ms",
- * "resumed_step", "step", "total", "flop": [..], "flop_real": [..]  spent in this attempt so far
- * (heartbeat: each second), "kept_flop": total committed by a checkpoint or the end, of this
- * attempt, "seconds", "error": {code,message,detail,hint,place}, "log": path, "exit", "signal",
- *              "max_rss_bytes" }
+ * run        { "run", "workflow" (name), "file", "file_id" (artifact of the INI as read),
+ *              "args": [..], "params": {name: value},
+ *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "pid",
+ *              "boot_id", "pid_start", "host", "user", "version", "device", "threads",
+ *              "n_stages", "provenance": {...} (provenance.h) }
+ * stage      { "instance", "stage", "plugin", "axes": {axis: value}, "key" (or null while
+ *              inputs are missing), "state": pending|running|cached|done|failed|stopped|
+ *              waiting|blocked|skipped, "reason" (why it ran: "no result", "checkpoint at
+ *              step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show": bool }
+ * attempt    { "run", "instance", "plugin", "attempt": n, "state": running|done|failed|
+ *              stopped|killed|waiting, "pid", "boot_id", "pid_start", "start_ms", "end_ms",
+ *              "resumed_step", "step", "total", "flop": [..], "flop_real": [..] (spent in
+ *              this attempt so far; heartbeat: each second), "kept_flop": total committed by
+ *              a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
+ *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
- *              "summary": {name: number}, "components": {name: text}, "inputs": {port:
- * [{"id","kind","source"}]}, "run", "attempts": n, "flop": [..], "flop_real": [..] (all that was
- * kept: of the attempts that led here), "seconds", "steps", "plugin_digest", "build", "backend",
- * "end_ms" } checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far,
- * over attempts), "attempt" }
+ *              "summary": {name: number}, "components": {name: text},
+ *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,
+ *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
+ *              here), "seconds", "steps", "plugin_digest", "build", "backend", "end_ms" }
+ * checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far, over
+ *              attempts), "attempt" }
  *
  * spent = kept + wasted. An attempt's wasted FLOPs are spent - kept_flop: what it did after
  * its last commit. The result's account is the sum of the kept parts.
@@ -71,6 +74,16 @@ CAIRN_MUST int cairn_record_last_attempt(
 /* The checkpoint of the highest step. */
 CAIRN_MUST int cairn_record_newest_checkpoint(
 	json_t **out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err);
+
+/* Lists: *out is a new array of records. Runs newest first (limit 0: all), the others ascending. */
+CAIRN_MUST int cairn_record_runs(
+	json_t **out, cairn_snapshot *snapshot, size_t limit, cairn_error *err);
+CAIRN_MUST int cairn_record_stages(
+	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
+CAIRN_MUST int cairn_record_attempts(
+	json_t **out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err);
+CAIRN_MUST int cairn_record_events(
+	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
 
 /* Writers: into a batch. */
 CAIRN_MUST int cairn_record_put_run(
