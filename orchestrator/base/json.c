@@ -50,7 +50,51 @@ int cairn_json_parse(
 	return 0;
 }
 
-/* Strings and keys in jansson's escaping; depth is bounded by the parser and by our own builders.
+static void write_canonical(cairn_text *text, const json_t *json);
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void write_string(cairn_text *text, const char *string)
+{
+	json_t *json = json_string(string);
+
+	if (json)
+		write_canonical(text, json);
+	else
+		text->failed = true;
+	json_decref(json);
+}
+
+static void write_object(cairn_text *text, const json_t *json)
+{
+	size_t n = json_object_size(json), k = 0;
+	const char **names = cairn_alloc(n, sizeof(*names));
+	const char *key;
+	json_t *value;
+
+	if (!names) {
+		text->failed = true;
+		return;
+	}
+	json_object_foreach((json_t *)json, key, value) names[k++] = key;
+	qsort(names, n, sizeof(*names), by_name);
+	cairn_text_add_char(text, '{');
+	for (size_t i = 0; i < n; i++) {
+		if (i)
+			cairn_text_add_char(text, ',');
+		write_string(text, names[i]);
+		cairn_text_add_char(text, ':');
+		write_canonical(text, json_object_get(json, names[i]));
+	}
+	cairn_text_add_char(text, '}');
+	free(names);
+}
+
+/* jansson escapes strings but prints reals its own way, so the structure is ours. Depth is bounded
+ * by the parser and by our own builders.
  */
 static void write_canonical(cairn_text *text, const json_t *json)
 {
@@ -60,45 +104,9 @@ static void write_canonical(cairn_text *text, const json_t *json)
 	json_t *value;
 
 	switch (json_typeof(json)) {
-	case JSON_OBJECT: {
-		/* jansson sorts keys for us, but prints reals its own way: so take its order of
-		 * keys from a dump of names only. */
-		size_t n = json_object_size(json), k = 0;
-		const char **names = cairn_alloc(n, sizeof(*names));
-		const char *key;
-
-		if (!names) {
-			text->failed = true;
-			return;
-		}
-		json_object_foreach((json_t *)json, key, value) names[k++] = key;
-		for (size_t a = 1; a < n; a++) {
-			const char *name = names[a];
-			size_t b = a;
-
-			for (; b > 0 && strcmp(names[b - 1], name) > 0; b--)
-				names[b] = names[b - 1];
-			names[b] = name;
-		}
-		cairn_text_add_char(text, '{');
-		for (size_t a = 0; a < n; a++) {
-			json_t *name = json_string(names[a]);
-
-			if (a)
-				cairn_text_add_char(text, ',');
-			if (!name) {
-				text->failed = true;
-				break;
-			}
-			write_canonical(text, name);
-			json_decref(name);
-			cairn_text_add_char(text, ':');
-			write_canonical(text, json_object_get(json, names[a]));
-		}
-		cairn_text_add_char(text, '}');
-		free(names);
+	case JSON_OBJECT:
+		write_object(text, json);
 		return;
-	}
 	case JSON_ARRAY:
 		cairn_text_add_char(text, '[');
 		json_array_foreach(json, i, value)
