@@ -1,0 +1,61 @@
+# Thin front for CMake: the two commands of the README, and what developers repeat.
+#
+#   make            build into build/
+#   make run        install what is missing, build, run workflows/instructgpt.ini
+#   make test       install what is missing, build, run all tests
+#   make sanitize   unit tests under the address and undefined-behaviour sanitizers
+#   make bench      benchmarks beside their peers
+#   make install    PREFIX=/usr/local DESTDIR=
+#   make format     clang-format over the sources; check-format only looks
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc)
+SOURCES = $(shell git ls-files '*.c' '*.h')
+
+.PHONY: all run test sanitize bench install format check-format clean deps test-deps
+
+all: deps $(BUILD)/build.ninja
+	@cmake --build $(BUILD) -j $(JOBS)
+
+$(BUILD)/build.ninja: CMakeLists.txt
+	@cmake -G Ninja -S . -B $(BUILD) -DCAIRN_TESTS=OFF >$(BUILD).log 2>&1 || \
+		{ cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
+	@rm -f $(BUILD).log
+
+deps:
+	@tools/install-deps build
+
+test-deps:
+	@tools/install-deps test
+
+run: all
+	@$(BUILD)/cairn run workflows/instructgpt.ini
+
+test: test-deps
+	@cmake -G Ninja -S . -B $(BUILD) -DCAIRN_TESTS=ON
+	@cmake --build $(BUILD) -j $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+sanitize: test-deps
+	@cmake -G Ninja -S . -B $(BUILD)-sanitize -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
+		-DCAIRN_SANITIZE=address,undefined
+	@cmake --build $(BUILD)-sanitize -j $(JOBS)
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -L unit
+
+bench: deps
+	@cmake -G Ninja -S . -B $(BUILD) -DCAIRN_BENCH=ON
+	@cmake --build $(BUILD) -j $(JOBS)
+	@bench/run $(BUILD)
+
+install: all
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+format:
+	@clang-format -i $(SOURCES)
+
+check-format:
+	@clang-format --dry-run -Werror $(SOURCES)
+
+clean:
+	@rm -rf $(BUILD) $(BUILD)-sanitize
