@@ -12,7 +12,7 @@
  *	fakehost_file(host, "demos", "data/demos.jsonl", text);
  *	fakehost_param(host, "valid_fraction=0.2");
  *	assert_int_equal(fakehost_run(host), CAIRN_DONE);
- *	rows = fakehost_text(fakehost_output(host, "train"), "rows.jsonl");
+ *	rows = fake_text(fakehost_output(host, "train"), "rows.jsonl");
  *	fakehost_free(host);
  *
  * Kill and resume: fakehost_stop_at(host, 3); run -> CAIRN_STOPPED; run again -> CAIRN_DONE,
@@ -77,8 +77,11 @@ void fakehost_threads(struct fakehost *host, int threads);
 void fakehost_checkpoint_every(struct fakehost *host, uint64_t n);
 /* Answer STOP at that step, once; 0: never. */
 void fakehost_stop_at(struct fakehost *host, uint64_t step);
-/* Drops the checkpoint that is kept: the next run starts from nothing. */
+/* Drops all checkpoints and the metric lines: the next run starts from nothing. */
 void fakehost_forget(struct fakehost *host);
+/* Drops the checkpoints after `step`, as if the process had been killed when that one was the
+ * newest: with checkpoint_every(2), stop_at(5), run, rewind(4), run, step 5 is done twice. */
+void fakehost_rewind(struct fakehost *host, uint64_t step);
 
 /* ---- run ------------------------------------------------------------------------------- */
 
