@@ -52,7 +52,7 @@ static inline double gpt_random_uniform(uint64_t key, uint64_t a, uint64_t b)
 /* Uniform in 0..n-1 (n > 0); the bias of the multiply method is below n/2^64. */
 static inline uint64_t gpt_random_below(uint64_t key, uint64_t a, uint64_t b, uint64_t n)
 {
-	return (uint64_t)(((unsigned __int128)gpt_random_u64(key, a, b) * n) >> 64);
+	return (uint64_t)((__extension__(unsigned __int128) gpt_random_u64(key, a, b) * n) >> 64);
 }
 
 /* A permutation of 0..n-1 for (key, epoch): Fisher-Yates. Caller's array. */

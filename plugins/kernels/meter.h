@@ -16,10 +16,11 @@ typedef struct cairn_meter {
 	double flop_real[CAIRN_ACCOUNTS]; /* the share of real tokens */
 	double gemm_flop;                 /* part of the above in products */
 	int account;
-	uint64_t real, padded; /* of the calls to come; padded = 0: all real */
+	uint64_t real, padded;      /* of the calls to come; padded = 0: all real */
+	const cairn_kernels *inner; /* set by cairn_meter_wrap() */
 } cairn_meter;
 
-/* *out is a table that books into *meter and calls *inner. Both must outlive it. */
+/* *out is a table that books into *meter (zeroed before) and calls *inner. Both must outlive it. */
 void cairn_meter_wrap(cairn_kernels *out, const cairn_kernels *inner, cairn_meter *meter);
 /* Sets account and share for the calls to come; see cairn_host.account. */
 void cairn_meter_account(cairn_meter *meter, int account, uint64_t real, uint64_t padded);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_memory.c - see host_memory.h. A block is preceded by 64 bytes that hold its size,
+ * so that the peak can be told.
+ */
+#include "kernels/host_memory.h"
+
+#include <string.h>
+
+enum {
+	ALIGN = 64,
+};
+
+static void *block_alloc(const cairn_kernels *k, size_t bytes)
+{
+	host_memory *memory = k->self;
+	size_t whole, now, peak;
+	char *block;
+
+	if (bytes > SIZE_MAX - 2 * (size_t)ALIGN)
+		return NULL;
+	whole = (bytes + ALIGN - 1) / ALIGN * ALIGN + ALIGN;
+	block = aligned_alloc(ALIGN, whole);
+	if (!block)
+		return NULL;
+	memset(block, 0, whole);
+	memcpy(block, &whole, sizeof(whole));
+	now = atomic_fetch_add(&memory->now, whole) + whole;
+	peak = atomic_load(&memory->peak);
+	while (now > peak && !atomic_compare_exchange_weak(&memory->peak, &peak, now))
+		;
+	return block + ALIGN;
+}
+
+static void block_free(const cairn_kernels *k, void *dev)
+{
+	host_memory *memory = k->self;
+	size_t whole;
+	char *block;
+
+	if (!dev)
+		return;
+	block = (char *)dev - ALIGN;
+	memcpy(&whole, block, sizeof(whole));
+	atomic_fetch_sub(&memory->now, whole);
+	free(block);
+}
+
+static void block_copy(const cairn_kernels *k, void *to, const void *from, size_t bytes)
+{
+	(void)k;
+	if (bytes)
+		memmove(to, from, bytes);
+}
+
+static void block_zero(const cairn_kernels *k, void *dev, size_t bytes)
+{
+	(void)k;
+	if (bytes)
+		memset(dev, 0, bytes);
+}
+
+static size_t peak_bytes(const cairn_kernels *k)
+{
+	host_memory *memory = k->self;
+
+	return atomic_load(&memory->peak);
+}
+
+void host_memory_fill(cairn_kernels *k)
+{
+	k->alloc = block_alloc;
+	k->free = block_free;
+	k->write = block_copy;
+	k->read = block_copy;
+	k->copy = block_copy;
+	k->zero = block_zero;
+	k->peak_bytes = peak_bytes;
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * meter.c - a kernel table that books what it passes on.
+ *
+ * Conventions, from shapes only; a fused multiply-add is two operations:
+ *
+ *   gemm                2 M N K, and M N for each of bias and accumulate, 8 M N for gelu
+ *   lm_head             2 R C V forward, 4 R C V more where a gradient goes back
+ *   sample              2 R C V
+ *   attention           two products over the causal half: 4 D NH B T (T+1)/2
+ *   attention_backward  2.5 times that: five products, one of them the scores again
+ *   decode              4 D NH sum(position + 1): the positions are read back
+ *   layernorm           8 an element, backward 14; gelu_backward 16; dropout 1
+ *   adam                14 an element; axpy, ema, sum_squares 2 or 3, scale 1
+ *   embed, rows, bias   1 addition an element; gather_rows and cache_fill only move
+ *
+ * The exponentials of softmax count nothing: no peak is measured in them. Products (gemm,
+ * lm_head, sample, attention, decode) also enter gemm_flop. Sequences shorter than T count
+ * as T in attention: they are padding, which account(real, padded) takes out of flop_real.
+ */
+#include "kernels/meter.h"
+
+#include <string.h>
+
+static const cairn_kernels *inner_of(const cairn_kernels *k)
+{
+	return ((const cairn_meter *)k->self)->inner;
+}
+
+static void book(const cairn_kernels *k, double flop)
+{
+	cairn_meter *meter = k->self;
+	double share = meter->padded ? (double)meter->real / (double)meter->padded : 1;
+
+	meter->flop[meter->account] += flop;
+	meter->flop_real[meter->account] += flop * share;
+}
+
+static void book_product(const cairn_kernels *k, double flop)
+{
+	((cairn_meter *)k->self)->gemm_flop += flop;
+	book(k, flop);
+}
+
+/* ---- memory: passed on ---------------------------------------------------------------- */
+
+static void *meter_alloc(const cairn_kernels *k, size_t bytes)
+{
+	return inner_of(k)->alloc(inner_of(k), bytes);
+}
+
+static void meter_free(const cairn_kernels *k, void *dev)
+{
+	inner_of(k)->free(inner_of(k), dev);
+}
+
+static void meter_write(const cairn_kernels *k, void *dev, const void *host, size_t bytes)
+{
+	inner_of(k)->write(inner_of(k), dev, host, bytes);
+}
+
+static void meter_read(const cairn_kernels *k, void *host, const void *dev, size_t bytes)
+{
+	inner_of(k)->read(inner_of(k), host, dev, bytes);
+}
+
+static void meter_copy(const cairn_kernels *k, void *to, const void *from, size_t bytes)
+{
+	inner_of(k)->copy(inner_of(k), to, from, bytes);
+}
+
+static void meter_zero(const cairn_kernels *k, void *dev, size_t bytes)
+{
+	inner_of(k)->zero(inner_of(k), dev, bytes);
+}
+
+static size_t meter_peak_bytes(const cairn_kernels *k)
+{
+	return inner_of(k)->peak_bytes(inner_of(k));
+}
+
+static size_t meter_cache_bytes(
+	const cairn_kernels *k, int64_t slots, int64_t NH, int64_t D, int64_t T_max)
+{
+	return inner_of(k)->cache_bytes(inner_of(k), slots, NH, D, T_max);
+}
+
+static void meter_cache_fill(const cairn_kernels *k, cairn_real *cache, const cairn_real *qkv,
+	const int32_t *slot, const int32_t *lengths, int64_t B, int64_t T, int64_t NH, int64_t D,
+	int64_t T_max)
+{
+	inner_of(k)->cache_fill(inner_of(k), cache, qkv, slot, lengths, B, T, NH, D, T_max);
+}
+
+static void meter_gather_rows(const cairn_kernels *k, cairn_real *out, const cairn_real *x,
+	const int32_t *index, int64_t n, int64_t C)
+{
+	inner_of(k)->gather_rows(inner_of(k), out, x, index, n, C);
+}
+
+/* ---- products --------------------------------------------------------------------------- */
+
+static void meter_gemm(const cairn_kernels *k, const cairn_gemm *g)
+{
+	double cells = (double)g->M * (double)g->N;
+
+	book_product(k, 2 * cells * (double)g->K);
+	book(k, cells * ((g->bias ? 1 : 0) + (g->accumulate ? 1 : 0) + (g->gelu ? 8 : 0)));
+	inner_of(k)->gemm(inner_of(k), g);
+}
+
+static void meter_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
+{
+	double product = 2 * (double)h->R * (double)h->C * (double)h->V;
+
+	book_product(k, h->dlogprob ? 3 * product : product);
+	inner_of(k)->lm_head(inner_of(k), h);
+}
+
+static void meter_sample(const cairn_kernels *k, const cairn_sample *s)
+{
+	book_product(k, 2 * (double)s->R * (double)s->C * (double)s->V);
+	inner_of(k)->sample(inner_of(k), s);
+}
+
+static double attention_flop(const cairn_attention *a)
+{
+	double pairs = (double)a->B * (double)a->NH * (double)a->T * (double)(a->T + 1) / 2;
+
+	return 4 * (double)a->D * pairs;
+}
+
+static void meter_attention(const cairn_kernels *k, const cairn_attention *a)
+{
+	book_product(k, attention_flop(a));
+	inner_of(k)->attention(inner_of(k), a);
+}
+
+static void meter_attention_backward(const cairn_kernels *k, const cairn_attention *a)
+{
+	book_product(k, 2.5 * attention_flop(a));
+	inner_of(k)->attention_backward(inner_of(k), a);
+}
+
+static void meter_decode(const cairn_kernels *k, const cairn_decode *d)
+{
+	int32_t position[64];
+	double keys = 0;
+
+	for (int64_t b = 0; b < d->B; b += (int64_t)CAIRN_COUNT(position)) {
+		int64_t n = d->B - b < (int64_t)CAIRN_COUNT(position)
+				    ? d->B - b
+				    : (int64_t)CAIRN_COUNT(position);
+
+		meter_read(k, position, d->position + b, sizeof(*position) * (size_t)n);
+		for (int64_t i = 0; i < n; i++)
+			keys += (double)position[i] + 1;
+	}
+	book_product(k, 4 * (double)d->D * (double)d->NH * keys);
+	inner_of(k)->decode(inner_of(k), d);
+}
+
+/* ---- element-wise ------------------------------------------------------------------------ */
+
+static void meter_embed(const cairn_kernels *k, cairn_real *out, const int32_t *token,
+	const int32_t *position, const cairn_real *wte, const cairn_real *wpe, int64_t R, int64_t C)
+{
+	book(k, (double)R * (double)C);
+	inner_of(k)->embed(inner_of(k), out, token, position, wte, wpe, R, C);
+}
+
+static void meter_embed_backward(const cairn_kernels *k, cairn_real *dwte, cairn_real *dwpe,
+	const cairn_real *dout, const int32_t *token, const int32_t *position, int64_t R, int64_t C)
+{
+	book(k, 2 * (double)R * (double)C);
+	inner_of(k)->embed_backward(inner_of(k), dwte, dwpe, dout, token, position, R, C);
+}
+
+static void meter_layernorm(const cairn_kernels *k, cairn_real *out, cairn_real *mean,
+	cairn_real *rstd, cairn_real *sum, const cairn_real *a, const cairn_real *b,
+	const cairn_real *gain, const cairn_real *bias, int64_t R, int64_t C)
+{
+	book(k, (b ? 9 : 8) * (double)R * (double)C);
+	inner_of(k)->layernorm(inner_of(k), out, mean, rstd, sum, a, b, gain, bias, R, C);
+}
+
+static void meter_layernorm_backward(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
+	cairn_real *dbias, const cairn_real *dout, const cairn_real *x, const cairn_real *gain,
+	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C)
+{
+	book(k, 14 * (double)R * (double)C);
+	inner_of(k)->layernorm_backward(
+		inner_of(k), dx, dgain, dbias, dout, x, gain, mean, rstd, R, C);
+}
+
+static void meter_gelu_backward(
+	const cairn_kernels *k, cairn_real *d, const cairn_real *z, int64_t n)
+{
+	book(k, 16 * (double)n);
+	inner_of(k)->gelu_backward(inner_of(k), d, z, n);
+}
+
+static void meter_bias_backward(
+	const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout, int64_t R, int64_t N)
+{
+	book(k, (double)R * (double)N);
+	inner_of(k)->bias_backward(inner_of(k), dbias, dout, R, N);
+}
+
+static void meter_dropout(const cairn_kernels *k, cairn_real *x, const uint64_t *row_id, int64_t R,
+	int64_t C, double p, uint64_t key, uint32_t site)
+{
+	book(k, (double)R * (double)C);
+	inner_of(k)->dropout(inner_of(k), x, row_id, R, C, p, key, site);
+}
+
+static void meter_scatter_rows(const cairn_kernels *k, cairn_real *x, const cairn_real *rows,
+	const int32_t *index, int64_t n, int64_t C)
+{
+	book(k, (double)n * (double)C);
+	inner_of(k)->scatter_rows(inner_of(k), x, rows, index, n, C);
+}
+
+static void meter_axpy(
+	const cairn_kernels *k, cairn_real *y, const cairn_real *x, double a, int64_t n)
+{
+	book(k, 2 * (double)n);
+	inner_of(k)->axpy(inner_of(k), y, x, a, n);
+}
+
+static void meter_scale(const cairn_kernels *k, cairn_real *x, double a, int64_t n)
+{
+	book(k, (double)n);
+	inner_of(k)->scale(inner_of(k), x, a, n);
+}
+
+static void meter_ema(
+	const cairn_kernels *k, cairn_real *average, const cairn_real *w, double decay, int64_t n)
+{
+	book(k, 3 * (double)n);
+	inner_of(k)->ema(inner_of(k), average, w, decay, n);
+}
+
+static double meter_sum_squares(const cairn_kernels *k, const cairn_real *x, int64_t n)
+{
+	book(k, 2 * (double)n);
+	return inner_of(k)->sum_squares(inner_of(k), x, n);
+}
+
+static void meter_adam(const cairn_kernels *k, const cairn_adam *a)
+{
+	book(k, 14 * (double)a->n);
+	inner_of(k)->adam(inner_of(k), a);
+}
+
+/* ---- the table ---------------------------------------------------------------------------- */
+
+static void fill_memory(cairn_kernels *k)
+{
+	k->alloc = meter_alloc;
+	k->free = meter_free;
+	k->write = meter_write;
+	k->read = meter_read;
+	k->copy = meter_copy;
+	k->zero = meter_zero;
+	k->peak_bytes = meter_peak_bytes;
+}
+
+static void fill_compute(cairn_kernels *k)
+{
+	k->gemm = meter_gemm;
+	k->embed = meter_embed;
+	k->embed_backward = meter_embed_backward;
+	k->layernorm = meter_layernorm;
+	k->layernorm_backward = meter_layernorm_backward;
+	k->gelu_backward = meter_gelu_backward;
+	k->bias_backward = meter_bias_backward;
+	k->attention = meter_attention;
+	k->attention_backward = meter_attention_backward;
+	k->cache_bytes = meter_cache_bytes;
+	k->cache_fill = meter_cache_fill;
+	k->decode = meter_decode;
+	k->lm_head = meter_lm_head;
+	k->sample = meter_sample;
+	k->dropout = meter_dropout;
+	k->gather_rows = meter_gather_rows;
+	k->scatter_rows = meter_scatter_rows;
+	k->axpy = meter_axpy;
+	k->scale = meter_scale;
+	k->ema = meter_ema;
+	k->sum_squares = meter_sum_squares;
+	k->adam = meter_adam;
+}
+
+void cairn_meter_wrap(cairn_kernels *out, const cairn_kernels *inner, cairn_meter *meter)
+{
+	/* Only the head is taken over: a member that this meter does not know would be
+	 * called with a `self` that is not the backend's. */
+	memset(out, 0, sizeof(*out));
+	out->abi = inner->abi;
+	out->abi.struct_size = sizeof(*out);
+	out->name = inner->name;
+	out->numerics = inner->numerics;
+	out->threads = inner->threads;
+	out->self = meter;
+	meter->inner = inner;
+	fill_memory(out);
+	fill_compute(out);
+}
+
+void cairn_meter_account(cairn_meter *meter, int account, uint64_t real, uint64_t padded)
+{
+	meter->account =
+		account >= 0 && account < CAIRN_ACCOUNTS ? account : (int)CAIRN_ACCOUNT_OTHER;
+	meter->real = real;
+	meter->padded = padded;
+}
+
+static double sum_of(const double flop[CAIRN_ACCOUNTS])
+{
+	double sum = 0;
+
+	for (int i = 0; i < CAIRN_ACCOUNTS; i++)
+		sum += flop[i];
+	return sum;
+}
+
+double cairn_meter_total(const cairn_meter *meter)
+{
+	return sum_of(meter->flop);
+}
+
+double cairn_meter_total_real(const cairn_meter *meter)
+{
+	return sum_of(meter->flop_real);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* products.c - matrix products, the unembedding, sampling: plain loops. */
+#include <math.h>
+
+#include "gpt/rng.h"
+#include "kernels/pick.h"
+#include "kernels/portable/ops.h"
+
+static double gelu(double z)
+{
+	/* GPT-2's tanh form. */
+	return 0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)));
+}
+
+static void gemm(const cairn_kernels *k, const cairn_gemm *g)
+{
+	(void)k;
+	for (int64_t i = 0; i < g->M; i++) {
+		for (int64_t j = 0; j < g->N; j++) {
+			cairn_real *c = &g->C[i * g->ldc + j];
+			double sum = g->accumulate ? (double)*c : 0;
+
+			for (int64_t x = 0; x < g->K; x++) {
+				double a = (double)(g->transpose_a ? g->A[x * g->lda + i]
+								   : g->A[i * g->lda + x]);
+				double b = (double)(g->transpose_b ? g->B[j * g->ldb + x]
+								   : g->B[x * g->ldb + j]);
+
+				sum += a * b;
+			}
+			if (g->bias)
+				sum += (double)g->bias[j];
+			if (g->gelu && g->pre)
+				g->pre[i * g->ldc + j] = (cairn_real)sum;
+			*c = (cairn_real)(g->gelu ? gelu(sum) : sum);
+		}
+	}
+}
+
+/* logits of one row; returns log(sum(exp(logits))). */
+static double row_logits(double *logits, const cairn_real *h, const cairn_real *wte, int64_t C,
+	int64_t V, double temperature)
+{
+	double max = -INFINITY, sum = 0;
+
+	for (int64_t v = 0; v < V; v++) {
+		double dot = 0;
+
+		for (int64_t c = 0; c < C; c++)
+			dot += (double)h[c] * (double)wte[v * C + c];
+		logits[v] = dot / temperature;
+		max = logits[v] > max ? logits[v] : max;
+	}
+	for (int64_t v = 0; v < V; v++)
+		sum += exp(logits[v] - max);
+	return max + log(sum);
+}
+
+/* One row of lm_head's backward: dh is overwritten, dwte is added to. */
+static void row_backward(
+	const cairn_lm_head *head, int64_t r, const double *logits, double lse, double *dh)
+{
+	int64_t C = head->C;
+
+	for (int64_t c = 0; c < C; c++)
+		dh[c] = 0;
+	for (int64_t v = 0; v < head->V; v++) {
+		double hit = v == head->target[r] ? 1 : 0;
+		double d = (double)head->dlogprob[r] * (hit - exp(logits[v] - lse)) /
+			   (double)head->temperature;
+
+		for (int64_t c = 0; c < C; c++) {
+			dh[c] += d * (double)head->wte[v * C + c];
+			head->dwte[v * C + c] += (cairn_real)(d * (double)head->h[r * C + c]);
+		}
+	}
+	for (int64_t c = 0; c < C; c++)
+		head->dh[r * C + c] = (cairn_real)dh[c];
+}
+
+static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
+{
+	double *logits = portable_scratch(head->V, sizeof(*logits));
+	double *dh = portable_scratch(head->C, sizeof(*dh));
+
+	(void)k;
+	for (int64_t r = 0; r < head->R; r++) {
+		double lse, entropy = 0;
+
+		if (head->target[r] < 0) {
+			head->logprob[r] = 0;
+			if (head->entropy)
+				head->entropy[r] = 0;
+			for (int64_t c = 0; head->dlogprob && c < head->C; c++)
+				head->dh[r * head->C + c] = 0;
+			continue;
+		}
+		lse = row_logits(logits, head->h + r * head->C, head->wte, head->C, head->V,
+			(double)head->temperature);
+		head->logprob[r] = (cairn_real)(logits[head->target[r]] - lse);
+		for (int64_t v = 0; head->entropy && v < head->V; v++)
+			entropy -= exp(logits[v] - lse) * (logits[v] - lse);
+		if (head->entropy)
+			head->entropy[r] = (cairn_real)entropy;
+		if (head->dlogprob)
+			row_backward(head, r, logits, lse, dh);
+	}
+	free(logits);
+	free(dh);
+}
+
+static void sample(const cairn_kernels *k, const cairn_sample *s)
+{
+	double *logits = portable_scratch(s->V, sizeof(*logits));
+	cairn_real *weight = portable_scratch(s->V, sizeof(*weight));
+	int32_t *heap = portable_scratch(s->V, sizeof(*heap));
+	bool greedy = s->temperature == 0;
+	bool truncated = s->top_k > 0 || s->top_p < 1;
+
+	(void)k;
+	for (int64_t r = 0; r < s->R; r++) {
+		double lse = row_logits(logits, s->h + r * s->C, s->wte, s->C, s->V,
+			greedy ? 1 : (double)s->temperature);
+		double uniform = gpt_random_uniform(s->key, s->row_id[r], 0);
+
+		for (int64_t v = 0; v < s->V; v++)
+			weight[v] = (cairn_real)(greedy ? logits[v] : exp(logits[v] - lse));
+		if (greedy)
+			s->token[r] = cairn_pick_largest(weight, s->V);
+		else if (truncated)
+			s->token[r] = cairn_pick_truncated(
+				weight, s->V, uniform, s->top_k, (double)s->top_p, heap);
+		else
+			s->token[r] = cairn_pick(weight, s->V, uniform);
+		s->logprob[r] = (cairn_real)(logits[s->token[r]] - lse);
+	}
+	free(logits);
+	free(weight);
+	free(heap);
+}
+
+void portable_fill_products(cairn_kernels *k)
+{
+	k->gemm = gemm;
+	k->lm_head = lm_head;
+	k->sample = sample;
+}
