@@ -3,7 +3,7 @@
  * stage.h - the contract between cairn and a stage plugin.
  *
  * A plugin is a shared object that exports one constant data symbol,
- * `cairn_stage_plugin`. It links no symbol of the host; everything it needs is in
+ * `cairn_plugin`. It links no symbol of the host; everything it needs is in
  * the `cairn_host` table that `run` gets. Its first 24 bytes (cairn_abi_head) never
  * change: major must be equal, minor must not be newer than the host's, and the host
  * copies min(struct_size, its own size) into a zeroed struct, so that members added
@@ -34,7 +34,7 @@ CAIRN_BEGIN_DECLS
 #define CAIRN_STAGE_MAGIC  0x4e524143u /* "CARN" */
 #define CAIRN_STAGE_MAJOR  1
 #define CAIRN_STAGE_MINOR  0
-#define CAIRN_STAGE_SYMBOL "cairn_stage_plugin"
+#define CAIRN_STAGE_SYMBOL "cairn_plugin"
 
 /* Compiler and float flags of the plugin: shown by `cairn plugins`, kept in provenance. */
 #ifndef CAIRN_BUILD
@@ -300,6 +300,9 @@ typedef struct cairn_stage_plugin {
 	int (*estimate)(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
 		cairn_estimate *out);
 } cairn_stage_plugin;
+
+/* The plugin defines this. */
+extern CAIRN_EXPORT const cairn_stage_plugin cairn_plugin;
 
 CAIRN_END_DECLS
 
