@@ -436,7 +436,7 @@ int cairn_record_put_result(
 }
 
 /* Messages quote file names and are cut at a byte limit, so they need not be valid UTF-8. */
-static json_t *readable_string(const char *text)
+json_t *cairn_record_text(const char *text)
 {
 	json_t *json = json_string(text);
 	char *ascii;
@@ -456,6 +456,7 @@ static json_t *readable_string(const char *text)
 json_t *cairn_record_error(const cairn_error *err)
 {
 	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "code", cairn_error_name(err->code),
-		"message", readable_string(err->message), "detail", readable_string(err->detail),
-		"hint", readable_string(err->hint), "place", readable_string(err->place));
+		"message", cairn_record_text(err->message), "detail",
+		cairn_record_text(err->detail), "hint", cairn_record_text(err->hint), "place",
+		cairn_record_text(err->place));
 }

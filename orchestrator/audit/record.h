@@ -100,6 +100,8 @@ CAIRN_MUST int cairn_record_put_checkpoint(cairn_batch *batch, const cairn_key *
 CAIRN_MUST int cairn_record_delete_checkpoint(
 	cairn_batch *batch, const cairn_key *key, uint64_t step, cairn_error *err);
 
+/* A JSON string of any bytes: where they are not UTF-8, those above ASCII become '?'. */
+json_t *cairn_record_text(const char *text);
 /* {code, message, detail, hint, place}; new reference. */
 json_t *cairn_record_error(const cairn_error *err);
 
