@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "cairn/stage.h"
+#include "gpt/jsonl.h"
 
 typedef struct gpt_row {
 	const char *prompt;
@@ -40,12 +41,17 @@ typedef struct gpt_rows {
 CAIRN_MUST int gpt_rows_load(
 	gpt_rows *out, const cairn_host *host, cairn_run *run, const char *port);
 void gpt_rows_free(gpt_rows *rows);
+/* One row that `reader` just read, checked as a dataset of `kind` needs it; texts are copied into
+ * `arena` (a cairn_arena). EINPUT, placed at the row. */
+CAIRN_MUST int gpt_row_parse(gpt_row *out, const gpt_jsonl *reader, const json_t *row,
+	const char *kind, void *arena, cairn_error *err);
 
 /* Writer: rows are collected as canonical JSON lines and committed to an output port. */
 typedef struct gpt_rows_writer gpt_rows_writer;
 gpt_rows_writer *gpt_rows_writer_new(void);
 void gpt_rows_writer_free(gpt_rows_writer *writer);
-/* NULL or "" strings, NULL arrays are left out of the line. */
+/* NULL strings, NULL arrays, and "" of user, labeler, group and answer are left out of the line.
+ * Bytes that are no UTF-8 become U+FFFD. ENOMEM. */
 CAIRN_MUST int gpt_rows_writer_add(gpt_rows_writer *writer, const gpt_row *row);
 size_t gpt_rows_writer_count(const gpt_rows_writer *writer);
 CAIRN_MUST int gpt_rows_writer_commit(
