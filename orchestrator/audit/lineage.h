@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lineage.h - what an artifact was made from, and what was made from it.
+ *
+ * A bipartite graph: artifacts and stage results (named by their keys). Edges run as the data
+ * flows: artifact -> stage that read it, stage -> artifact that it made. The walk starts at an
+ * artifact and goes up (to the sources) or down (to what used it), breadth first, through the
+ * store's producer and consumer tables. Each node appears once; the order depends on the
+ * store's content only. An artifact may have several producers: equal bytes are one artifact.
+ */
+#ifndef CAIRN_AUDIT_LINEAGE_H
+#define CAIRN_AUDIT_LINEAGE_H
+
+#include "base/json.h"
+#include "cairn/store.h"
+
+#define CAIRN_LINEAGE_MAX_NODES 200000
+
+enum cairn_lineage_direction {
+	CAIRN_LINEAGE_UP,
+	CAIRN_LINEAGE_DOWN,
+};
+
+typedef struct cairn_lineage_node {
+	bool is_stage;
+	uint8_t bytes[32]; /* artifact id, or stage key */
+	uint32_t depth;    /* edges from the start */
+	/* Of a stage: its result record; NULL where the store has none (any more). */
+	json_t *result;
+	/* Of an artifact, from the records of its neighbours; NULL where they do not tell. */
+	const char *kind, *source;
+	int64_t n_bytes;            /* -1: unknown */
+	size_t first_edge, n_edges; /* those found when this node was expanded */
+} cairn_lineage_node;
+
+typedef struct cairn_lineage_edge {
+	size_t from, to;  /* nodes, as the data flows */
+	const char *port; /* of the stage */
+} cairn_lineage_edge;
+
+typedef struct cairn_lineage {
+	enum cairn_lineage_direction direction;
+	cairn_lineage_node *nodes; /* [0] is the start */
+	size_t n_nodes, cap_nodes;
+	cairn_lineage_edge *edges;
+	size_t n_edges, cap_edges;
+	bool is_truncated; /* by max_depth or CAIRN_LINEAGE_MAX_NODES */
+	size_t *slots;     /* hash table: node index + 1 */
+	size_t n_slots;
+} cairn_lineage;
+
+/* max_depth counts edges; 0: no limit. The start need not be in the store. */
+CAIRN_MUST int cairn_lineage_walk(cairn_lineage *out, cairn_snapshot *snapshot,
+	const cairn_id *start, enum cairn_lineage_direction direction, uint32_t max_depth,
+	cairn_error *err);
+void cairn_lineage_free(cairn_lineage *lineage);
+/* {"nodes": [...], "edges": [...], "truncated": bool}; new reference. */
+json_t *cairn_lineage_to_json(const cairn_lineage *lineage);
+
+#endif
