@@ -2,12 +2,17 @@
 /*
  * checkpoint.h - models and optimizer state to and from artifacts, through the host table.
  *
- * A model artifact (model/lm, model/reward): "config.json", the tensors, and its tokenizer
- * ("tokenizer/vocab.json", "tokenizer/merges.txt"), so that a model is usable by itself.
- * meta:
- * {"architecture":"gpt2","head":"lm"|"scalar","n_params":..,"reward_bias":..,"reward_gain":..}. In
- * checkpoints several models share one artifact under prefixes: "policy/wte.weight". All functions
- * return 0 or the code of a failure already reported to the host.
+ * A model artifact (model/lm, model/reward): "config.json" (Hugging Face's names), the
+ * tensors as float32, and its tokenizer ("tokenizer/vocab.json", "tokenizer/merges.txt"), so
+ * that a model is usable by itself. A tokenizer artifact has "vocab.json" and "merges.txt".
+ * meta: {"architecture":"gpt2","head":"lm"|"scalar","n_params":..} and, of a scalar model,
+ * "reward_bias" and "reward_gain".
+ *
+ * In checkpoints several models share one artifact under prefixes: "policy/wte.weight",
+ * "policy/adam.m/wte.weight", "policy/adam.v/...", and plain bytes "policy/adam.t" and
+ * "policy/reward" (gain, bias).
+ *
+ * All functions return 0 or the code of a failure already reported to the host.
  */
 #ifndef CAIRN_GPT_CHECKPOINT_H
 #define CAIRN_GPT_CHECKPOINT_H
@@ -23,8 +28,8 @@ CAIRN_MUST int gpt_load_model(gpt_model **out, const cairn_host *host, cairn_run
 /* The tokenizer inside a model artifact or a tokenizer artifact. */
 CAIRN_MUST int gpt_load_tokenizer(
 	gpt_tokenizer **out, const cairn_host *host, cairn_run *run, const char *port);
-/* Commits a model artifact on an output port, with tokenizer (may be NULL). extra_meta: JSON
- * members to add ("\"epochs\":2") or NULL. */
+/* Commits a model artifact on an output port, with tokenizer (may be NULL). EDIVERGED where a
+ * parameter is not finite. */
 CAIRN_MUST int gpt_save_model(const cairn_host *host, cairn_run *run, const char *port,
 	const gpt_model *model, const gpt_tokenizer *tokenizer);
 

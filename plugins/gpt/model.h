@@ -67,6 +67,9 @@ typedef struct gpt_batch {
 	uint64_t dropout_key;
 	const uint64_t *sample_ids; /* [B]: unique per sample drawn in a training run; needed with
 				       dropout */
+	/* Keeps nothing for backward, even in a trainable model: for evaluation and for old
+	 * log-probabilities, which need a fraction of the memory then. Same bits. */
+	bool forward_only;
 } gpt_batch;
 
 CAIRN_MUST int gpt_config_check(const gpt_config *config, cairn_error *err);
@@ -78,12 +81,17 @@ void gpt_model_free(gpt_model *model);
 void gpt_model_init(gpt_model *model, uint64_t rng_key);
 /* Only the scalar head. */
 void gpt_model_init_score(gpt_model *model, uint64_t rng_key);
-/* Copies all tensors that both have (a reward model from an LM: everything but the head). */
+/* Copies all tensors that both have (a reward model from an LM: everything but the head); between
+ * models of one kind, reward_gain and reward_bias too. */
 void gpt_model_copy(gpt_model *to, const gpt_model *from);
+/* Puts reward_gain and reward_bias into the head itself, so that gpt_values() gives the reward: for
+ * a value model that starts as a reward model (METHOD 1.6). */
+void gpt_model_fold_reward(gpt_model *model);
 /* Tensor of that name, or NULL. */
 const gpt_tensor *gpt_model_tensor(const gpt_model *model, const char *name);
 
-/* Final hidden states (after ln_f) of every row stay in the model. */
+/* Final hidden states (after ln_f) of every row stay in the model, until the next gpt_forward() or
+ * gpt_sample(). EPARAM: shapes, tokens, lengths that cannot be. */
 CAIRN_MUST int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err);
 void gpt_zero_grads(gpt_model *model);
 
@@ -102,7 +110,7 @@ CAIRN_MUST int gpt_logprobs_backward(gpt_model *model, const int32_t *target, do
 
 /* ---- scalar head --------------------------------------------------------------------- */
 
-/* Raw head output of every row, [B,T], on the host. */
+/* Raw head output of every row, [B,T], on the host; 0 for padding. */
 CAIRN_MUST int gpt_values(gpt_model *model, cairn_real *value, cairn_error *err);
 /* Adds the gradient for dloss/dvalue [B,T] (0 where a row does not count). */
 CAIRN_MUST int gpt_values_backward(

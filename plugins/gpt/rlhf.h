@@ -44,7 +44,7 @@ double rlhf_ranking_loss(const double *score, const int32_t *rank, int32_t K, bo
 /* Adaptive controller (METHOD 2.12): beta *= 1 + clip(kl/target-1, -.2, .2) * n/horizon. */
 double rlhf_adapt_beta(double beta, double kl, double target, double n, double horizon);
 
-/* Wilson score interval of k successes (ties as halves) of n at 95 %. */
+/* Wilson score interval of k successes (ties as halves) of n at 95 %; [0,1] where n is 0. */
 void rlhf_wilson(double k, double n, double *low, double *high);
 
 #endif

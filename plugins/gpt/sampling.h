@@ -12,7 +12,7 @@
 #include "gpt/model.h"
 
 typedef struct gpt_sampling {
-	double temperature; /* 1 for rollouts (METHOD 1.6); 0: greedy */
+	double temperature; /* 1 for rollouts (METHOD 1.6); 0: greedy, logprobs as at 1 */
 	int32_t top_k;      /* 0: all; generation only */
 	double top_p;       /* 1: all; generation only */
 	int32_t max_new;    /* tokens, the end token included */
@@ -24,7 +24,7 @@ typedef struct gpt_sampling {
 typedef struct gpt_sequence {
 	const int32_t *prompt; /* host */
 	int32_t n_prompt;      /* 1..n_ctx-1 */
-	uint64_t sample_id;
+	uint64_t sample_id;    /* unique under a key; below 2^48 */
 	/* filled: */
 	int32_t *tokens;      /* caller's, room for max_new */
 	cairn_real *logprobs; /* caller's, room for max_new; or NULL. At `temperature`. */
@@ -32,6 +32,7 @@ typedef struct gpt_sequence {
 	bool ended;           /* by the end token, not by max_new or n_ctx */
 } gpt_sequence;
 
+/* The hidden states of an earlier gpt_forward() are gone after this. */
 CAIRN_MUST int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n,
 	const gpt_sampling *options, cairn_error *err);
 

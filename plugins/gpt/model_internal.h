@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * model_internal.h - what the model's own files share: where a tensor stands in the table,
+ * the activation buffers, and one pass through the layers.
+ *
+ * The table lists tensors in reading order (wte, wpe, twelve of each layer, ln_f, the scalar
+ * head); the flat buffer puts all matrices first, so that weight decay touches one run of it.
+ * Every tensor starts at a multiple of 16 elements; the gaps are zero and stay zero.
+ */
+#ifndef CAIRN_GPT_MODEL_INTERNAL_H
+#define CAIRN_GPT_MODEL_INTERNAL_H
+
+#include "gpt/model.h"
+
+#define GPT_ALIGN 16
+
+/* Index into gpt_model.tensors. Layer l's tensors: gpt__in_layer(l, LN_1_WEIGHT), ... */
+enum {
+	WTE,
+	WPE,
+	FIRST_LAYER
+};
+enum {
+	LN_1_WEIGHT,
+	LN_1_BIAS,
+	ATTN_WEIGHT,
+	ATTN_BIAS,
+	ATTN_PROJ_WEIGHT,
+	ATTN_PROJ_BIAS,
+	LN_2_WEIGHT,
+	LN_2_BIAS,
+	FC_WEIGHT,
+	FC_BIAS,
+	MLP_PROJ_WEIGHT,
+	MLP_PROJ_BIAS,
+	LAYER_TENSORS
+};
+/* After the layers. */
+enum {
+	LN_F_WEIGHT,
+	LN_F_BIAS,
+	SCORE_WEIGHT,
+	SCORE_BIAS
+};
+
+static inline size_t gpt__in_layer(int32_t layer, int tensor)
+{
+	return FIRST_LAYER + (size_t)layer * LAYER_TENSORS + (size_t)tensor;
+}
+
+static inline size_t gpt__after_layers(const gpt_config *config, int tensor)
+{
+	return gpt__in_layer(config->n_layer, tensor);
+}
+
+static inline cairn_real *gpt__param(const gpt_model *model, size_t tensor)
+{
+	return model->params + model->tensors[tensor].offset;
+}
+
+static inline cairn_real *gpt__grad(const gpt_model *model, size_t tensor)
+{
+	return model->grads + model->tensors[tensor].offset;
+}
+
+/*
+ * What one layer leaves behind. A pass that is to be followed by backward has a set for each
+ * layer; a forward-only pass has one set for all, with res_in = res_mid, ln_1 = ln_2, qkv =
+ * fc_gelu and no fc: the code of the pass is the same.
+ */
+typedef struct gpt__layer {
+	cairn_real *res_in;                       // [R,C] residual stream before attention
+	cairn_real *ln_1, *ln_1_mean, *ln_1_rstd; // [R,C] [R] [R]
+	cairn_real *qkv, *att, *lse;              // [R,3C] [R,C] [B,NH,T]
+	cairn_real *res_mid;                      // [R,C] residual stream before the MLP
+	cairn_real *ln_2, *ln_2_mean, *ln_2_rstd; // [R,C] [R] [R]
+	cairn_real *fc, *fc_gelu;                 // [R,n_inner], before and after gelu
+} gpt__layer;
+
+struct gpt_activations {
+	/* One dev block and one host block, carved anew for every shape, grown when too small. */
+	void *dev, *host;
+	size_t dev_bytes, host_bytes;
+
+	int64_t B, T, R; /* of the last gpt_forward(); R = B*T */
+	bool ready;      /* h belongs to a gpt_forward() */
+	bool kept;       /* what backward needs is there */
+	bool padded;     /* lengths were given */
+	double dropout;
+	uint64_t dropout_key;
+
+	gpt__layer *layers;                            // n_layer
+	cairn_real *res_final, *ln_f_mean, *ln_f_rstd; // [R,C] [R] [R]
+	cairn_real *h;                                 // [R,C] after ln_f
+	cairn_real *branch;                            // [R,C] what a layer adds, and its gradient
+	cairn_real *wide;                              // [R,max(3C,n_inner)] scratch
+	cairn_real *dres, *dnarrow;                    // [R,C] only where kept
+
+	/* Per row; dev, then the host's staging twins. */
+	int32_t *token, *position, *target, *index; // [R]
+	int32_t *length;                            // [B]
+	uint64_t *row_id;                           // [R]
+	cairn_real *logprob, *entropy, *weight;     // [R]
+	int32_t *host_a, *host_b, *host_length;     // [R] [R] [B]
+	uint64_t *host_row_id;                      // [R]
+	cairn_real *host_real;                      // [R]
+};
+
+/* Makes room for B x T rows and carves it; forgets what was there. */
+CAIRN_MUST int gpt__activations_prepare(
+	gpt_model *model, int64_t B, int64_t T, bool keep, cairn_error *err);
+uint64_t gpt__activations_bytes(const gpt_config *config, int64_t B, int64_t T, bool keep);
+CAIRN_MUST int gpt__activations_new(
+	gpt_activations **out, const gpt_config *config, cairn_error *err);
+void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
+
+/* Keys and values of earlier positions, one cache a layer. */
+typedef struct gpt__cache {
+	cairn_real **layers; // n_layer
+	int64_t T_max;
+	const int32_t *slot; // [B] dev: which cache a sequence uses
+} gpt__cache;
+
+/* One pass through all layers. tokens, positions, row ids and lengths lie in the activations. */
+typedef struct gpt__pass {
+	int64_t B, T;
+	const gpt__cache *cache; /* NULL: none is kept */
+	bool decode;             /* T is 1; attention is against the cache */
+} gpt__pass;
+
+void gpt__run_layers(gpt_model *model, const gpt__pass *pass);
+/* Checks tokens and lengths, puts them and the positions into the activations. */
+CAIRN_MUST int gpt__put_batch(gpt_model *model, const gpt_batch *batch, cairn_error *err);
+/* The network's backward pass from dnarrow = d/dh. */
+void gpt__backward(gpt_model *model);
+
+#endif
