@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pretrain.h - what a workflow can set, and what the descriptor calls. */
+#ifndef CAIRN_PRETRAIN_H
+#define CAIRN_PRETRAIN_H
+
+#include "cairn/stage.h"
+
+typedef struct pretrain_params {
+	int64_t n_layer, n_head, n_embd, n_ctx;
+	int64_t steps, tokens;
+	int64_t batch, context, micro_tokens;
+	double lr, lr_floor;
+	int64_t warmup;
+	int32_t schedule; /* enum gpt_schedule */
+	double beta1, beta2, adam_eps;
+	int32_t adam_form; /* 0 torch, 1 tf */
+	double weight_decay, grad_clip, dropout;
+	int64_t eval_every, valid_tokens;
+} pretrain_params;
+
+int pretrain_check(const void *params, cairn_error *err);
+int pretrain_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
+	cairn_estimate *out);
+int pretrain_run(const cairn_host *host, cairn_run *run, const void *params);
+
+#endif
