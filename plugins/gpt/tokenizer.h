@@ -20,8 +20,8 @@ typedef struct gpt_tokenizer gpt_tokenizer;
 CAIRN_MUST int gpt_tokenizer_load(gpt_tokenizer **out, const char *vocab_json, size_t vocab_len,
 	const char *merges, size_t merges_len, cairn_error *err);
 /* Trains one of n_vocab tokens (>= 257: the bytes and the end token) on texts. Ties between
- * pairs go to the smaller pair of ids: deterministic. Fewer tokens where nothing is left to merge.
- */
+ * pairs go to the smaller pair of ids: deterministic. Fewer tokens where no pair occurs twice.
+ * ELIMIT, EPARAM, ENOMEM. */
 CAIRN_MUST int gpt_tokenizer_train(gpt_tokenizer **out, const char *const *texts,
 	const size_t *lens, size_t n_texts, int32_t n_vocab, cairn_error *err);
 void gpt_tokenizer_free(gpt_tokenizer *tokenizer);
