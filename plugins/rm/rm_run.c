@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rm_run.c - the reward model: a language model's body with a scalar head, trained on
+ * rankings (P section 3.5, eq. 1; app. C.2).
+ *
+ * A prompt with its K completions is one element of a batch: K passes through the network give
+ * the scores, and all pairs of them enter the loss together. (Pairs shuffled into a data
+ * set of their own overfit within one epoch, says the paper.) So K sequences share a unit and a
+ * micro-batch, and the loss of a step is the mean over its prompts.
+ *
+ * Rows where all completions tie teach nothing and are left out.
+ */
+#include "rm.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "gpt/checkpoint.h"
+#include "gpt/optimizer.h"
+#include "gpt/rlhf.h"
+#include "gpt/train_estimate.h"
+
+int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
+	cairn_estimate *out)
+{
+	const rm_params *params = opaque;
+	double n_params = gpt_estimate_number(inputs, n_inputs, "init", "n_params", 0);
+	double rows = gpt_estimate_number(inputs, n_inputs, "rankings", "rows", 0);
+	/* Without its own count a ranking is taken to have 4 completions, the paper's least. */
+	double K = gpt_estimate_number(inputs, n_inputs, "rankings", "completions", 4 * rows);
+	double length = gpt_estimate_length(
+		inputs, n_inputs, "init", params->max_prompt, params->max_response);
+
+	*out = (cairn_estimate){
+		.flop = 6 * n_params * K * (double)params->epochs * length,
+		.memory_bytes = gpt_estimate_bytes(n_params, 1),
+		.output_bytes = gpt_estimate_bytes(n_params, 0),
+	};
+	return 0;
+}
+
+/* ---- set up ---------------------------------------------------------------------------- */
+
+static bool has_pairs(const gpt_row *row)
+{
+	for (int32_t i = 1; i < row->n_completions; i++)
+		if (row->ranks[i] != row->ranks[0])
+			return true;
+	return false;
+}
+
+/* Keeps the rows of the group (or of all others) that have at least one pair. */
+static void filter_rows(gpt_rows *rows, const char *group, bool others, size_t *n_ties)
+{
+	size_t kept = 0;
+
+	*n_ties = 0;
+	for (size_t i = 0; i < rows->n; i++) {
+		bool member = !*group || strcmp(rows->rows[i].group, group) == 0;
+
+		if (member == others)
+			continue;
+		if (!has_pairs(&rows->rows[i])) {
+			(*n_ties)++;
+			continue;
+		}
+		rows->rows[kept++] = rows->rows[i];
+	}
+	rows->n = kept;
+}
+
+/* Where each ranking's sequences start. */
+static int index_rankings(rm_rankings *set, const gpt_work *work)
+{
+	const gpt_examples *examples = &set->examples;
+
+	set->first = cairn_alloc(examples->n_units + 1, sizeof(*set->first));
+	if (!set->first)
+		return gpt_no_memory(work, "rankings");
+	for (size_t i = 0; i < examples->n; i++)
+		if (i == 0 || examples->seqs[i].unit != examples->seqs[i - 1].unit)
+			set->first[set->n++] = i;
+	return 0;
+}
+
+static int open_rankings(rm_rankings *set, rm_stage *self, const char *port, bool others)
+{
+	const gpt_work *work = &self->work;
+	const char *group = self->params->group;
+	size_t n_ties = 0, n_read;
+	int code = gpt_rows_load(&set->rows, work->host, work->run, port);
+
+	if (code)
+		return code;
+	n_read = set->rows.n;
+	filter_rows(&set->rows, group, others, &n_ties);
+	if (set->rows.n == 0 && (others || strcmp(port, "rankings") != 0))
+		return 0;
+	if (set->rows.n == 0) {
+		code = work->host->fail(work->run, CAIRN_EINPUT, "no ranking to learn from%s%s%s",
+			*group ? " in group '" : "", group, *group ? "'" : "");
+		work->host->hint(work->run, "%zu rankings were read, %zu of the group tie all.",
+			n_read, n_ties);
+		return code;
+	}
+	if (n_ties > 0)
+		work->host->log(work->run, CAIRN_LOG_INFO,
+			"%s: %zu rankings without any preference left out", port, n_ties);
+	code = gpt_examples_make(&set->examples, work, &set->rows, self->tokenizer, &self->limits,
+		GPT_EXAMPLE_CANDIDATES, others ? "other groups' rankings" : port);
+	return code ? code : index_rankings(set, work);
+}
+
+static void free_rankings(rm_rankings *set)
+{
+	free(set->first);
+	gpt_examples_free(&set->examples);
+	gpt_rows_free(&set->rows);
+}
+
+static int open_model(rm_stage *self)
+{
+	const rm_params *params = self->params;
+	const gpt_work *work = &self->work;
+	gpt_adam_options options = {
+		.beta1 = params->beta1,
+		.beta2 = params->beta2,
+		.eps = params->adam_eps,
+		.weight_decay = params->weight_decay,
+		.clip = params->grad_clip,
+		.tf_form = params->adam_form == 1,
+	};
+	cairn_error err = {0};
+	int code = gpt_load_model(&self->model, work->host, work->run, "init", GPT_HEAD_SCALAR,
+		GPT_TRAINABLE, work->host->rng_key(work->run, "score"));
+
+	if (!code)
+		code = gpt_load_tokenizer(&self->tokenizer, work->host, work->run, "init");
+	if (code)
+		return code;
+	if (gpt_adam_new(&self->adam, self->model, &options, &err))
+		return gpt_report(work, &err);
+	return gpt_limits_set(&self->limits, work, params->max_prompt, params->max_response,
+		self->model->config.n_ctx);
+}
+
+/* Room for the batch with the most completions, and for the scores of the largest set. */
+static int make_buffers(rm_stage *self)
+{
+	size_t n = (size_t)self->params->batch, widest = 0, scores;
+
+	for (size_t u = 0; u < self->train.n; u++) {
+		const gpt_row *row =
+			&self->train.rows.rows[self->train.examples.row[self->train.first[u]]];
+
+		if ((size_t)row->n_completions > widest)
+			widest = (size_t)row->n_completions;
+	}
+	scores = n * widest;
+	if (scores < self->valid.examples.n)
+		scores = self->valid.examples.n;
+	if (scores < self->others.examples.n)
+		scores = self->others.examples.n;
+	self->batch = cairn_alloc(n * widest, sizeof(*self->batch));
+	self->pick = cairn_alloc(n, sizeof(*self->pick));
+	self->score = cairn_alloc(scores, sizeof(*self->score));
+	self->dscore = cairn_alloc(scores, sizeof(*self->dscore));
+	if (!self->batch || !self->pick || !self->score || !self->dscore)
+		return gpt_no_memory(&self->work, "a batch");
+	return 0;
+}
+
+static int open_stage(rm_stage *self)
+{
+	gpt_work *work = &self->work;
+	size_t n = (size_t)self->params->batch;
+	int code = open_model(self);
+
+	if (!code)
+		code = open_rankings(&self->train, self, "rankings", false);
+	if (!code && gpt_bound(work, "valid"))
+		code = open_rankings(&self->valid, self, "valid", false);
+	if (!code && gpt_bound(work, "valid") && *self->params->group)
+		code = open_rankings(&self->others, self, "valid", true);
+	if (!code)
+		code = gpt_order_init(
+			&self->order, work, work->host->rng_key(work->run, "order"), self->train.n);
+	if (!code)
+		code = make_buffers(self);
+	if (code)
+		return code;
+	work->dropout = self->params->dropout;
+	work->dropout_key = work->host->rng_key(work->run, "dropout");
+	self->per_epoch = (self->train.n + n - 1) / n;
+	self->total = self->per_epoch * (uint64_t)self->params->epochs;
+	return 0;
+}
+
+/* ---- checkpoints ----------------------------------------------------------------------- */
+
+static int save(void *opaque, cairn_writer *writer)
+{
+	rm_stage *self = opaque;
+	const gpt_work *work = &self->work;
+	int code = gpt_put_state(work->host, work->run, writer, "model", self->model, self->adam);
+
+	if (!code)
+		code = gpt_put_bytes(
+			work->host, work->run, writer, "counters", &self->at, sizeof(self->at));
+	return code;
+}
+
+static int resume(rm_stage *self)
+{
+	const gpt_work *work = &self->work;
+	cairn_artifact checkpoint = {0};
+	uint64_t step = 0;
+	int found = work->host->resume(work->run, &checkpoint, &step);
+
+	if (found <= 0)
+		return found;
+	found = gpt_get_state(work->host, work->run, &checkpoint, "model", self->model, self->adam);
+	if (!found)
+		found = gpt_get_bytes(work->host, work->run, &checkpoint, "counters", &self->at,
+			sizeof(self->at));
+	return found;
+}
+
+/* ---- training -------------------------------------------------------------------------- */
+
+/* Sums over the prompts of a step. */
+struct step_sum {
+	double loss, n_right, margin, reward;
+	double least, most;
+	uint64_t n_pairs, n_scores, n_prompts, n_tokens;
+};
+
+static const gpt_row *ranking_row(const rm_rankings *set, size_t u)
+{
+	return &set->rows.rows[set->examples.row[set->first[u]]];
+}
+
+static int32_t longest(const rm_rankings *set, size_t u)
+{
+	const gpt_seq *seqs = &set->examples.seqs[set->first[u]];
+	int32_t most = 0;
+
+	for (int32_t k = 0; k < ranking_row(set, u)->n_completions; k++)
+		if (seqs[k].n > most)
+			most = seqs[k].n;
+	return most;
+}
+
+/* Short rankings first, for little padding; few enough for an insertion sort. */
+static void sort_pick(const rm_rankings *set, uint64_t *pick, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		uint64_t u = pick[i];
+		size_t j = i;
+
+		for (; j > 0 && longest(set, pick[j - 1]) > longest(set, u); j--)
+			pick[j] = pick[j - 1];
+		pick[j] = u;
+	}
+}
+
+/* Fills self->batch and self->pick for the current step. */
+static void draw_batch(rm_stage *self, size_t *n_rankings, size_t *n_seqs)
+{
+	uint64_t epoch = self->at.step / self->per_epoch;
+	uint64_t in_epoch = self->at.step % self->per_epoch;
+	size_t batch = (size_t)self->params->batch, from = (size_t)in_epoch * batch, n = 0;
+	size_t count = self->train.n - from < batch ? self->train.n - from : batch;
+
+	for (size_t i = 0; i < count; i++)
+		self->pick[i] = gpt_order_at(&self->order, epoch * self->train.n + from + i);
+	sort_pick(&self->train, self->pick, count);
+	for (size_t i = 0; i < count; i++) {
+		size_t u = (size_t)self->pick[i];
+		const gpt_seq *seqs = &self->train.examples.seqs[self->train.first[u]];
+
+		for (int32_t k = 0; k < ranking_row(&self->train, u)->n_completions; k++, n++) {
+			self->batch[n] = seqs[k];
+			self->batch[n].unit = i;
+			/* A sequence is seen once an epoch: (epoch, sequence) is unique. */
+			self->batch[n].id = epoch * self->train.examples.n + seqs[k].id;
+		}
+	}
+	*n_rankings = count;
+	*n_seqs = n;
+}
+
+/* Loss and derivative of the rankings in the current micro-batch, whose scores are known;
+ * `ranking` is the first of them in self->pick. */
+static size_t rank_micro(rm_stage *self, size_t ranking, double scale, struct step_sum *sum)
+{
+	const gpt_micro *micro = &self->work.micro;
+	size_t at = 0;
+
+	while (at < micro->count) {
+		const gpt_row *row = ranking_row(&self->train, (size_t)self->pick[ranking++]);
+		int32_t K = row->n_completions, n_pairs = 0;
+		const double *score = self->score + at;
+		double right = 0;
+
+		sum->loss += rlhf_ranking_loss(score, row->ranks, K, self->params->divide == 1,
+			self->dscore + at, &n_pairs, &right);
+		sum->n_right += right;
+		sum->n_pairs += (uint64_t)n_pairs;
+		for (int32_t i = 0; i < K; i++) {
+			self->dscore[at + (size_t)i] *= scale;
+			sum->reward += score[i];
+			if (sum->n_scores == 0 || score[i] < sum->least)
+				sum->least = score[i];
+			if (sum->n_scores == 0 || score[i] > sum->most)
+				sum->most = score[i];
+			sum->n_scores++;
+			for (int32_t j = 0; j < K; j++)
+				if (row->ranks[i] < row->ranks[j])
+					sum->margin += score[i] - score[j];
+		}
+		at += (size_t)K;
+	}
+	sum->n_tokens += micro->real;
+	return ranking;
+}
+
+/* Forward, loss, backward of one micro-batch that starts at sequence `from`. */
+static int train_micro(rm_stage *self, size_t n_seqs, size_t from, size_t *ranking, double scale,
+	struct step_sum *sum)
+{
+	gpt_work *work = &self->work;
+	gpt_micro *micro = &work->micro;
+	cairn_error err = {0};
+	int code = gpt_work_forward(
+		work, self->model, self->batch, n_seqs, from, GPT_ROWS_SCORE, true);
+
+	if (code)
+		return code;
+	if (gpt_values(self->model, micro->x, &err))
+		return gpt_report(work, &err);
+	for (size_t b = 0; b < micro->count; b++)
+		self->score[b] = (double)micro->x[gpt_micro_row(micro, b, micro->lengths[b])];
+	*ranking = rank_micro(self, *ranking, scale, sum);
+	memset(micro->y, 0, micro->count * (size_t)micro->batch.T * sizeof(*micro->y));
+	for (size_t b = 0; b < micro->count; b++)
+		micro->y[gpt_micro_row(micro, b, micro->lengths[b])] = (cairn_real)self->dscore[b];
+	gpt_work_account(work, CAIRN_ACCOUNT_BACKWARD);
+	if (gpt_values_backward(self->model, micro->y, &err))
+		return gpt_report(work, &err);
+	return 0;
+}
+
+static void step_metrics(rm_stage *self, const struct step_sum *sum, double norm, double lr)
+{
+	gpt_metrics *metrics = &self->work.metrics;
+
+	gpt_metrics_clear(metrics);
+	gpt_metrics_add(metrics, "loss", self->at.loss);
+	gpt_metrics_add(metrics, "accuracy", sum->n_right / (double)sum->n_pairs);
+	gpt_metrics_add(metrics, "margin", sum->margin / (double)sum->n_pairs);
+	gpt_metrics_add(metrics, "min_reward", sum->least);
+	gpt_metrics_add(metrics, "mean_reward", sum->reward / (double)sum->n_scores);
+	gpt_metrics_add(metrics, "max_reward", sum->most);
+	gpt_metrics_add(metrics, "grad_norm", norm);
+	gpt_metrics_add(metrics, "learning_rate", lr);
+	gpt_metrics_add(metrics, "epoch", (double)self->at.step / (double)self->per_epoch);
+	gpt_metrics_add(metrics, "num_tokens", (double)self->at.tokens);
+}
+
+static int train_step(rm_stage *self)
+{
+	const rm_params *params = self->params;
+	struct step_sum sum = {0};
+	size_t n_rankings, n_seqs, ranking = 0;
+	double norm = 0, lr;
+	int code = 0;
+
+	draw_batch(self, &n_rankings, &n_seqs);
+	gpt_zero_grads(self->model);
+	for (size_t at = 0; at < n_seqs && !code; at += self->work.micro.count)
+		code = train_micro(self, n_seqs, at, &ranking, 1.0 / (double)n_rankings, &sum);
+	if (!code)
+		code = gpt_check_finite(&self->work, "the loss", sum.loss, self->at.step + 1);
+	if (code)
+		return code;
+	lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
+		self->at.step, self->total, (uint64_t)params->warmup, 0.0);
+	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
+	if (code)
+		return code;
+	self->at.loss = sum.loss / (double)n_rankings;
+	if (self->at.step == 0) {
+		self->at.first_loss = self->at.loss;
+		self->work.host->log(self->work.run, CAIRN_LOG_INFO,
+			"loss of the first batch %.4f (a head that knows nothing has ln 2 = 0.6931)",
+			self->at.loss);
+	}
+	self->at.step++;
+	self->at.tokens += sum.n_tokens;
+	step_metrics(self, &sum, norm, lr);
+	return 0;
+}
+
+static int validate(rm_stage *self)
+{
+	uint64_t step = self->at.step, every = (uint64_t)self->params->eval_every;
+	rm_quality quality;
+	int code;
+
+	if (self->valid.n == 0 ||
+		(step != self->total && step % (every > 0 ? every : self->per_epoch) != 0))
+		return 0;
+	code = rm_measure(self, &self->valid, &quality);
+	if (code)
+		return code;
+	gpt_metrics_add(&self->work.metrics, "eval_loss", quality.loss);
+	gpt_metrics_add(&self->work.metrics, "eval_accuracy", quality.accuracy);
+	return 0;
+}
+
+static int train(rm_stage *self)
+{
+	while (self->at.step < self->total) {
+		cairn_progress progress = {.total = self->total, .phase = "train"};
+		int code = train_step(self);
+
+		if (!code)
+			code = validate(self);
+		if (code)
+			return code;
+		progress.step = self->at.step;
+		progress.tokens = self->at.tokens;
+		code = gpt_finish_step(&self->work, &progress, save, self);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+int rm_run(const cairn_host *host, cairn_run *run, const void *params)
+{
+	rm_stage self = {.params = params};
+	int code;
+
+	gpt_work_init(&self.work, host, run, self.params->micro_tokens);
+	code = open_stage(&self);
+	if (!code)
+		code = resume(&self);
+	if (!code)
+		code = train(&self);
+	if (!code)
+		code = rm_report(&self);
+	if (!code)
+		code = gpt_save_model(host, run, "model", self.model, self.tokenizer);
+	free(self.batch);
+	free(self.pick);
+	free(self.score);
+	free(self.dscore);
+	gpt_order_free(&self.order);
+	free_rankings(&self.others);
+	free_rankings(&self.valid);
+	free_rankings(&self.train);
+	gpt_adam_free(self.adam);
+	gpt_model_free(self.model);
+	gpt_tokenizer_free(self.tokenizer);
+	gpt_work_free(&self.work);
+	return code;
+}
