@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index.c - the door to LMDB; no other file includes lmdb.h.
+ *
+ * Default synchronisation, no writable map, no duplicate-sorted tables: README.md says why.
+ * Three things LMDB leaves to its user are handled here:
+ *
+ *   the map   is large and sparse from the start. It may be doubled only while this process
+ *             has no transaction: `live` counts them under `lock`, and nobody ever waits for
+ *             that, so a caller who holds a snapshot while he commits cannot deadlock.
+ *   readers   that were killed keep old pages alive: their slots are cleared at open and once
+ *             a minute.
+ *   size      a truncated data file would raise SIGBUS on first touch, so it is measured
+ *             against the index's own idea of its size before anything is read.
+ */
+#include <errno.h>
+#include <lmdb.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/digest.h"
+#include "store/internal.h"
+
+#define MAX_READERS       1022
+#define SECONDS_PER_CHECK 60
+
+struct cairn_index {
+	MDB_env *env;
+	MDB_dbi tables[CAIRN_TABLES];
+	char *path; /* for messages */
+	pid_t pid;
+	pthread_mutex_t lock;
+	size_t live;
+	bool is_full; /* the map was, in the last write transaction */
+	time_t checked;
+};
+
+struct cairn_txn {
+	cairn_index *index;
+	MDB_txn *txn;
+};
+
+static const struct {
+	const char *name;
+	bool is_public;
+} tables[] = {
+#define TABLE_ROW(id, name, is_public) {name, is_public},
+	CAIRN_TABLE_MAP(TABLE_ROW)
+#undef TABLE_ROW
+};
+
+const char *cairn_index__table_name(enum cairn_table table)
+{
+	return tables[table].name;
+}
+
+int cairn_index__table(enum cairn_table *out, const char *name, cairn_error *err)
+{
+	for (int i = 0; i < CAIRN_TABLES; i++) {
+		if (tables[i].is_public && !strcmp(tables[i].name, name)) {
+			*out = (enum cairn_table)i;
+			return 0;
+		}
+	}
+	return cairn_error_set(err, CAIRN_EBUG, "the store has no table '%s'", name);
+}
+
+/* An LMDB return code as our error. */
+static int fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_error *err)
+{
+	int code = CAIRN_EIO;
+
+	if (mdb_rc > 0 && mdb_rc != ENOMEM)
+		return cairn_disk__fail(
+			err, mdb_rc, index->path, "cannot %s '%s'", doing, index->path);
+	switch (mdb_rc) {
+	case ENOMEM:
+		code = CAIRN_ENOMEM;
+		break;
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+		code = CAIRN_EINTEGRITY;
+		break;
+	case MDB_VERSION_MISMATCH:
+		code = CAIRN_EINPUT;
+		break;
+	case MDB_READERS_FULL:
+	case MDB_MAP_RESIZED:
+	case MDB_MAP_FULL:
+		code = CAIRN_EBUSY;
+		break;
+	default:
+		break;
+	}
+	cairn_error_set(err, code, "cannot %s '%s'", doing, index->path);
+	cairn_error_detail(err, "%s", mdb_strerror(mdb_rc));
+	if (code == CAIRN_EBUSY)
+		cairn_error_hint(err, "The index must grow, or has too many readers: end other "
+				      "programs that use this store and try again.");
+	else if (code == CAIRN_EINTEGRITY)
+		cairn_error_hint(err,
+			"The index was damaged after it was written: restore "
+			"'%s' from a backup.",
+			index->path);
+	return code;
+}
+
+/* ---- open and close --------------------------------------------------------------- */
+
+/* Handles are valid for all later transactions once this one is committed. */
+static int open_tables(cairn_index *index, bool create)
+{
+	MDB_txn *txn = NULL;
+	int rc = mdb_txn_begin(index->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+
+	for (int i = 0; i < CAIRN_TABLES && !rc; i++)
+		rc = mdb_dbi_open(txn, tables[i].name, create ? MDB_CREATE : 0, &index->tables[i]);
+	if (!rc)
+		return mdb_txn_commit(txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+/* 0, or EINTEGRITY where the file is shorter than the index in it. */
+static int check_length(const cairn_index *index, cairn_error *err)
+{
+	MDB_envinfo info;
+	MDB_stat stat_;
+	struct stat st;
+	uint64_t needed;
+	int fd, rc;
+
+	if ((rc = mdb_env_info(index->env, &info)) || (rc = mdb_env_stat(index->env, &stat_)) ||
+		(rc = mdb_env_get_fd(index->env, &fd)))
+		return fail(index, rc, "examine", err);
+	if (fstat(fd, &st) != 0)
+		return fail(index, errno, "examine", err);
+	needed = ((uint64_t)info.me_last_pgno + 1) * stat_.ms_psize;
+	if ((uint64_t)st.st_size >= needed)
+		return 0;
+	cairn_error_set(err, CAIRN_EINTEGRITY, "the index '%s' is truncated", index->path);
+	cairn_error_detail(err, "it has %llu bytes and needs %llu", (unsigned long long)st.st_size,
+		(unsigned long long)needed);
+	cairn_error_hint(err, "Restore '%s' from a backup.", index->path);
+	return CAIRN_EINTEGRITY;
+}
+
+static int create_env(cairn_index *index, bool readonly, size_t map_bytes)
+{
+	int rc = mdb_env_create(&index->env);
+
+	if (rc)
+		return rc;
+	if ((rc = mdb_env_set_mapsize(index->env, map_bytes)) ||
+		(rc = mdb_env_set_maxdbs(index->env, 32)) ||
+		(rc = mdb_env_set_maxreaders(index->env, MAX_READERS)))
+		return rc;
+	return mdb_env_open(index->env, index->path, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0666);
+}
+
+int cairn_index__open(cairn_index **out, const char *directory, bool create, bool readonly,
+	size_t map_bytes, cairn_error *err)
+{
+	cairn_index *index = cairn_alloc(1, sizeof(*index));
+	cairn_text path = {0};
+	int rc;
+
+	cairn_text_printf(&path, "%s/meta", directory);
+	if (!index || path.failed) {
+		free(index);
+		cairn_text_free(&path);
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	}
+	index->path = path.data;
+	index->pid = getpid();
+	pthread_mutex_init(&index->lock, NULL);
+	/* Where address space is limited (ulimit -v), a smaller map does: it can grow. */
+	while ((rc = create_env(index, readonly, map_bytes)) == ENOMEM &&
+		map_bytes > (size_t)64 << 20) {
+		mdb_env_close(index->env);
+		index->env = NULL;
+		map_bytes /= 8;
+	}
+	if (rc) {
+		rc = fail(index, rc, "open", err);
+		goto out;
+	}
+	if ((rc = check_length(index, err)))
+		goto out;
+	rc = open_tables(index, create);
+	if (rc == MDB_NOTFOUND && !readonly)
+		rc = open_tables(index, true); /* made by an older cairn, or only half made */
+	if (rc) {
+		rc = fail(index, rc, "open the tables of", err);
+		goto out;
+	}
+	cairn_index__tend(index);
+	*out = index;
+	index = NULL;
+out:
+	cairn_index__close(index);
+	return rc;
+}
+
+void cairn_index__close(cairn_index *index)
+{
+	if (!index)
+		return;
+	if (index->env)
+		mdb_env_close(index->env);
+	pthread_mutex_destroy(&index->lock);
+	free(index->path);
+	free(index);
+}
+
+/* ---- the map ---------------------------------------------------------------------- */
+
+/* Takes over the size that another process gave the map. */
+static bool adopt(cairn_index *index)
+{
+	bool is_done = false;
+
+	pthread_mutex_lock(&index->lock);
+	if (index->live == 0)
+		is_done = mdb_env_set_mapsize(index->env, 0) == 0;
+	pthread_mutex_unlock(&index->lock);
+	return is_done;
+}
+
+/* false where the map is large enough, or this process has transactions. */
+static bool grow(cairn_index *index, bool only_if_half_full)
+{
+	MDB_envinfo info;
+	MDB_stat stat_;
+	bool is_done = false;
+
+	pthread_mutex_lock(&index->lock);
+	if (index->live > 0 || mdb_env_info(index->env, &info) || mdb_env_stat(index->env, &stat_))
+		goto out;
+	if (only_if_half_full &&
+		(uint64_t)info.me_last_pgno * stat_.ms_psize <= info.me_mapsize / 2)
+		goto out;
+	is_done = mdb_env_set_mapsize(index->env, info.me_mapsize * 2) == 0;
+out:
+	pthread_mutex_unlock(&index->lock);
+	return is_done;
+}
+
+void cairn_index__tend(cairn_index *index)
+{
+	struct timespec now;
+	int n_dead;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (index->checked == 0 || now.tv_sec - index->checked >= SECONDS_PER_CHECK) {
+		(void)mdb_reader_check(index->env, &n_dead);
+		index->checked = now.tv_sec;
+	}
+	(void)grow(index, true); /* if not now, then at a later commit */
+}
+
+bool cairn_index__grow_if_full(cairn_index *index)
+{
+	bool was_full = index->is_full;
+
+	index->is_full = false;
+	return was_full && grow(index, false);
+}
+
+/* ---- transactions ----------------------------------------------------------------- */
+
+static void count(cairn_index *index, int change)
+{
+	pthread_mutex_lock(&index->lock);
+	index->live += (size_t)change;
+	pthread_mutex_unlock(&index->lock);
+}
+
+int cairn_index__begin(cairn_txn **out, cairn_index *index, bool writes, cairn_error *err)
+{
+	cairn_txn *txn = cairn_alloc(1, sizeof(*txn));
+	int rc;
+
+	CAIRN_ASSERT(index->pid == getpid()); /* LMDB's locks do not survive a fork */
+	if (!txn)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	txn->index = index;
+	do {
+		count(index, 1);
+		rc = mdb_txn_begin(index->env, NULL, writes ? 0 : MDB_RDONLY, &txn->txn);
+		if (rc)
+			count(index, -1);
+	} while (rc == MDB_MAP_RESIZED && adopt(index));
+	if (rc) {
+		free(txn);
+		return fail(index, rc, writes ? "write" : "read", err);
+	}
+	if (writes)
+		index->is_full = false;
+	*out = txn;
+	return 0;
+}
+
+int cairn_index__commit(cairn_txn *txn, cairn_error *err)
+{
+	cairn_index *index = txn->index;
+	int rc = mdb_txn_commit(txn->txn);
+
+	count(index, -1);
+	free(txn);
+	if (rc == MDB_MAP_FULL)
+		index->is_full = true;
+	return rc ? fail(index, rc, "write", err) : 0;
+}
+
+void cairn_index__abort(cairn_txn *txn)
+{
+	if (!txn)
+		return;
+	mdb_txn_abort(txn->txn);
+	count(txn->index, -1);
+	free(txn);
+}
+
+/* ---- values ----------------------------------------------------------------------- */
+
+int cairn_index__get(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
+	const void **value, size_t *value_len, cairn_error *err)
+{
+	MDB_val key_ = {key_len, (void *)key}, value_;
+	int rc = mdb_get(txn->txn, txn->index->tables[table], &key_, &value_);
+
+	if (rc == MDB_NOTFOUND)
+		return CAIRN_ENOTFOUND;
+	if (rc)
+		return fail(txn->index, rc, "read", err);
+	*value = value_.mv_data;
+	*value_len = value_.mv_size;
+	return 0;
+}
+
+int cairn_index__reserve(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
+	size_t value_len, uint8_t **room, cairn_error *err)
+{
+	MDB_val key_ = {key_len, (void *)key}, value_ = {value_len, NULL};
+	int rc = mdb_put(txn->txn, txn->index->tables[table], &key_, &value_, MDB_RESERVE);
+
+	if (rc == MDB_MAP_FULL)
+		txn->index->is_full = true;
+	if (rc)
+		return fail(txn->index, rc, "write", err);
+	*room = value_.mv_data;
+	return 0;
+}
+
+int cairn_index__delete(
+	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err)
+{
+	MDB_val key_ = {key_len, (void *)key};
+	int rc = mdb_del(txn->txn, txn->index->tables[table], &key_, NULL);
+
+	if (rc == MDB_MAP_FULL) /* also deleting copies pages */
+		txn->index->is_full = true;
+	return rc && rc != MDB_NOTFOUND ? fail(txn->index, rc, "write", err) : 0;
+}
+
+/* ---- scans ------------------------------------------------------------------------ */
+
+/* The smallest key above all that start with prefix; false where there is none. */
+static bool successor(const void *prefix, size_t len, uint8_t *out, size_t *out_len)
+{
+	if (len)
+		memcpy(out, prefix, len);
+	while (len > 0 && out[len - 1] == 0xff)
+		len--;
+	if (len == 0)
+		return false;
+	out[len - 1]++;
+	*out_len = len;
+	return true;
+}
+
+/* Moves to the first record of the scan. */
+static int seek(MDB_cursor *cursor, const void *prefix, size_t prefix_len, bool descending,
+	MDB_val *key, MDB_val *value)
+{
+	uint8_t above[CAIRN_MAX_KEY];
+	size_t above_len;
+	int rc;
+
+	if (!descending) {
+		*key = (MDB_val){prefix_len, (void *)prefix};
+		return mdb_cursor_get(cursor, key, value, prefix_len ? MDB_SET_RANGE : MDB_FIRST);
+	}
+	if (!successor(prefix, prefix_len, above, &above_len))
+		return mdb_cursor_get(cursor, key, value, MDB_LAST);
+	*key = (MDB_val){above_len, above};
+	rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		return mdb_cursor_get(cursor, key, value, MDB_LAST);
+	return rc ? rc : mdb_cursor_get(cursor, key, value, MDB_PREV);
+}
+
+int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix, size_t prefix_len,
+	bool descending, cairn_scan_fn fn, void *arg, cairn_error *err)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	int answer = 0;
+	int rc = mdb_cursor_open(txn->txn, txn->index->tables[table], &cursor);
+
+	if (rc)
+		return fail(txn->index, rc, "read", err);
+	rc = seek(cursor, prefix, prefix_len, descending, &key, &value);
+	while (!rc && key.mv_size >= prefix_len &&
+		(prefix_len == 0 || !memcmp(key.mv_data, prefix, prefix_len))) {
+		answer = fn(key.mv_data, key.mv_size, value.mv_data, value.mv_size, arg, err);
+		if (answer)
+			break;
+		rc = mdb_cursor_get(cursor, &key, &value, descending ? MDB_PREV : MDB_NEXT);
+	}
+	mdb_cursor_close(cursor);
+	if (rc && rc != MDB_NOTFOUND)
+		return fail(txn->index, rc, "read", err);
+	return answer < 0 ? answer : 0;
+}

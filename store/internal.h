@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * internal.h - what the files of the store share. FORMAT.md has the bytes, README.md the
+ * order to read in.
+ *
+ * Layers, each knowing only those above it in this list:
+ *
+ *   disk.c, crc.c, bytes.h   file systems, checksums, little-endian encoding
+ *   index.c                  LMDB, and the only file that knows it
+ *   catalog.c                what lies in the index: sealed records, blobs, chunk places
+ *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
+ *   manifest.c               nodes and lists: their one canonical encoding
+ *   pending.c, batch.c       what waits for the commit, and the commit
+ *   write.c, object.c        artifacts in, artifacts out
+ *   snapshot.c, id.c, open.c records, ids, and the directory itself
+ */
+#ifndef CAIRN_STORE_INTERNAL_H
+#define CAIRN_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "base/text.h"
+#include "cairn/store.h"
+
+/* Part of the format: changing one changes ids or makes old stores unreadable. */
+enum {
+	CAIRN_FORMAT_VERSION = 1,
+	CAIRN_CHUNK_BYTES = 4 << 20,
+	CAIRN_INLINE_BYTES = 64 << 10, /* chunks up to here live in the index */
+	CAIRN_BLOCK_BYTES = 4 << 10,   /* unit of segments; what O_DIRECT wants */
+	CAIRN_LIST_FANOUT = 1024,
+	CAIRN_META_INLINE_BYTES = 16 << 10, /* longer metadata is cut into chunks too */
+	CAIRN_UUID_BYTES = 16,
+	CAIRN_CODEC_RAW = 0,
+};
+
+/* The limits that store.h states. */
+enum {
+	CAIRN_MAX_NAME = 200,
+	CAIRN_MAX_META = 16 << 20,
+	CAIRN_MAX_ENTRIES = 1000000,
+	CAIRN_MAX_KEY = 511,
+	CAIRN_MAX_VALUE = 1 << 20,
+};
+#define CAIRN_MAX_ENTRY_BYTES ((uint64_t)1 << 40)
+
+/* A segment is sealed once it reaches this; not part of the format. */
+#define CAIRN_SEGMENT_BYTES ((uint64_t)1 << 30)
+#define CAIRN_MAP_BYTES     ((size_t)64 << 30)
+
+/* ---- disk.c ----------------------------------------------------------------------- */
+
+/* EIO with errno as detail; a full disk gets a hint. `path`: anything on that file system. */
+int cairn_disk__fail(cairn_error *err, int errno_value, const char *path, const char *format, ...)
+	CAIRN_PRINTF(4, 5);
+/* The name of the network file system that a statfs magic and a mount type stand for, or NULL
+ * where it is a local one. `type` may be NULL. */
+const char *cairn_disk__network_name(uint64_t magic, const char *type);
+/* EINPUT where the directory lies on a network file system. */
+CAIRN_MUST int cairn_disk__check_local(int directory_fd, const char *path, cairn_error *err);
+/* 0 or an errno value. */
+CAIRN_MUST int cairn_disk__sync_directory(int at, const char *name);
+
+/* ---- crc.c ------------------------------------------------------------------------ */
+
+/* CRC-32C of bytes, going on from `crc` (0 to begin). */
+uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t len);
+
+/* ---- index.c ---------------------------------------------------------------------- */
+
+/* Table, name, may callers name it? */
+#define CAIRN_TABLE_MAP(X)                \
+	X(META, "meta", false)            \
+	X(CHUNK, "chunk", false)          \
+	X(BLOB, "blob", false)            \
+	X(ARTIFACT, "artifact", false)    \
+	X(RESULT, "result", true)         \
+	X(CHECKPOINT, "checkpoint", true) \
+	X(RUN, "run", true)               \
+	X(STAGE, "stage", true)           \
+	X(ATTEMPT, "attempt", true)       \
+	X(EVENT, "event", true)           \
+	X(REF, "ref", true)               \
+	X(REFLOG, "reflog", true)         \
+	X(PRODUCER, "producer", true)     \
+	X(CONSUMER, "consumer", true)     \
+	X(LEASE, "lease", true)           \
+	X(RECENT, "recent", true)         \
+	X(FILECACHE, "filecache", true)   \
+	X(PLUGIN, "plugin", true)         \
+	X(NOTE, "note", true)
+
+enum cairn_table {
+#define CAIRN_TABLE_ENUM(id, name, is_public) CAIRN_TABLE_##id,
+	CAIRN_TABLE_MAP(CAIRN_TABLE_ENUM)
+#undef CAIRN_TABLE_ENUM
+	CAIRN_TABLES
+};
+
+typedef struct cairn_index cairn_index;
+typedef struct cairn_txn cairn_txn;
+
+/* Opens meta/ of a store; `create` makes what is missing. */
+CAIRN_MUST int cairn_index__open(cairn_index **out, const char *directory, bool create,
+	bool readonly, size_t map_bytes, cairn_error *err);
+void cairn_index__close(cairn_index *index);
+const char *cairn_index__table_name(enum cairn_table table);
+/* The public table of that name; EBUG where there is none. */
+CAIRN_MUST int cairn_index__table(enum cairn_table *out, const char *name, cairn_error *err);
+/* Only one write transaction exists at a time, in all processes: begin waits for it. */
+CAIRN_MUST int cairn_index__begin(
+	cairn_txn **out, cairn_index *index, bool writes, cairn_error *err);
+/* Ends the transaction, whatever it returns. Durable once it returned 0. */
+CAIRN_MUST int cairn_index__commit(cairn_txn *txn, cairn_error *err);
+void cairn_index__abort(cairn_txn *txn);
+/* The value is borrowed until the transaction ends or, in a writing one, changes anything.
+ * ENOTFOUND leaves *err untouched. */
+CAIRN_MUST int cairn_index__get(cairn_txn *txn, enum cairn_table table, const void *key,
+	size_t key_len, const void **value, size_t *value_len, cairn_error *err);
+/* Makes room for a value; the caller fills *room before it does anything else with the txn. */
+CAIRN_MUST int cairn_index__reserve(cairn_txn *txn, enum cairn_table table, const void *key,
+	size_t key_len, size_t value_len, uint8_t **room, cairn_error *err);
+/* 0 also where there was no such key. */
+CAIRN_MUST int cairn_index__delete(
+	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err);
+CAIRN_MUST int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix,
+	size_t prefix_len, bool descending, cairn_scan_fn fn, void *arg, cairn_error *err);
+/* Housekeeping before a write transaction: doubles the map when it is half full, clears the
+ * slots of dead readers. */
+void cairn_index__tend(cairn_index *index);
+/* After a failed transaction: true where the map was full and could be doubled: try again. */
+bool cairn_index__grow_if_full(cairn_index *index);
+
+/* ---- catalog.c -------------------------------------------------------------------- */
+
+/* Where a large chunk lies. */
+typedef struct cairn_place {
+	uint32_t segment;
+	uint64_t offset; /* of the record's header */
+	uint32_t raw_len, stored_len;
+	uint8_t codec;
+} cairn_place;
+
+/* Sealed records: version byte, value, CRC over key, version and value. */
+CAIRN_MUST int cairn_catalog__get(cairn_txn *txn, enum cairn_table table, const void *key,
+	size_t key_len, const void **value, size_t *value_len, cairn_error *err);
+CAIRN_MUST int cairn_catalog__put(cairn_txn *txn, enum cairn_table table, const void *key,
+	size_t key_len, const void *value, size_t value_len, cairn_error *err);
+/* Takes the seal off a value met in a scan; EINTEGRITY. */
+CAIRN_MUST int cairn_catalog__unseal(enum cairn_table table, const void *key, size_t key_len,
+	const void **value, size_t *value_len, cairn_error *err);
+/* Numbers in the meta table: "next_seg", "gc_epoch". 0 where absent. */
+CAIRN_MUST int cairn_catalog__number(
+	cairn_txn *txn, const char *name, uint64_t *out, cairn_error *err);
+CAIRN_MUST int cairn_catalog__set_number(
+	cairn_txn *txn, const char *name, uint64_t value, cairn_error *err);
+
+/* Blobs: a small chunk or a node (CAIRN_TABLE_BLOB), a manifest (CAIRN_TABLE_ARTIFACT). Bytes
+ * are checked against the id. ENOTFOUND leaves *err untouched. */
+CAIRN_MUST int cairn_catalog__get_blob(cairn_txn *txn, enum cairn_table table, const cairn_id *id,
+	const void **bytes, size_t *len, cairn_error *err);
+CAIRN_MUST int cairn_catalog__put_blob(cairn_txn *txn, enum cairn_table table, const cairn_id *id,
+	const void *bytes, size_t len, uint64_t epoch, cairn_error *err);
+CAIRN_MUST int cairn_catalog__get_chunk(
+	cairn_txn *txn, const cairn_id *id, cairn_place *out, cairn_error *err);
+CAIRN_MUST int cairn_catalog__put_chunk(cairn_txn *txn, const cairn_id *id,
+	const cairn_place *place, uint64_t epoch, cairn_error *err);
+/* Stamps a blob or chunk with the epoch, if it has an older one. ENOTFOUND leaves *err
+ * untouched. */
+CAIRN_MUST int cairn_catalog__touch(cairn_txn *txn, enum cairn_table table, const cairn_id *id,
+	uint64_t epoch, cairn_error *err);
+
+/* ---- pool.c ----------------------------------------------------------------------- */
+
+typedef struct cairn_hash_job {
+	const void *bytes;
+	size_t len;
+	cairn_id id; /* the answer */
+	bool is_done;
+	struct cairn_hash_job *next;
+} cairn_hash_job;
+
+typedef struct cairn_pool cairn_pool;
+
+/* NULL where there is no memory. Threads start with the first job. */
+cairn_pool *cairn_pool__new(void);
+void cairn_pool__free(cairn_pool *pool);
+/* The job stays where it is until it was waited for. */
+void cairn_pool__submit(cairn_pool *pool, cairn_hash_job *job);
+void cairn_pool__wait(cairn_pool *pool, cairn_hash_job *job);
+/* A thread that takes no signals: those are for the threads of whoever opened the store. */
+CAIRN_MUST bool cairn_pool__thread(pthread_t *out, void *(*function)(void *), void *arg);
+
+/* ---- segment.c -------------------------------------------------------------------- */
+
+typedef struct cairn_segments cairn_segments;
+
+CAIRN_MUST int cairn_segments__open(
+	cairn_segments **out, cairn_store *store, const char *directory, cairn_error *err);
+void cairn_segments__close(cairn_segments *segments);
+/* Appends a chunk. It is durable after sync. */
+CAIRN_MUST int cairn_segments__append(cairn_segments *segments, const cairn_id *id,
+	const void *bytes, uint32_t len, cairn_place *out, cairn_error *err);
+CAIRN_MUST int cairn_segments__sync(cairn_segments *segments, cairn_error *err);
+/* Tells that the index may name bytes of the current segment from now on. */
+void cairn_segments__keep(cairn_segments *segments);
+/* Counts failed writes: what was appended before one and not synced is lost. */
+uint64_t cairn_segments__failures(const cairn_segments *segments);
+
+/* Reads many chunks, keeping the last segment's file open between calls. {.fd = -1} at first. */
+typedef struct cairn_segment_reader {
+	int fd;
+	uint32_t segment;
+} cairn_segment_reader;
+
+/* Reads the payload, unverified. EINTEGRITY where the file ends early or is missing. */
+CAIRN_MUST int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
+	const cairn_place *place, void *out, cairn_error *err);
+void cairn_segments__read_end(cairn_segment_reader *reader);
+
+/* ---- manifest.c ------------------------------------------------------------------- */
+
+/* Takes a node in while a list is written, and hands one out while it is read. */
+typedef int (*cairn_node_put_fn)(
+	void *arg, const void *bytes, size_t len, cairn_id *out, cairn_error *err);
+typedef int (*cairn_node_get_fn)(
+	void *arg, const cairn_id *id, const void **bytes, size_t *len, cairn_error *err);
+
+/* Appends the list of n ids to a node; lists over CAIRN_LIST_FANOUT go to nodes of their own. */
+CAIRN_MUST int cairn_manifest__add_list(cairn_text *node, const cairn_id *ids, uint64_t n,
+	cairn_node_put_fn put, void *arg, cairn_error *err);
+/* Reads an encoded list that must have n ids. The caller frees *out. */
+CAIRN_MUST int cairn_manifest__read_list(cairn_id **out, const void *list, size_t list_len,
+	uint64_t n, cairn_node_get_fn get, void *arg, cairn_error *err);
+/* The number of chunks that so many bytes are cut into. */
+uint64_t cairn_manifest__chunks(uint64_t bytes);
+
+/* An entry node without its list, and a manifest without its list. Pointers are borrowed from
+ * the encoded bytes where they were read from some. */
+typedef struct cairn_entry_node {
+	const char *name; /* not NUL-terminated when read */
+	uint32_t name_len;
+	uint32_t dtype, n_dims;
+	uint64_t dims[CAIRN_MAX_DIMS];
+	uint64_t bytes;
+	const void *list; /* the encoded list, to the end of the node */
+	size_t list_len;
+} cairn_entry_node;
+
+typedef struct cairn_manifest {
+	const char *kind; /* not NUL-terminated when read */
+	uint32_t kind_len;
+	uint64_t n_entries, bytes;
+	uint64_t meta_len;
+	const char *meta;      /* NULL where it is cut into chunks */
+	const void *meta_list; /* then this is their list */
+	size_t meta_list_len;
+	const void *list;
+	size_t list_len;
+} cairn_manifest;
+
+void cairn_manifest__add_entry_head(cairn_text *node, const cairn_entry_node *entry);
+/* Everything up to the metadata, without it. */
+void cairn_manifest__add_head(cairn_text *node, const cairn_manifest *manifest);
+/* EINTEGRITY where the bytes are no such node in canonical form. */
+CAIRN_MUST int cairn_manifest__read_entry(
+	cairn_entry_node *out, const void *bytes, size_t len, cairn_error *err);
+CAIRN_MUST int cairn_manifest__read(
+	cairn_manifest *out, const void *bytes, size_t len, cairn_error *err);
+/* Name 1..200 bytes without control characters, a known dtype, dims that fit bytes. EINPUT. */
+CAIRN_MUST int cairn_manifest__check_tensor(const cairn_tensor *tensor, cairn_error *err);
+CAIRN_MUST int cairn_manifest__check_name(
+	const char *what, const char *name, size_t len, cairn_error *err);
+
+/* ---- pending.c -------------------------------------------------------------------- */
+
+/* A chunk, node or manifest that the commit publishes, or (is_new false) relies on. */
+typedef struct cairn_pending_item {
+	cairn_id id;
+	enum cairn_table table; /* CHUNK, BLOB or ARTIFACT */
+	bool is_new;
+	bool is_published;
+	uint32_t len;
+	uint8_t *bytes; /* of a new blob or manifest */
+	cairn_place place;
+} cairn_pending_item;
+
+/* A set of items by (table, id), in order of arrival. {0} is empty. */
+typedef struct cairn_pending {
+	cairn_pending_item *items;
+	size_t n_items, cap_items;
+	uint32_t *slots; /* open addressing; index + 1 of an item, 0 is free */
+	size_t n_slots;
+	size_t n_unpublished; /* chunks and blobs, and */
+	size_t bytes;         /* the memory these hold */
+} cairn_pending;
+
+bool cairn_pending__has(const cairn_pending *pending, enum cairn_table table, const cairn_id *id);
+/* The new zeroed item, to be filled; NULL where there is no memory. It must not be there yet. */
+cairn_pending_item *cairn_pending__add(
+	cairn_pending *pending, enum cairn_table table, const cairn_id *id);
+/* Adds an item with a copy of its bytes. false: no memory. */
+bool cairn_pending__add_bytes(cairn_pending *pending, enum cairn_table table, const cairn_id *id,
+	const void *bytes, size_t len);
+void cairn_pending__free(cairn_pending *pending);
+/* Puts items into the index, stamped with the epoch: all for a commit; before it only chunks and
+ * blobs, and spilled() once that is committed. */
+CAIRN_MUST int cairn_pending__publish(
+	cairn_pending *pending, cairn_txn *txn, bool is_commit, cairn_error *err);
+void cairn_pending__spilled(cairn_pending *pending);
+
+/* ---- the handles ------------------------------------------------------------------ */
+
+struct cairn_store {
+	char *path;
+	bool is_readonly;
+	pid_t pid;    /* of the process that opened it: never used after fork */
+	dev_t device; /* of the directory: a process opens a store once */
+	ino_t inode;
+	uint8_t uuid[CAIRN_UUID_BYTES];
+	cairn_index *index;
+	cairn_segments *segments;
+	cairn_pool *pool;
+	struct cairn_store *next; /* in the list of this process's open stores */
+};
+
+struct cairn_snapshot {
+	cairn_txn *txn;
+	bool is_borrowed; /* the transaction of a commit, seen from its callback */
+};
+
+/* A record change that waits for the commit; value NULL deletes. */
+typedef struct cairn_change {
+	enum cairn_table table;
+	uint32_t key_len, value_len;
+	uint8_t *key; /* and the value behind it, in one block */
+	uint8_t *value;
+} cairn_change;
+
+/* The artifact being written. */
+typedef struct cairn_draft_entry {
+	char *name;
+	cairn_id node;
+} cairn_draft_entry;
+
+typedef struct cairn_draft {
+	char *kind; /* NULL: there is none */
+	cairn_draft_entry *entries;
+	size_t n_entries, cap_entries;
+	uint64_t bytes;
+	bool is_failed; /* a put failed: it can only be dropped */
+} cairn_draft;
+
+struct cairn_batch {
+	cairn_store *store;
+	cairn_pending pending;
+	bool has_appended; /* chunks to segments, and then: */
+	uint64_t failures; /* of the segments, when the first one was */
+	cairn_draft draft;
+	cairn_change *changes;
+	size_t n_changes, cap_changes;
+	cairn_batch_fn on_commit;
+	void *on_commit_arg;
+	cairn_txn *txn; /* inside on_commit: changes apply at once */
+};
+
+/* As cairn_store_open, with the size that the index's map begins at. */
+CAIRN_MUST int cairn_store__open(cairn_store **out, const char *directory, unsigned flags,
+	size_t map_bytes, cairn_error *err);
+/* Publishes chunks and blobs before the commit when so many wait that one transaction for all
+ * would be too large. They are unnamed until the commit. */
+CAIRN_MUST int cairn_batch__spill(cairn_batch *batch, cairn_error *err);
+void cairn_batch__free_draft(cairn_batch *batch);
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment.c - the bytes of large chunks: append-only files, written by one process each.
+ *
+ * FORMAT.md has the bytes. A segment is made when the first large chunk of this process comes,
+ * and never touched by another one. Everything in it is a multiple of 4 KiB, so the file can be
+ * written with O_DIRECT: past the page cache, which is the slowest part of the way to a fast
+ * disk. Where a file system refuses O_DIRECT, the same writes go through the cache.
+ *
+ * Records are copied into one of two staging buffers; while one is filled, a thread writes the
+ * other. sync() hands over what is left, waits, and calls fdatasync. A failed write closes the
+ * segment for good: later chunks go to a new one, and whoever appended before the failure
+ * learns of it from cairn_segments__failures.
+ *
+ * Reads like: batch.c, which must call sync before it names anything in the index.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "store/bytes.h"
+#include "store/internal.h"
+
+enum {
+	STAGE_BYTES = 8 << 20,
+	HEAD_CRC = CAIRN_BLOCK_BYTES - 4, /* of both kinds of header */
+	RECORD_VERSION = 1,
+};
+
+struct cairn_segments {
+	cairn_store *store;
+	int directory_fd;
+	char *directory; /* for messages */
+
+	/* The open segment; fd -1: none. */
+	int fd;
+	uint32_t number;
+	uint64_t end;  /* where the next record goes */
+	bool is_dirty; /* something was appended since the last sync */
+	bool is_kept;  /* the index names bytes of it */
+	uint64_t failures;
+
+	/* Two buffers: `fill` bytes are in stage[current], to be written at stage_at. */
+	uint8_t *stage[2];
+	int current;
+	size_t fill;
+	uint64_t stage_at;
+
+	/* What the writing thread has to do; under the lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	bool has_thread, is_closing;
+	const uint8_t *job;
+	size_t job_len;
+	uint64_t job_at;
+	int job_fd;
+	int error; /* errno of the first write that failed */
+};
+
+static void segment_name(char out[16], uint32_t number)
+{
+	snprintf(out, 16, "%08x.seg", number);
+}
+
+static size_t padded(size_t len)
+{
+	return (len + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES * CAIRN_BLOCK_BYTES;
+}
+
+/* ---- writing beside the caller ---------------------------------------------------- */
+
+/* Writes everything; 0 or an errno value. */
+static int write_all(int fd, const uint8_t *bytes, size_t len, uint64_t at)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, bytes, len, (off_t)at);
+		int flags;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* A file system that takes O_DIRECT at open may still refuse it here, or need a
+		 * coarser alignment after a short write. */
+		if (n < 0 && errno == EINVAL && (flags = fcntl(fd, F_GETFL)) >= 0 &&
+			(flags & O_DIRECT)) {
+			if (fcntl(fd, F_SETFL, flags & ~O_DIRECT) != 0)
+				return errno;
+			continue;
+		}
+		if (n < 0)
+			return errno;
+		if (n == 0)
+			return ENOSPC;
+		bytes += n;
+		len -= (size_t)n;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void *write_behind(void *arg)
+{
+	cairn_segments *segments = arg;
+
+	pthread_mutex_lock(&segments->lock);
+	for (;;) {
+		int rc;
+
+		while (!segments->job && !segments->is_closing)
+			pthread_cond_wait(&segments->changed, &segments->lock);
+		if (!segments->job)
+			break;
+		pthread_mutex_unlock(&segments->lock);
+		rc = write_all(
+			segments->job_fd, segments->job, segments->job_len, segments->job_at);
+		pthread_mutex_lock(&segments->lock);
+		if (rc && !segments->error)
+			segments->error = rc;
+		segments->job = NULL;
+		pthread_cond_broadcast(&segments->changed);
+	}
+	pthread_mutex_unlock(&segments->lock);
+	return NULL;
+}
+
+/* Waits for the write under way. 0 or the errno value of the first failure. */
+static int drain(cairn_segments *segments)
+{
+	int rc;
+
+	pthread_mutex_lock(&segments->lock);
+	while (segments->job)
+		pthread_cond_wait(&segments->changed, &segments->lock);
+	rc = segments->error;
+	pthread_mutex_unlock(&segments->lock);
+	return rc;
+}
+
+/* Hands the staged bytes to the thread and goes on in the other buffer. */
+static int hand_over(cairn_segments *segments)
+{
+	int rc = drain(segments);
+
+	if (rc || segments->fill == 0)
+		return rc;
+	if (!segments->has_thread) {
+		rc = write_all(segments->fd, segments->stage[segments->current], segments->fill,
+			segments->stage_at);
+		segments->error = rc;
+	} else {
+		pthread_mutex_lock(&segments->lock);
+		segments->job = segments->stage[segments->current];
+		segments->job_len = segments->fill;
+		segments->job_at = segments->stage_at;
+		segments->job_fd = segments->fd;
+		pthread_cond_broadcast(&segments->changed);
+		pthread_mutex_unlock(&segments->lock);
+	}
+	segments->current ^= 1;
+	segments->stage_at += segments->fill;
+	segments->fill = 0;
+	return rc;
+}
+
+/* Appends to the stage: bytes, then zeros up to `len_with_zeros`. */
+static int stage(cairn_segments *segments, const uint8_t *bytes, size_t len, size_t len_with_zeros)
+{
+	size_t done = 0;
+
+	while (done < len_with_zeros) {
+		uint8_t *to = segments->stage[segments->current] + segments->fill;
+		size_t room = STAGE_BYTES - segments->fill;
+		size_t left = done < len ? len - done : len_with_zeros - done;
+		size_t n = left < room ? left : room;
+		int rc;
+
+		if (done < len)
+			memcpy(to, bytes + done, n);
+		else
+			memset(to, 0, n);
+		done += n;
+		segments->fill += n;
+		if (segments->fill == STAGE_BYTES && (rc = hand_over(segments)))
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- segments --------------------------------------------------------------------- */
+
+int cairn_segments__open(
+	cairn_segments **out, cairn_store *store, const char *directory, cairn_error *err)
+{
+	cairn_segments *segments = cairn_alloc(1, sizeof(*segments));
+	cairn_text path = {0};
+	int rc = 0;
+
+	cairn_text_printf(&path, "%s/seg", directory);
+	if (!segments || path.failed) {
+		free(segments);
+		cairn_text_free(&path);
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	}
+	segments->store = store;
+	segments->directory = path.data;
+	segments->fd = -1;
+	pthread_mutex_init(&segments->lock, NULL);
+	pthread_cond_init(&segments->changed, NULL);
+	segments->directory_fd = open(segments->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (segments->directory_fd < 0) {
+		rc = cairn_error_errno(err, errno == ENOENT ? CAIRN_EINTEGRITY : CAIRN_EIO, errno,
+			"cannot open '%s'", segments->directory);
+		cairn_segments__close(segments);
+		return rc;
+	}
+	*out = segments;
+	return 0;
+}
+
+/* Closes the open segment. One that nothing was ever published from is removed. */
+static void drop_segment(cairn_segments *segments)
+{
+	char name[16];
+
+	if (segments->fd < 0)
+		return;
+	(void)drain(segments);
+	close(segments->fd);
+	segments->fd = -1;
+	if (!segments->is_kept) {
+		segment_name(name, segments->number);
+		(void)unlinkat(segments->directory_fd, name, 0);
+	}
+	segments->fill = 0;
+	segments->is_dirty = false;
+	segments->error = 0;
+}
+
+void cairn_segments__close(cairn_segments *segments)
+{
+	if (!segments)
+		return;
+	drop_segment(segments);
+	if (segments->has_thread) {
+		pthread_mutex_lock(&segments->lock);
+		segments->is_closing = true;
+		pthread_cond_broadcast(&segments->changed);
+		pthread_mutex_unlock(&segments->lock);
+		pthread_join(segments->thread, NULL);
+	}
+	if (segments->directory_fd >= 0)
+		close(segments->directory_fd);
+	pthread_cond_destroy(&segments->changed);
+	pthread_mutex_destroy(&segments->lock);
+	free(segments->stage[0]);
+	free(segments->stage[1]);
+	free(segments->directory);
+	free(segments);
+}
+
+/* A failed write: the segment is given up, and its number is counted as lost. */
+static int give_up(cairn_segments *segments, int errno_value, cairn_error *err)
+{
+	int rc = cairn_disk__fail(err, errno_value, segments->directory,
+		"cannot write segment '%s/%08x.seg'", segments->directory, segments->number);
+
+	drop_segment(segments);
+	segments->failures++;
+	return rc;
+}
+
+/* The next number, taken for good: a crash skips it. */
+static int take_number(cairn_segments *segments, uint32_t *out, cairn_error *err)
+{
+	cairn_txn *txn;
+	uint64_t next;
+	int rc;
+
+	cairn_index__tend(segments->store->index);
+	rc = cairn_index__begin(&txn, segments->store->index, true, err);
+	if (rc)
+		return rc;
+	rc = cairn_catalog__number(txn, "next_seg", &next, err);
+	if (!rc && next > UINT32_MAX)
+		rc = cairn_error_set(err, CAIRN_ELIMIT, "the store has no segment numbers left");
+	if (!rc)
+		rc = cairn_catalog__set_number(txn, "next_seg", next + 1, err);
+	if (rc) {
+		cairn_index__abort(txn);
+		return rc;
+	}
+	rc = cairn_index__commit(txn, err);
+	if (!rc)
+		*out = (uint32_t)next;
+	return rc;
+}
+
+static int allocate_stage(cairn_segments *segments, cairn_error *err)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!segments->stage[i])
+			segments->stage[i] = aligned_alloc(CAIRN_BLOCK_BYTES, STAGE_BYTES);
+		if (!segments->stage[i])
+			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	}
+	if (!segments->has_thread)
+		segments->has_thread =
+			cairn_pool__thread(&segments->thread, write_behind, segments);
+	return 0;
+}
+
+/* Makes the file and stages its header. The name is durable before this returns. */
+static int begin_segment(cairn_segments *segments, cairn_error *err)
+{
+	uint8_t head[CAIRN_BLOCK_BYTES] = "CAIRNSEG";
+	char name[16];
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	int rc = allocate_stage(segments, err);
+
+	if (rc || (rc = take_number(segments, &segments->number, err)))
+		return rc;
+	segment_name(name, segments->number);
+	segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
+	if (segments->fd < 0 && errno == EINVAL) {
+		/* Refused after the file was made, on some file systems. */
+		(void)unlinkat(segments->directory_fd, name, 0);
+		segments->fd = openat(segments->directory_fd, name, flags, 0666);
+	}
+	if (segments->fd < 0)
+		return cairn_disk__fail(err, errno, segments->directory, "cannot create '%s/%s'",
+			segments->directory, name);
+	segments->is_kept = false;
+	segments->end = segments->stage_at = 0;
+	segments->fill = 0;
+	segments->error = 0;
+	if (fsync(segments->directory_fd) != 0)
+		return give_up(segments, errno, err);
+	cairn_put_le(head + 8, RECORD_VERSION, 2);
+	cairn_put_le(head + 12, segments->number, 4);
+	memcpy(head + 16, segments->store->uuid, CAIRN_UUID_BYTES);
+	cairn_put_le(head + HEAD_CRC, cairn_crc32c(0, head, HEAD_CRC), 4);
+	rc = stage(segments, head, sizeof(head), sizeof(head));
+	if (rc)
+		return give_up(segments, rc, err);
+	segments->end = CAIRN_BLOCK_BYTES;
+	return 0;
+}
+
+int cairn_segments__append(cairn_segments *segments, const cairn_id *id, const void *bytes,
+	uint32_t len, cairn_place *out, cairn_error *err)
+{
+	uint8_t head[CAIRN_BLOCK_BYTES] = "CAIRNCHK";
+	int rc;
+
+	if (segments->fd >= 0 && segments->end >= CAIRN_SEGMENT_BYTES) {
+		if ((rc = cairn_segments__sync(segments, err)))
+			return rc;
+		/* Named by the index or by a batch that waits for its commit. */
+		segments->is_kept = true;
+		drop_segment(segments);
+	}
+	if (segments->fd < 0 && (rc = begin_segment(segments, err)))
+		return rc;
+	cairn_put_le(head + 8, RECORD_VERSION, 2);
+	head[10] = CAIRN_CODEC_RAW;
+	cairn_put_le(head + 12, segments->number, 4);
+	cairn_put_le(head + 16, segments->end, 8);
+	cairn_put_le(head + 24, len, 4);
+	cairn_put_le(head + 28, len, 4);
+	memcpy(head + 32, id->bytes, sizeof(id->bytes));
+	cairn_put_le(head + HEAD_CRC, cairn_crc32c(0, head, HEAD_CRC), 4);
+	segments->is_dirty = true;
+	if ((rc = stage(segments, head, sizeof(head), sizeof(head))) ||
+		(rc = stage(segments, bytes, len, padded(len))))
+		return give_up(segments, rc, err);
+	*out = (cairn_place){
+		.segment = segments->number,
+		.offset = segments->end,
+		.raw_len = len,
+		.stored_len = len,
+		.codec = CAIRN_CODEC_RAW,
+	};
+	segments->end += CAIRN_BLOCK_BYTES + padded(len);
+	return 0;
+}
+
+int cairn_segments__sync(cairn_segments *segments, cairn_error *err)
+{
+	int rc;
+
+	if (segments->fd < 0 || !segments->is_dirty)
+		return 0;
+	if ((rc = hand_over(segments)) || (rc = drain(segments)))
+		return give_up(segments, rc, err);
+	if (fdatasync(segments->fd) != 0)
+		return give_up(segments, errno, err);
+	segments->is_dirty = false;
+	return 0;
+}
+
+void cairn_segments__keep(cairn_segments *segments)
+{
+	segments->is_kept = true;
+}
+
+uint64_t cairn_segments__failures(const cairn_segments *segments)
+{
+	return segments->failures;
+}
+
+/* ---- reading ---------------------------------------------------------------------- */
+
+static int open_for_reading(
+	cairn_segments *segments, cairn_segment_reader *reader, uint32_t number, cairn_error *err)
+{
+	char name[16];
+
+	if (reader->fd >= 0 && reader->segment == number)
+		return 0;
+	cairn_segments__read_end(reader);
+	segment_name(name, number);
+	reader->fd = openat(segments->directory_fd, name, O_RDONLY | O_CLOEXEC);
+	if (reader->fd < 0 && errno == ENOENT)
+		return cairn_error_set(err, CAIRN_EINTEGRITY, "segment '%s/%s' is missing",
+			segments->directory, name);
+	if (reader->fd < 0)
+		return cairn_error_errno(err, CAIRN_EIO, errno, "cannot open segment '%s/%s'",
+			segments->directory, name);
+	reader->segment = number;
+	return 0;
+}
+
+int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
+	const cairn_place *place, void *out, cairn_error *err)
+{
+	uint64_t at = place->offset + CAIRN_BLOCK_BYTES;
+	uint8_t *to = out;
+	size_t left = place->stored_len;
+	int rc = open_for_reading(segments, reader, place->segment, err);
+
+	while (!rc && left > 0) {
+		ssize_t n = pread(reader->fd, to, left, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return cairn_error_errno(err, CAIRN_EIO, errno,
+				"cannot read segment '%s/%08x.seg'", segments->directory,
+				place->segment);
+		if (n == 0)
+			return cairn_error_set(err, CAIRN_EINTEGRITY,
+				"segment '%s/%08x.seg' is truncated", segments->directory,
+				place->segment);
+		to += n;
+		at += (uint64_t)n;
+		left -= (size_t)n;
+	}
+	return rc;
+}
+
+void cairn_segments__read_end(cairn_segment_reader *reader)
+{
+	if (reader->fd >= 0)
+		close(reader->fd);
+	reader->fd = -1;
+}
