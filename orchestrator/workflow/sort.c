@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sort.c - instances in topological order, ties in the order of the file.
+ *
+ * Kahn's algorithm with a heap of the ready ones, so that the order is the smallest there
+ * is and does not depend on how edges are kept. Where none is ready and some are left,
+ * walking from input to input among them must come back: that is the circle to report. It
+ * is then cut open, and the sort goes on to find the next one.
+ */
+#include <string.h>
+
+#include "workflow/draft.h"
+
+#define MAX_CIRCLES 20u /* that are told */
+#define MAX_NAMED   8u  /* stages of a circle that the message names */
+#define NONE        SIZE_MAX
+
+struct sorter {
+	cairn_draft *draft;
+	size_t n;
+	size_t *n_needed;         /* inputs of an instance that are not sorted yet */
+	size_t *first_user;       /* edges by producer, as lists */
+	size_t *next_user, *user; /* of an edge */
+	size_t *heap, n_heap;
+	size_t *order, n_order;
+	bool *is_sorted;
+};
+
+static void push(struct sorter *s, size_t instance)
+{
+	size_t i = s->n_heap++;
+
+	for (; i && s->heap[(i - 1) / 2] > instance; i = (i - 1) / 2)
+		s->heap[i] = s->heap[(i - 1) / 2];
+	s->heap[i] = instance;
+}
+
+static size_t pop(struct sorter *s)
+{
+	size_t top = s->heap[0], last = s->heap[--s->n_heap], i = 0, child;
+
+	while ((child = 2 * i + 1) < s->n_heap) {
+		if (child + 1 < s->n_heap && s->heap[child + 1] < s->heap[child])
+			child++;
+		if (s->heap[child] >= last)
+			break;
+		s->heap[i] = s->heap[child];
+		i = child;
+	}
+	s->heap[i] = last;
+	return top;
+}
+
+static void collect_edges(struct sorter *s)
+{
+	cairn_arena *scratch = s->draft->scratch;
+	size_t n_edges = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		n_edges += s->draft->instances[i].n_bindings;
+	s->n_needed = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
+	s->first_user = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
+	s->next_user = cairn_arena_alloc(scratch, n_edges + 1, sizeof(size_t));
+	s->user = cairn_arena_alloc(scratch, n_edges + 1, sizeof(size_t));
+	s->heap = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
+	s->order = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
+	s->is_sorted = cairn_arena_alloc(scratch, s->n + 1, sizeof(bool));
+	for (size_t i = 0; i < s->n; i++)
+		s->first_user[i] = NONE;
+	n_edges = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		const cairn_instance *instance = &s->draft->instances[i];
+
+		for (size_t j = 0; j < instance->n_bindings; j++) {
+			const cairn_binding *binding = &instance->bindings[j];
+
+			if (binding->type != CAIRN_FROM_INSTANCE)
+				continue;
+			s->user[n_edges] = i;
+			s->next_user[n_edges] = s->first_user[binding->instance];
+			s->first_user[binding->instance] = n_edges++;
+			s->n_needed[i]++;
+		}
+	}
+}
+
+static void sort_ready(struct sorter *s)
+{
+	while (s->n_heap) {
+		size_t done = pop(s);
+
+		s->is_sorted[done] = true;
+		s->order[s->n_order++] = done;
+		for (size_t e = s->first_user[done]; e != NONE; e = s->next_user[e]) {
+			size_t user = s->user[e];
+
+			if (s->n_needed[user] && --s->n_needed[user] == 0)
+				push(s, user);
+		}
+	}
+}
+
+/* The first input of an instance that is not sorted: there is one, or it would be ready. */
+static const cairn_binding *open_input(const struct sorter *s, size_t instance)
+{
+	const cairn_instance *of = &s->draft->instances[instance];
+
+	for (size_t i = 0; i < of->n_bindings; i++) {
+		if (of->bindings[i].type == CAIRN_FROM_INSTANCE &&
+			!s->is_sorted[of->bindings[i].instance])
+			return &of->bindings[i];
+	}
+	CAIRN_UNREACHABLE();
+}
+
+static cairn_draft_stage *stage_of(struct sorter *s, size_t instance)
+{
+	cairn_draft *draft = s->draft;
+
+	return &draft->stages[cairn_map_get(
+		&draft->stage_by_name, draft->instances[instance].stage)];
+}
+
+static void report_circle(struct sorter *s, size_t start)
+{
+	cairn_draft *draft = s->draft;
+	cairn_text names = {0};
+	size_t at = start, n = 0;
+	bool is_told = false;
+	cairn_error *err;
+
+	do {
+		is_told |= stage_of(s, at)->is_in_circle;
+		stage_of(s, at)->is_in_circle = true;
+		if (n++ < MAX_NAMED)
+			cairn_text_printf(&names, "%s -> ", draft->instances[at].name);
+		else if (n == MAX_NAMED + 1)
+			cairn_text_add(&names, "... -> ");
+		at = open_input(s, at)->instance;
+	} while (at != start);
+	cairn_text_add(&names, draft->instances[start].name);
+	if (!is_told) {
+		err = cairn_draft__mistake(draft, open_input(s, start)->place,
+			stage_of(s, start)->section->title, "stages need each other in a circle");
+		cairn_error_detail(err, "%s", cairn_text_get(&names));
+		cairn_error_hint(err, "Let one of them take its input from elsewhere.");
+	}
+	cairn_text_free(&names);
+}
+
+/* Finds a circle among what is left, reports it, and takes one of its stages as sorted. */
+static void open_circle(struct sorter *s, size_t left)
+{
+	bool *seen = cairn_arena_alloc(s->draft->scratch, s->n + 1, sizeof(bool));
+	size_t at = left, start;
+
+	for (; !seen[at]; at = open_input(s, at)->instance)
+		seen[at] = true;
+	start = at;
+	for (size_t i = open_input(s, at)->instance; i != at; i = open_input(s, i)->instance)
+		start = i < start ? i : start; /* told from the first of the file */
+	report_circle(s, start);
+	s->n_needed[start] = 0;
+	push(s, start);
+	sort_ready(s);
+}
+
+static void renumber(struct sorter *s)
+{
+	cairn_draft *draft = s->draft;
+	cairn_workflow *workflow = draft->workflow;
+	cairn_instance *sorted = cairn_arena_alloc(draft->arena, s->n + 1, sizeof(*sorted));
+	size_t *number = cairn_arena_alloc(draft->scratch, s->n + 1, sizeof(*number));
+
+	for (size_t i = 0; i < s->n; i++)
+		number[s->order[i]] = i;
+	for (size_t i = 0; i < s->n; i++) {
+		/* The bindings are ours until load() returns. */
+		cairn_binding *bindings;
+
+		sorted[i] = draft->instances[s->order[i]];
+		bindings = (cairn_binding *)sorted[i].bindings;
+		for (size_t j = 0; j < sorted[i].n_bindings; j++) {
+			if (bindings[j].type == CAIRN_FROM_INSTANCE)
+				bindings[j].instance = number[bindings[j].instance];
+		}
+	}
+	workflow->instances = sorted;
+	workflow->n_instances = s->n;
+}
+
+void cairn_sort__all(cairn_draft *draft)
+{
+	struct sorter s = {.draft = draft, .n = draft->n_instances};
+	size_t circles = 0;
+
+	collect_edges(&s);
+	for (size_t i = 0; i < s.n; i++) {
+		if (!s.n_needed[i])
+			push(&s, i);
+	}
+	sort_ready(&s);
+	for (size_t i = 0; i < s.n && circles < MAX_CIRCLES; i++) {
+		if (!s.is_sorted[i]) {
+			open_circle(&s, i);
+			circles++;
+		}
+	}
+	if (!draft->n_mistakes)
+		renumber(&s);
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stage.c - a stage's keys, each sorted to whom it belongs: plugin, foreach and seed to the
+ * stage, the settings to the runner, input.PORT and the rest to the plugin.
+ *
+ * Where the plugin is missing or unknown nothing can be said of the other keys: the stage is
+ * then broken, and so that nothing follows from one slip, later steps pass over it.
+ */
+#include <string.h>
+
+#include "workflow/draft.h"
+
+/* Canonical defaults, once per plugin: shared by every stage that gives no parameter. */
+static int make_fallbacks(cairn_draft *draft, cairn_draft_plugin *plugin, cairn_error *err)
+{
+	const cairn_plugin_info *info = plugin->info;
+	cairn_value *values = cairn_arena_alloc(draft->arena, info->n_params + 1, sizeof(*values));
+
+	for (uint64_t i = 0; i < info->n_params; i++) {
+		const cairn_param *param = &info->params[i];
+
+		values[i].param = param;
+		if (param->fallback && cairn_param_canonical(param, param->fallback, draft->arena,
+					       &values[i].text, err) < 0) {
+			cairn_error_detail(
+				err, "it is the default that plugin '%s' gives", plugin->name);
+			return err->code;
+		}
+	}
+	plugin->fallbacks = values;
+	return 0;
+}
+
+/* Every name is looked up once, found or not. */
+static cairn_draft_plugin *find_plugin(cairn_draft *draft, const char *name)
+{
+	size_t found = cairn_map_get(&draft->plugin_by_name, name);
+	cairn_draft_plugin *plugin;
+	cairn_error error = {0};
+
+	if (found != CAIRN_MAP_NONE)
+		return draft->plugins[found];
+	plugin = cairn_arena_alloc(draft->scratch, 1, sizeof(*plugin));
+	plugin->name = cairn_arena_strdup(draft->scratch, name);
+	plugin->info = draft->registry->find(draft->registry, name, &error);
+	if (plugin->info && make_fallbacks(draft, plugin, &error) < 0)
+		plugin->info = NULL;
+	if (!plugin->info) {
+		cairn_error_set(&error, CAIRN_ENOTFOUND, "unknown plugin '%s'",
+			cairn_draft__clip(draft, name));
+		plugin->error = cairn_arena_alloc(draft->scratch, 1, sizeof(error));
+		*plugin->error = error;
+	}
+	draft->plugins = cairn_draft__grow(draft->scratch, draft->plugins, draft->n_plugins,
+		&draft->cap_plugins, sizeof(cairn_draft_plugin *));
+	(void)cairn_map_put(&draft->plugin_by_name, draft->scratch, plugin->name, draft->n_plugins);
+	draft->plugins[draft->n_plugins++] = plugin;
+	return plugin;
+}
+
+static void read_plugin(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
+{
+	const cairn_section *section = stage->section;
+	const char *name, *const *names = NULL, *near;
+	cairn_draft_plugin *plugin;
+	cairn_error *err;
+	size_t n;
+
+	if (!entry) {
+		err = cairn_draft__mistake(draft, section->place, section->title,
+			"stage '%s' has no plugin", stage->name);
+		cairn_error_hint(err, "Add `plugin = NAME`; `cairn plugins` lists what there is.");
+		return;
+	}
+	name = cairn_interpolate__entry(draft, entry, NULL, section->title);
+	if (!name)
+		return;
+	plugin = find_plugin(draft, name);
+	if (plugin->info) {
+		stage->plugin = plugin;
+		return;
+	}
+	err = cairn_draft__adopt(draft, entry->place, section->title, plugin->error);
+	if (!err || err->code != CAIRN_ENOTFOUND)
+		return;
+	n = draft->registry->names(draft->registry, &names);
+	near = cairn_did_you_mean(name, names, n);
+	if (near)
+		cairn_error_hint(err, "Did you mean '%s'?", near);
+	cairn_error_hint(err, "`cairn plugins` lists what there is.");
+}
+
+/* false after reporting. */
+static bool add_axis(
+	cairn_draft *draft, cairn_draft_stage *stage, const cairn_entry *entry, const char *name)
+{
+	const char *title = stage->section->title, *near;
+	size_t found = cairn_map_get(&draft->axis_by_name, name);
+	cairn_error *err;
+
+	if (found == CAIRN_MAP_NONE) {
+		err = cairn_draft__mistake(draft, entry->place, title, "unknown axis '%s'",
+			cairn_draft__clip(draft, name));
+		near = cairn_draft__nearest(name, draft->axes, draft->n_axes, sizeof(*draft->axes));
+		if (near)
+			cairn_error_hint(err, "Did you mean '%s'?", near);
+		cairn_error_hint(err, "Define it: a section [axis %s] with `values = A, B`.",
+			cairn_draft__clip(draft, name));
+		return false;
+	}
+	for (size_t i = 0; i < stage->n_axes; i++) {
+		if (stage->axes[i] == &draft->axes[found]) {
+			err = cairn_draft__mistake(
+				draft, entry->place, title, "axis '%s' is named twice", name);
+			cairn_error_hint(err, "Name every axis once.");
+			return false;
+		}
+	}
+	if (stage->n_axes == CAIRN_MAX_AXES) {
+		cairn_draft__mistake(
+			draft, entry->place, title, "a stage has at most %u axes", CAIRN_MAX_AXES);
+		return false;
+	}
+	stage->axes[stage->n_axes++] = &draft->axes[found];
+	return true;
+}
+
+static void read_foreach(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
+{
+	const char *list, *word;
+	size_t len;
+
+	if (!entry)
+		return;
+	list = cairn_interpolate__entry(draft, entry, NULL, stage->section->title);
+	if (!list)
+		return;
+	while (!entry->is_broken && (len = cairn_draft__word(&list, true, &word)))
+		entry->is_broken = !add_axis(
+			draft, stage, entry, cairn_arena_strndup(draft->scratch, word, len));
+	for (size_t i = 0; i < stage->n_axes; i++)
+		entry->is_broken |= stage->axes[i]->n == 0; /* told where the axis is */
+}
+
+static cairn_error *unknown_input(cairn_draft *draft, const cairn_draft_stage *stage,
+	const cairn_entry *entry, const char *port)
+{
+	const cairn_plugin_info *info = stage->plugin->info;
+	const char *near =
+		cairn_draft__nearest(port, info->inputs, info->n_inputs, sizeof(*info->inputs));
+	cairn_text all = {0};
+	cairn_error *err = cairn_draft__mistake(draft, entry->place, stage->section->title,
+		"plugin '%s' has no input '%s'", info->name, cairn_draft__clip(draft, port));
+
+	if (near)
+		cairn_error_hint(err, "Did you mean 'input.%s'?", near);
+	for (uint64_t i = 0; i < info->n_inputs; i++)
+		cairn_text_printf(&all, "%s%s", i ? ", " : "", info->inputs[i].name);
+	if (all.len)
+		cairn_error_hint(err, "Its inputs are: %s.", cairn_text_get(&all));
+	cairn_error_hint(err, "It takes no input.");
+	cairn_text_free(&all);
+	return err;
+}
+
+static void unknown_param(
+	cairn_draft *draft, const cairn_draft_stage *stage, const cairn_entry *entry)
+{
+	static const char *const own[] = {"plugin", "foreach", "seed"};
+	const cairn_plugin_info *info = stage->plugin->info;
+	const char *near = cairn_draft__nearest(
+		entry->key, info->params, info->n_params, sizeof(*info->params));
+	cairn_error *err = cairn_draft__mistake(draft, entry->place, stage->section->title,
+		"unknown parameter '%s' for plugin '%s'", cairn_draft__clip(draft, entry->key),
+		info->name);
+
+	cairn_error_detail(err, "'%s' %s accepts %llu parameter%s", info->name, info->version,
+		(unsigned long long)info->n_params, info->n_params == 1 ? "" : "s");
+	if (!near)
+		near = cairn_did_you_mean(entry->key, cairn_settings__names, CAIRN_SETTINGS);
+	if (!near)
+		near = cairn_did_you_mean(entry->key, own, CAIRN_COUNT(own));
+	if (near)
+		cairn_error_hint(err, "Did you mean '%s'? List them with `cairn plugins %s`.", near,
+			info->name);
+	if (cairn_plugin_input(info, entry->key))
+		cairn_error_hint(err, "It is an input: write `input.%s = STAGE:PORT`.", entry->key);
+	cairn_error_hint(err, "List them with `cairn plugins %s`.", info->name);
+}
+
+/* Where the entry belongs; NULL after reporting that nobody knows it. */
+static cairn_entry **place_of(
+	cairn_draft *draft, cairn_draft_stage *stage, const cairn_entry *entry)
+{
+	const cairn_plugin_info *info = stage->plugin->info;
+	const char *key = entry->key;
+
+	if (strcmp(key, "seed") == 0)
+		return &stage->seed;
+	for (size_t i = 0; i < CAIRN_SETTINGS; i++) {
+		if (strcmp(key, cairn_settings__names[i]) == 0)
+			return &stage->settings[i];
+	}
+	if (strncmp(key, "input.", 6) == 0) {
+		const cairn_port *port = cairn_plugin_input(info, key + 6);
+
+		if (port)
+			return &stage->inputs[port - info->inputs];
+		unknown_input(draft, stage, entry, key + 6);
+		return NULL;
+	}
+	for (uint64_t i = 0; i < info->n_params; i++) {
+		if (strcmp(key, info->params[i].name) == 0)
+			return &stage->params[i];
+	}
+	unknown_param(draft, stage, entry);
+	return NULL;
+}
+
+static void read_keys(cairn_draft *draft, cairn_draft_stage *stage)
+{
+	const cairn_plugin_info *info = stage->plugin->info;
+	const cairn_section *section = stage->section;
+
+	stage->inputs =
+		cairn_arena_alloc(draft->scratch, info->n_inputs + 1, sizeof(cairn_entry *));
+	stage->params =
+		cairn_arena_alloc(draft->scratch, info->n_params + 1, sizeof(cairn_entry *));
+	for (size_t i = section->first; i < section->first + section->n; i++) {
+		cairn_entry *entry = &draft->entries[i], **place;
+
+		if (strcmp(entry->key, "plugin") == 0 || strcmp(entry->key, "foreach") == 0)
+			continue;
+		place = place_of(draft, stage, entry);
+		if (!place)
+			continue;
+		if (!*place)
+			*place = entry;
+		if (stage->n_axes && strncmp(entry->key, "input.", 6) != 0 &&
+			strstr(entry->value, "${"))
+			stage->varies = true;
+	}
+}
+
+void cairn_stage__read_all(cairn_draft *draft)
+{
+	for (size_t i = 0; i < draft->n_stages; i++) {
+		cairn_draft_stage *stage = &draft->stages[i];
+		const cairn_section *section = stage->section;
+		cairn_entry *plugin = NULL, *foreach = NULL;
+
+		for (size_t j = section->first; j < section->first + section->n; j++) {
+			cairn_entry *entry = &draft->entries[j];
+
+			if (!plugin && strcmp(entry->key, "plugin") == 0)
+				plugin = entry;
+			if (!foreach && strcmp(entry->key, "foreach") == 0)
+				foreach = entry;
+		}
+		read_plugin(draft, stage, plugin);
+		read_foreach(draft, stage, foreach);
+		if (stage->plugin)
+			read_keys(draft, stage);
+		if (foreach && foreach->is_broken)
+			stage->plugin = NULL;
+	}
+}
