@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* compute.h - what the files that are compiled for each vector unit share. */
+#ifndef CAIRN_KERNELS_CPU_COMPUTE_H
+#define CAIRN_KERNELS_CPU_COMPUTE_H
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/functions.h"
+
+/* ---- tile.c: the innermost kernel ------------------------------------------------------- */
+
+/* Panels of A: kc rows of MR floats; the stride leaves room for stores of 16. */
+#define PANEL_A ((int64_t)CAIRN_KC * MR + 16)
+/* Panels of B: kc rows of NR floats. */
+#define PANEL_B ((int64_t)CAIRN_KC * NR)
+
+/* C[m,NR] (add: +=) = chain of fused multiply-adds over kc rows of panels a and b. */
+typedef void tile_fn(
+	int64_t kc, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
+/* By m = 1..MR. */
+extern tile_fn *const ISA(tiles)[MR + 1];
+
+/* ---- pack.c ------------------------------------------------------------------------------ */
+
+/* Rows i0..i0+m-1 (m <= MR) and terms k0..k0+kc-1 of op(A) into a panel. */
+void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc);
+/* Columns j0..j0+n-1 (n <= NR) of op(B); columns behind n are 0. */
+void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc);
+/* to[16][16] of row stride ldt = transpose of from[16][16] of row stride ldf. */
+void ISA(transpose)(float *to, int64_t ldt, const float *from, int64_t ldf);
+
+/* ---- gemm.c ------------------------------------------------------------------------------ */
+
+/* On all threads. */
+void ISA(product)(cpu *c, const cairn_gemm *g);
+/* On the calling thread: from within a task. */
+void ISA(product_serial)(cpu *c, int thread, const cairn_gemm *g);
+
+/* ---- softmax.c --------------------------------------------------------------------------- */
+
+/* What a row of scaled scores x[0..n-1] gives. Room behind n up to a multiple of 16 is used. */
+typedef struct softmax_row {
+	float max, sum;
+	double log_sum; /* log of sum(exp(x - max)) */
+} softmax_row;
+
+/* weight[i] = exp(x[i]*scale - max); weight may be x. Lanes behind n become 0. */
+softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale);
+/* Without storing weights; *moment (may be NULL) = sum of weight * (x*scale - max). */
+softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment);
+
+/* ---- the table's functions, by file -------------------------------------------------------- */
+
+void ISA(fill_head)(cairn_kernels *k);
+void ISA(fill_attention)(cairn_kernels *k);
+void ISA(fill_decode)(cairn_kernels *k);
+void ISA(fill_layers)(cairn_kernels *k);
+void ISA(fill_rows)(cairn_kernels *k);
+void ISA(fill_updates)(cairn_kernels *k);
+
+ALWAYS int64_t at_most(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+ALWAYS int64_t at_least(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+ALWAYS int64_t pieces(int64_t n, int64_t size)
+{
+	return (n + size - 1) / size;
+}
+
+ALWAYS int64_t round_up(int64_t n, int64_t to)
+{
+	return pieces(n, to) * to;
+}
+
+#endif

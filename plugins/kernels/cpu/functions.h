@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * functions.h - exp, gelu and log of our own.
+ *
+ * libm's differ from machine to machine by an ulp; these are sequences of IEEE operations
+ * and so give one answer everywhere. Largest errors, over all floats of the range (measured
+ * by test_kernels_functions): v_exp 1.1 ulp, scalar_log 1e-15 relative.
+ */
+#ifndef CAIRN_KERNELS_CPU_FUNCTIONS_H
+#define CAIRN_KERNELS_CPU_FUNCTIONS_H
+
+#include "kernels/cpu/isa.h"
+
+/*
+ * exp(x). x = n ln2 + r with |r| <= ln2/2; exp(r) by its Taylor series to r^7, whose rest is
+ * below 6e-9; times 2^n in two factors, since 2^n alone may not be a float. Results that
+ * would be denormal are 0; NaN stays NaN.
+ */
+ALWAYS v16 v_exp(v16 x)
+{
+	const v16 shift = v_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+	v16 y = -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x)); /* bounds; NaN passes */
+	v16 n = v_fma(y, v_all(1.44269504f), shift) - shift;
+	v16 r = v_fma(n, v_all(-0.693145751953125f), y); /* 17 bits of ln2: exact */
+	v16 p = v_all(1 / 5040.0f);
+	v16i whole = __builtin_convertvector(n, v16i), half;
+
+	r = v_fma(n, v_all(-1.42860682e-6f), r);
+	p = v_fma(p, r, v_all(1 / 720.0f));
+	p = v_fma(p, r, v_all(1 / 120.0f));
+	p = v_fma(p, r, v_all(1 / 24.0f));
+	p = v_fma(p, r, v_all(1 / 6.0f));
+	p = v_fma(p, r, v_all(0.5f));
+	p = v_fma(p * r, r, r) + v_all(1.0f);
+	half = whole >> 1;
+	p *= (v16)((half + 127) << 23);
+	p *= (v16)((whole - half + 127) << 23);
+	return (v16)((v16i)p & ~(v16i)(x < v_all(-87.3365448f)));
+}
+
+/* e^-2u for gelu(z) = z / (1 + e^-2u), where u = sqrt(2/pi) (z + 0.044715 z^3). */
+ALWAYS v16 gelu_power(v16 z)
+{
+	v16 u = z * v_fma(z * z, v_all(-0.0713548163f), v_all(-1.59576912f));
+
+	/* Bounded, so that the derivative has no inf * 0; gelu is below 1e-33 there. */
+	return v_exp(-v_max(v_all(-80.0f), -u));
+}
+
+ALWAYS v16 v_gelu(v16 z)
+{
+	return z / (v_all(1.0f) + gelu_power(z));
+}
+
+ALWAYS v16 v_gelu_slope(v16 z)
+{
+	v16 power = gelu_power(z), s = v_all(1.0f) / (v_all(1.0f) + power);
+	v16 du = v_fma(z * z, v_all(0.214064449f), v_all(1.59576912f)); /* d(2u)/dz */
+
+	return v_fma(z * s, (power * s) * du, s);
+}
+
+/*
+ * log(x) for finite x > 0, in double. x = 2^n m with m in [1/sqrt2, sqrt2);
+ * log m = 2 atanh(s), s = (m-1)/(m+1), |s| < 0.172: eleven terms leave 1e-18.
+ */
+static inline double scalar_log(double x)
+{
+	int n;
+	double m = frexp(x, &n), s, s2, sum = 0;
+
+	if (!(x > 0 && x < (double)INFINITY))
+		return x > 0 ? x : (x == 0 ? -(double)INFINITY : (double)NAN);
+	if (m < 0.70710678118654752) {
+		m *= 2;
+		n--;
+	}
+	s = (m - 1) / (m + 1);
+	s2 = s * s;
+	for (int i = 21; i >= 1; i -= 2)
+		sum = sum * s2 + 1.0 / i;
+	return n * 0.69314718055994531 + 2 * s * sum;
+}
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gemm.c - the matrix product: blocking, sharing out, what comes after the sums.
+ *
+ * K is cut every CAIRN_KC terms and nowhere else, so every element of C is what kernels.h
+ * promises, however its rows and columns are shared out. For each block of K:
+ *
+ *   large products   all threads pack op(A) and op(B) into shared panels; then they take
+ *                    blocks of C (ROWS panels of A, kept in the second-level cache, against
+ *                    a run of panels of B)
+ *   few rows         (decoding) packing B together would cost more than the product: each
+ *                    task takes a run of columns and goes through B by itself
+ *
+ * Reads like: tile.c for the innermost kernel, pack.c for the panels.
+ */
+#include "kernels/cpu/compute.h"
+
+enum {
+	ROWS = 12,                 /* panels of A in a block of C: 344 KiB at MR = 14 */
+	MAX_ROWS = 4096 / MR * MR, /* of A packed at once */
+	MAX_COLUMNS = 4096,        /* of B packed at once */
+	FEW_ROWS = 64,             /* up to here each task packs for itself */
+	OWN_ROWS = 8 * MR,
+	OWN_COLUMNS = 8 * NR,
+	TASKS = 8, /* wanted for each thread, so that a slow one costs little */
+};
+
+/* A product below this is done by the caller alone. */
+static const double SMALL_FLOP = 200e3;
+
+/* Rows m x columns n of C at (i,j), done with the sums: bias, then gelu. */
+static void finish(const cairn_gemm *g, int64_t i0, int64_t m, int64_t j0, int64_t n)
+{
+	if (!g->bias && !g->gelu)
+		return;
+	for (int64_t i = i0; i < i0 + m; i++) {
+		for (int64_t j = j0; j < j0 + n; j += 16) {
+			int64_t left = j0 + n - j;
+			float *at = g->C + i * g->ldc + j;
+			v16 x = v_get(at, left);
+
+			if (g->bias)
+				x += v_get(g->bias + j, left);
+			if (g->gelu && g->pre)
+				v_put(g->pre + i * g->ldc + j, x, left);
+			v_put(at, g->gelu ? v_gelu(x) : x, left);
+		}
+	}
+}
+
+/* One tile of C at (i,j) from packed panels; at the edge by way of a full tile. */
+static void one_tile(const cairn_gemm *g, int64_t i, int64_t j, int64_t m, int64_t n, int64_t k0,
+	int64_t kc, const float *a, const float *b)
+{
+	float *at = g->C + i * g->ldc + j;
+	bool add = k0 > 0 || g->accumulate;
+
+	if (n == NR) {
+		ISA(tiles)[m](kc, a, b, NR, at, g->ldc, add);
+	} else {
+		float edge[MR * NR];
+
+		ISA(tiles)[m](kc, a, b, NR, edge, NR, false);
+		for (int64_t r = 0; r < m; r++)
+			for (int64_t c = 0; c < n; c++)
+				at[r * g->ldc + c] = add ? at[r * g->ldc + c] + edge[r * NR + c]
+							 : edge[r * NR + c];
+	}
+	if (k0 + kc == g->K)
+		finish(g, i, m, j, n);
+}
+
+/* K = 0: the sum is empty. */
+static void no_terms(const cairn_gemm *g)
+{
+	for (int64_t i = 0; i < g->M; i++) {
+		if (!g->accumulate)
+			memset(g->C + i * g->ldc, 0, sizeof(float) * (size_t)g->N);
+		finish(g, i, 1, 0, g->N);
+	}
+}
+
+/* ---- on one thread ------------------------------------------------------------------------ */
+
+static void serial_block(cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t columns,
+	int64_t k0, int64_t kc)
+{
+	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
+	float *b = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (OWN_COLUMNS / NR) * PANEL_B);
+
+	for (int64_t j = 0; j < columns; j += NR)
+		ISA(pack_b)(b + j / NR * PANEL_B, g, j0 + j, at_most(NR, columns - j), k0, kc);
+	for (int64_t i0 = 0; i0 < g->M; i0 += OWN_ROWS) {
+		int64_t rows = at_most(OWN_ROWS, g->M - i0);
+
+		for (int64_t i = 0; i < rows; i += MR)
+			ISA(pack_a)(a + i / MR * PANEL_A, g, i0 + i, at_most(MR, rows - i), k0, kc);
+		for (int64_t j = 0; j < columns; j += NR)
+			for (int64_t i = 0; i < rows; i += MR)
+				one_tile(g, i0 + i, j0 + j, at_most(MR, rows - i),
+					at_most(NR, columns - j), k0, kc, a + i / MR * PANEL_A,
+					b + j / NR * PANEL_B);
+	}
+}
+
+static void serial_columns(cpu *c, int thread, const cairn_gemm *g, int64_t from, int64_t to)
+{
+	for (int64_t j = from; j < to; j += OWN_COLUMNS)
+		for (int64_t k = 0; k < g->K; k += CAIRN_KC)
+			serial_block(c, thread, g, j, at_most(OWN_COLUMNS, to - j), k,
+				at_most(CAIRN_KC, g->K - k));
+}
+
+void ISA(product_serial)(cpu *c, int thread, const cairn_gemm *g)
+{
+	if (g->K == 0)
+		no_terms(g);
+	else
+		serial_columns(c, thread, g, 0, g->N);
+}
+
+/* ---- few rows: runs of columns -------------------------------------------------------------- */
+
+typedef struct columns_job {
+	cpu *c;
+	const cairn_gemm *g;
+	int64_t width;
+} columns_job;
+
+static void columns_task(void *context, int64_t task, int thread)
+{
+	const columns_job *job = context;
+	int64_t from = task * job->width;
+
+	serial_columns(job->c, thread, job->g, from, at_most(job->g->N, from + job->width));
+}
+
+static void by_columns(cpu *c, const cairn_gemm *g)
+{
+	columns_job job = {c, g, 0};
+	int64_t wanted = (int64_t)TASKS * c->threads;
+
+	job.width = at_least(NR, at_most(OWN_COLUMNS, round_up(pieces(g->N, wanted), NR)));
+	pool_for(c->pool, pieces(g->N, job.width), columns_task, &job);
+}
+
+/* ---- large: shared panels ------------------------------------------------------------------- */
+
+typedef struct shared_job {
+	const cairn_gemm *g;
+	float *a, *b;
+	int64_t i0, rows, j0, columns, k0, kc;
+	int64_t block_rows, block_columns; /* of C, by task */
+	int64_t panels_a;
+} shared_job;
+
+static void pack_task(void *context, int64_t task, int thread)
+{
+	const shared_job *job = context;
+
+	(void)thread;
+	if (task < job->panels_a) {
+		int64_t i = task * MR;
+
+		ISA(pack_a)
+		(job->a + task * PANEL_A, job->g, job->i0 + i, at_most(MR, job->rows - i), job->k0,
+			job->kc);
+	} else {
+		int64_t panel = task - job->panels_a, j = panel * NR;
+
+		ISA(pack_b)
+		(job->b + panel * PANEL_B, job->g, job->j0 + j, at_most(NR, job->columns - j),
+			job->k0, job->kc);
+	}
+}
+
+static void block_task(void *context, int64_t task, int thread)
+{
+	const shared_job *job = context;
+	int64_t across = pieces(job->columns, job->block_columns);
+	int64_t i0 = task / across * job->block_rows, j0 = task % across * job->block_columns;
+	int64_t i1 = at_most(job->rows, i0 + job->block_rows);
+	int64_t j1 = at_most(job->columns, j0 + job->block_columns);
+
+	(void)thread;
+	for (int64_t j = j0; j < j1; j += NR)
+		for (int64_t i = i0; i < i1; i += MR)
+			one_tile(job->g, job->i0 + i, job->j0 + j, at_most(MR, i1 - i),
+				at_most(NR, j1 - j), job->k0, job->kc, job->a + i / MR * PANEL_A,
+				job->b + j / NR * PANEL_B);
+}
+
+/* Rows i0.. and columns j0.. of C for one block of K. */
+static void shared_block(cpu *c, shared_job *job)
+{
+	int64_t wanted = (int64_t)TASKS * c->threads, down, across;
+
+	down = pieces(job->rows, (int64_t)ROWS * MR);
+	across = at_most(pieces(job->columns, (int64_t)4 * NR), pieces(wanted, down));
+	job->block_rows = round_up(pieces(job->rows, down), MR);
+	job->block_columns = round_up(pieces(job->columns, across), NR);
+	job->panels_a = pieces(job->rows, MR);
+	pool_for(c->pool, job->panels_a + pieces(job->columns, NR), pack_task, job);
+	pool_for(c->pool,
+		pieces(job->rows, job->block_rows) * pieces(job->columns, job->block_columns),
+		block_task, job);
+}
+
+static void by_blocks(cpu *c, const cairn_gemm *g)
+{
+	int64_t panels_a = pieces(at_most(g->M, MAX_ROWS), MR);
+	int64_t panels_b = pieces(at_most(g->N, MAX_COLUMNS), NR);
+	shared_job job = {.g = g};
+
+	job.a = cpu_shared(c, CPU_PACK_A, sizeof(float) * (size_t)(panels_a * PANEL_A));
+	job.b = cpu_shared(c, CPU_PACK_B, sizeof(float) * (size_t)(panels_b * PANEL_B));
+	for (job.i0 = 0; job.i0 < g->M; job.i0 += MAX_ROWS) {
+		job.rows = at_most(MAX_ROWS, g->M - job.i0);
+		for (job.j0 = 0; job.j0 < g->N; job.j0 += MAX_COLUMNS) {
+			job.columns = at_most(MAX_COLUMNS, g->N - job.j0);
+			for (job.k0 = 0; job.k0 < g->K; job.k0 += CAIRN_KC) {
+				job.kc = at_most(CAIRN_KC, g->K - job.k0);
+				shared_block(c, &job);
+			}
+		}
+	}
+}
+
+void ISA(product)(cpu *c, const cairn_gemm *g)
+{
+	double flop = 2 * (double)g->M * (double)g->N * (double)g->K;
+
+	if (g->M <= 0 || g->N <= 0)
+		return;
+	if (g->K == 0 || flop < SMALL_FLOP)
+		ISA(product_serial)(c, 0, g);
+	else if (g->M <= FEW_ROWS)
+		by_columns(c, g);
+	else
+		by_blocks(c, g);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pack.c - copies pieces of A and B into the order in which the tile reads them.
+ *
+ * Whatever the strides and transpositions of the operands, a panel of A is [k][MR] and a
+ * panel of B is [k][NR]: four kinds of products, one kernel.
+ */
+#include "kernels/cpu/compute.h"
+
+#if defined(CPU_AVX512)
+
+/* Interleaves 1, 2, 4 and 8 floats in turn: after four rounds row i holds column i. */
+ALWAYS void transpose_vectors(__m512 r[16])
+{
+	__m512 t[16];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < 16; i += 2) {
+		t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+		t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 16; i += 4) {
+		r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+		r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+		r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+		r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+	}
+	/* r[4q+c]: column c, 4+c, 8+c, 12+c of rows 4q..4q+3, in the four quarters. */
+#pragma GCC unroll 4
+	for (int c = 0; c < 4; c++) {
+		__m512 a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);
+		__m512 b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);
+		__m512 d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
+		__m512 e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
+
+		t[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+		t[4 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+		t[8 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+		t[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+	}
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++)
+		r[i] = t[i];
+}
+
+/* `rows` rows of 16 become 16 rows, stored 16 wide: behind `rows` they are 0. */
+ALWAYS void transpose_rows(float *to, int64_t ldt, const float *from, int64_t ldf, int rows)
+{
+	__m512 r[16];
+
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++)
+		r[i] = i < rows ? _mm512_loadu_ps(from + i * ldf) : _mm512_setzero_ps();
+	transpose_vectors(r);
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++)
+		_mm512_storeu_ps(to + i * ldt, r[i]);
+}
+
+#endif
+
+void ISA(transpose)(float *to, int64_t ldt, const float *from, int64_t ldf)
+{
+#if defined(CPU_AVX512)
+	transpose_rows(to, ldt, from, ldf, 16);
+#else
+	for (int i = 0; i < 16; i++)
+		for (int j = 0; j < 16; j++)
+			to[j * ldt + i] = from[i * ldf + j];
+#endif
+}
+
+/* to[k][stride] = rows 0..n-1 of `from`, whose terms lie side by side. */
+ALWAYS void pack_rows(
+	float *to, int64_t stride, const float *from, int64_t ld, int64_t n, int64_t kc)
+{
+	int64_t k = 0;
+
+#if defined(CPU_AVX512)
+	/* Stores are 16 wide: what they leave behind column n is overwritten by the next row,
+	 * or lies in the room between panels. */
+	if (n == MR)
+		for (; k + 16 <= kc; k += 16)
+			transpose_rows(to + k * stride, stride, from + k, ld, MR);
+	else if (n == 16)
+		for (; k + 16 <= kc; k += 16)
+			transpose_rows(to + k * stride, stride, from + k, ld, 16);
+#endif
+	for (; k < kc; k++)
+		for (int64_t i = 0; i < n; i++)
+			to[k * stride + i] = from[i * ld + k];
+}
+
+void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc)
+{
+	const float *from = g->transpose_a ? g->A + k0 * g->lda + i0 : g->A + i0 * g->lda + k0;
+
+	if (!g->transpose_a) {
+		pack_rows(to, MR, from, g->lda, m, kc);
+		return;
+	}
+	if (m == MR) {
+		for (int64_t k = 0; k < kc; k++)
+			memcpy(to + k * MR, from + k * g->lda, sizeof(float) * MR);
+		return;
+	}
+	for (int64_t k = 0; k < kc; k++)
+		memcpy(to + k * MR, from + k * g->lda, sizeof(float) * (size_t)m);
+}
+
+void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc)
+{
+	const float *from = g->transpose_b ? g->B + j0 * g->ldb + k0 : g->B + k0 * g->ldb + j0;
+
+	if (n < NR)
+		memset(to, 0, sizeof(float) * (size_t)(kc * NR));
+	if (g->transpose_b) {
+		for (int64_t j = 0; j < n; j += 16)
+			pack_rows(to + j, NR, from + j * g->ldb, g->ldb, at_most(16, n - j), kc);
+		return;
+	}
+	if (n == NR) {
+		for (int64_t k = 0; k < kc; k++)
+			memcpy(to + k * NR, from + k * g->ldb, sizeof(float) * NR);
+		return;
+	}
+	for (int64_t k = 0; k < kc; k++)
+		memcpy(to + k * NR, from + k * g->ldb, sizeof(float) * (size_t)n);
+}

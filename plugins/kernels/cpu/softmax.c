@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * softmax.c - the one softmax of a row, for logits and for attention.
+ *
+ * Element i belongs to lane i % 16 whatever the length of the row, so the first n elements
+ * give the same sums in a long row as in a short one: that is why a decoded token is
+ * bitwise the token of the whole sequence.
+ */
+#include "kernels/cpu/compute.h"
+
+static float row_max(const float *x, int64_t n, v16 scale)
+{
+	v16 max = v_all(-INFINITY);
+
+	for (int64_t i = 0; i < n; i += 16)
+		max = v_max(max, v_get_or(x + i, n - i, -INFINITY) * scale);
+	return v_largest(max);
+}
+
+static softmax_row row_of(float max, v16 sum)
+{
+	softmax_row row = {max, v_sum(sum), 0};
+
+	row.log_sum = scalar_log((double)row.sum);
+	return row;
+}
+
+softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale)
+{
+	v16 s = v_all(scale), sum = v_all(0), max = v_all(row_max(x, n, s));
+
+	for (int64_t i = 0; i < n; i += 16) {
+		v16 w = v_keep(v_exp(v_get(x + i, n - i) * s - max), n - i);
+
+		v_put(weight + i, w, n - i);
+		sum += w;
+	}
+	return row_of(max[0], sum);
+}
+
+softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment)
+{
+	v16 s = v_all(scale), sum = v_all(0), dot = v_all(0), max = v_all(row_max(x, n, s));
+
+	for (int64_t i = 0; i < n; i += 16) {
+		v16 y = v_get(x + i, n - i) * s - max;
+		v16 w = v_keep(v_exp(y), n - i);
+
+		sum += w;
+		dot = v_fma(w, y, dot);
+	}
+	if (moment)
+		*moment = v_sum(dot);
+	return row_of(max[0], sum);
+}
