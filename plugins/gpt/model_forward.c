@@ -197,6 +197,8 @@ int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 	bool keep = model->grads && !batch->forward_only;
 	int rc = check_shape(model, batch, err);
 
+	/* Whatever fails below, the results of an earlier pass are not taken for this one's. */
+	model->acts->ready = model->acts->kept = false;
 	if (rc)
 		return rc;
 	rc = gpt__activations_prepare(model, batch->B, batch->T, keep, err);
