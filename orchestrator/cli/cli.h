@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cli.h - what the verbs share: options, opening things, printing.
+ *
+ * Only this folder prints. Data goes to stdout, progress and errors to stderr. A verb takes
+ * the parsed command line and returns an exit status. Whatever text came from a user, a file or
+ * a plugin goes through cli_safe() before it meets a terminal.
+ */
+#ifndef CAIRN_CLI_CLI_H
+#define CAIRN_CLI_CLI_H
+
+#include "audit/report.h"
+#include "base/arena.h"
+#include "base/text.h"
+#include "run/run.h"
+
+/* ARCHITECTURE: exit codes. INT and TERM are re-raised instead. */
+enum {
+	CLI_OK = 0,
+	CLI_FAILED = 1,    /* a stage failed; with --exit-code: there is something to do */
+	CLI_USAGE = 2,     /* the command line or the workflow is wrong */
+	CLI_NOT_FOUND = 3, /* no such thing */
+	CLI_INTEGRITY = 4, /* stored bytes do not match their digest */
+	CLI_WAITING = 5,   /* waiting for people */
+	CLI_BUSY = 75,     /* with --no-wait */
+};
+
+#define CLI_MAX_PARAMS 256
+
+typedef struct cli {
+	cairn_arena *arena;
+	const char *store_dir;
+	const char *file; /* -f */
+	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code;
+	int jobs, threads;
+	int64_t attempt, depth;
+	const char *progress, *color, *by;
+	cairn_override params[CLI_MAX_PARAMS];
+	size_t n_params;
+	bool color_out, color_err;
+	/* The verb and what follows it. */
+	const char *verb;
+	const char *const *args;
+	int n_args;
+	const char *const *argv; /* the whole line, for the run's record */
+	int argc;
+} cli;
+
+typedef struct cli_verb {
+	const char *name, *alias;
+	const char *usage;   /* "[FILE]" */
+	const char *summary; /* one line */
+	const char *text;    /* a paragraph for `cairn help VERB` */
+	int min_args, max_args;
+	int (*run)(cli *c);
+} cli_verb;
+
+typedef struct cli_option {
+	const char *name; /* long form, without dashes */
+	char letter;      /* 0: none */
+	const char *value;
+	const char *verbs; /* " run plan ", NULL: all */
+	const char *summary;
+} cli_option;
+
+/* ---- options.c, verbs.c ---------------------------------------------------------------- */
+
+/* 0, or an exit status; *stop is set where --help or --version have been answered. */
+int cli_parse(cli *c, int argc, char **argv, bool *stop);
+const cli_option *cli_options(size_t *n);
+const cli_verb *cli_verbs(size_t *n);
+/* NULL where there is none. */
+const cli_verb *cli_verb_find(const char *name);
+
+int cli_run(cli *c);
+int cli_check(cli *c);
+int cli_plan(cli *c);
+int cli_status(cli *c);
+int cli_log(cli *c);
+int cli_explain(cli *c);
+int cli_graph(cli *c);
+int cli_lineage(cli *c);
+int cli_cost(cli *c);
+int cli_plugins(cli *c);
+int cli_cat(cli *c);
+int cli_ls(cli *c);
+int cli_init(cli *c);
+int cli_help(cli *c);
+int cli_version(cli *c);
+
+/* ---- print.c ----------------------------------------------------------------------------- */
+
+enum cli_style {
+	CLI_PLAIN,
+	CLI_BOLD,
+	CLI_DIM,
+	CLI_RED,
+	CLI_GREEN,
+	CLI_YELLOW,
+	CLI_BLUE
+};
+
+/* Escape sequences where `on`, else "". CLI_PLAIN resets. */
+const char *cli_style(bool on, enum cli_style style);
+enum cli_style cli_state_style(const char *state);
+/* Control characters, bytes that are not UTF-8 and characters that turn the direction of text,
+ * as \xNN or \uNNNN. Lives in the arena. */
+const char *cli_safe(cli *c, const char *text);
+/* The same into a buffer, cut where it is full. */
+const char *cli_safe_into(char *out, size_t cap, const char *text);
+/* error, place, detail, hint on stderr; returns the exit status that belongs to the code. */
+int cli_error(cli *c, const cairn_error *err);
+/* Fills an error of its own and prints it. hint may be NULL. */
+int cli_fail(cli *c, int code, const char *hint, const char *format, ...) CAIRN_PRINTF(4, 5);
+int cli_exit_status(int code);
+/* Takes over `json`, puts "schema" first and prints it on stdout. */
+int cli_print_json(json_t *json, const char *schema);
+
+/* ---- units.c: numbers for people; each into a buffer of 32 bytes ------------------------------
+ */
+
+const char *cli_flop(char out[32], double flop);        /* 1.2 TFLOP */
+const char *cli_pf_days(char out[32], double flop);     /* 2.1e-09 */
+const char *cli_duration(char out[32], double seconds); /* 3m41s */
+const char *cli_bytes(char out[32], double bytes);      /* 4.2 MiB */
+const char *cli_number(char out[32], double value);     /* 2.31 */
+const char *cli_time(char out[32], int64_t ms);         /* 2025-01-31 12:00:00, local */
+
+/* ---- table.c --------------------------------------------------------------------------------- */
+
+/* Rows of text, padded to columns when printed. Cells are copied and made safe. */
+typedef struct cli_table cli_table;
+/* columns: "STAGE|STATE|>TIME": '>' right-aligns. */
+cli_table *cli_table_new(cli *c, const char *columns);
+void cli_table_row(cli_table *table);
+void cli_table_cell(cli_table *table, const char *format, ...) CAIRN_PRINTF(2, 3);
+/* Style of the cell that was added last. */
+void cli_table_style(cli_table *table, enum cli_style style);
+void cli_table_print(const cli_table *table, FILE *to, bool color);
+
+/* ---- open.c ------------------------------------------------------------------------------------
+ */
+
+/* flags: of cairn_store_open. */
+CAIRN_MUST int cli_open_store(cli *c, cairn_store **out, unsigned flags, cairn_error *err);
+/* A store and a snapshot of it, to read from. */
+typedef struct cli_reader {
+	cairn_store *store;
+	cairn_snapshot *snapshot;
+} cli_reader;
+CAIRN_MUST int cli_reader_open(cli *c, cli_reader *out, cairn_error *err);
+void cli_reader_close(cli_reader *reader);
+/* The argument, -f, or the only *.ini of the current directory. */
+CAIRN_MUST int cli_workflow_file(cli *c, const char *given, const char **out, cairn_error *err);
+
+/* Everything that a workflow needs; plan is NULL unless asked for. */
+typedef struct cli_work {
+	cairn_store *store;
+	cairn_registry *registry;
+	cairn_workflow *workflow;
+	cairn_plan *plan;
+} cli_work;
+enum {
+	CLI_WORK_STORE = 1,
+	CLI_WORK_CREATE = 2,
+	CLI_WORK_PLAN = 4
+};
+/* 0, or an exit status: errors are printed, all mistakes of the file at once. */
+int cli_work_open(cli *c, cli_work *out, const char *file, unsigned what);
+void cli_work_close(cli_work *work);
+
+/* ---- progress.c, closing.c ----------------------------------------------------------------------
+ */
+
+typedef struct cli_progress cli_progress;
+cli_progress *cli_progress_new(cli *c, const cairn_workflow *workflow);
+cairn_observer *cli_progress_observer(cli_progress *progress);
+/* Removes what is redrawn from the terminal. */
+void cli_progress_end(cli_progress *progress);
+
+/* The table of a finished run, its reports' highlights and the last line. */
+int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary);
+/* "loss 2.31, accuracy 0.71": the first `limit` of a result's summary. */
+void cli_summary_text(cairn_text *out, const json_t *summary, size_t limit);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * options.c - the command line as data: one table, read by the parser, --help and the tests.
+ *
+ * Options may stand before or after the verb (getopt_long permutes). An option that does not
+ * belong to the verb is a mistake, not silently ignored.
+ */
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static const cli_option options[] = {
+	{"directory", 'C', "DIR", NULL, "work in DIR"},
+	{"store", 0, "DIR", NULL, "the store (default: $CAIRN_STORE, else .cairn)"},
+	{"json", 0, NULL, NULL, "print one JSON document with a \"schema\""},
+	{"quiet", 'q', NULL, NULL, "the last line only"},
+	{"verbose", 'v', NULL, NULL, "say more"},
+	{"progress", 0, "WHEN", NULL, "auto, tty, plain, json or none"},
+	{"color", 0, "WHEN", NULL, "auto, always or never; NO_COLOR is respected"},
+	{"param", 'p', "NAME=VALUE", " run plan check explain graph ",
+		"replace a value of [params]; may be repeated"},
+	{"jobs", 'j', "N", " run ", "stages at once (default: 1)"},
+	{"keep-going", 'k', NULL, " run ", "after a failure, run what does not depend on it"},
+	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
+	{"threads", 0, "N", " run ", "threads of a stage (default: all cpus)"},
+	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
+	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
+	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
+	{"by", 0, "WHAT", " cost ", "stage, group or account (default: stage)"},
+	{"metrics", 0, NULL, " log ", "the metric rows instead of the log"},
+	{"attempt", 0, "N", " log ", "an earlier attempt"},
+	{"depth", 0, "N", " lineage ", "at most N edges from the start"},
+	{"help", 'h', NULL, NULL, "help, for the verb where one is given"},
+	{"version", 0, NULL, NULL, "version"},
+};
+
+/* Values that getopt answers for options without a letter. */
+#define LONG_BASE 256
+
+const cli_option *cli_options(size_t *n)
+{
+	*n = CAIRN_COUNT(options);
+	return options;
+}
+
+static void build_tables(struct option *longs, char *shorts)
+{
+	size_t at = 0;
+
+	shorts[at++] = ':';
+	for (size_t i = 0; i < CAIRN_COUNT(options); i++) {
+		longs[i] = (struct option){.name = options[i].name,
+			.has_arg = options[i].value ? required_argument : no_argument,
+			.val = LONG_BASE + (int)i};
+		if (options[i].letter) {
+			shorts[at++] = options[i].letter;
+			if (options[i].value)
+				shorts[at++] = ':';
+		}
+	}
+	longs[CAIRN_COUNT(options)] = (struct option){0};
+	shorts[at] = '\0';
+}
+
+static const cli_option *option_of(int answer)
+{
+	for (size_t i = 0; i < CAIRN_COUNT(options); i++) {
+		if (answer == LONG_BASE + (int)i ||
+			(answer < LONG_BASE && answer == options[i].letter))
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* ---- mistakes ------------------------------------------------------------------------- */
+
+static int unknown_option(cli *c, const char *word)
+{
+	const char *names[CAIRN_COUNT(options)], *near = NULL;
+	cairn_error err = {0};
+
+	for (size_t i = 0; i < CAIRN_COUNT(options); i++)
+		names[i] = options[i].name;
+	if (strncmp(word, "--", 2) == 0) {
+		char *name = cairn_arena_strndup(c->arena, word + 2, strcspn(word + 2, "="));
+		near = cairn_did_you_mean(name, names, CAIRN_COUNT(names));
+	}
+	cairn_error_set(&err, CAIRN_EUSAGE, "unknown option '%.200s'", word);
+	if (near)
+		cairn_error_hint(&err, "Did you mean '--%s'?", near);
+	else
+		cairn_error_hint(&err, "`cairn --help` lists the options.");
+	return cli_error(c, &err);
+}
+
+static int unknown_verb(cli *c, const char *word)
+{
+	size_t n;
+	const cli_verb *verbs = cli_verbs(&n);
+	const char *names[64], *near;
+	cairn_error err = {0};
+
+	for (size_t i = 0; i < n; i++)
+		names[i] = verbs[i].name;
+	near = cairn_did_you_mean(word, names, n);
+	cairn_error_set(&err, CAIRN_EUSAGE, "unknown verb '%.200s'", word);
+	if (near)
+		cairn_error_hint(&err, "Did you mean `cairn %s`?", near);
+	else
+		cairn_error_hint(&err, "`cairn help` lists the verbs.");
+	return cli_error(c, &err);
+}
+
+/* ---- values --------------------------------------------------------------------------- */
+
+static int take_number(
+	cli *c, const cli_option *option, const char *text, int64_t max, int64_t *out)
+{
+	int64_t value;
+
+	if (!cairn_parse_i64(text, &value) || value < 0 || value > max)
+		return cli_fail(c, CAIRN_EUSAGE, NULL,
+			"option '--%s' takes a number from 0 to %lld, not '%.100s'", option->name,
+			(long long)max, text);
+	*out = value;
+	return CLI_OK;
+}
+
+static int take_choice(cli *c, const cli_option *option, const char *text,
+	const char *const *choices, size_t n, const char **out)
+{
+	cairn_text list = {0};
+	int status;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(text, choices[i]) == 0) {
+			*out = choices[i];
+			return CLI_OK;
+		}
+		cairn_text_printf(&list, "%s%s",
+			i == 0       ? ""
+			: i + 1 == n ? " or "
+				     : ", ",
+			choices[i]);
+	}
+	status = cli_fail(c, CAIRN_EUSAGE, NULL, "option '--%s' takes %s, not '%.100s'",
+		option->name, cairn_text_get(&list), text);
+	cairn_text_free(&list);
+	return status;
+}
+
+static int take_param(cli *c, const char *text)
+{
+	const char *equals = strchr(text, '=');
+
+	if (!equals || equals == text)
+		return cli_fail(c, CAIRN_EUSAGE, "Write -p name=value.",
+			"option '--param' takes NAME=VALUE, not '%.100s'", text);
+	if (c->n_params == CLI_MAX_PARAMS)
+		return cli_fail(c, CAIRN_EUSAGE, NULL, "more than %d parameters", CLI_MAX_PARAMS);
+	c->params[c->n_params++] = (cairn_override){
+		.name = cairn_arena_strndup(c->arena, text, (size_t)(equals - text)),
+		.value = equals + 1,
+	};
+	return CLI_OK;
+}
+
+static int take_value(cli *c, const cli_option *option, const char *text)
+{
+	static const char *const progress[] = {"auto", "tty", "plain", "json", "none"};
+	static const char *const color[] = {"auto", "always", "never"};
+	static const char *const by[] = {"stage", "group", "account"};
+	const char *name = option->name;
+	int64_t number = 0;
+	int status = CLI_OK;
+
+	if (strcmp(name, "directory") == 0) {
+		if (chdir(text) < 0)
+			return cli_fail(c, CAIRN_ENOTFOUND, NULL, "cannot work in '%.200s'", text);
+	} else if (strcmp(name, "store") == 0) {
+		c->store_dir = text;
+	} else if (strcmp(name, "file") == 0) {
+		c->file = text;
+	} else if (strcmp(name, "param") == 0) {
+		status = take_param(c, text);
+	} else if (strcmp(name, "progress") == 0) {
+		status =
+			take_choice(c, option, text, progress, CAIRN_COUNT(progress), &c->progress);
+	} else if (strcmp(name, "color") == 0) {
+		status = take_choice(c, option, text, color, CAIRN_COUNT(color), &c->color);
+	} else if (strcmp(name, "by") == 0) {
+		status = take_choice(c, option, text, by, CAIRN_COUNT(by), &c->by);
+	} else if (strcmp(name, "jobs") == 0) {
+		status = take_number(c, option, text, 1024, &number);
+		c->jobs = (int)number;
+	} else if (strcmp(name, "threads") == 0) {
+		status = take_number(c, option, text, 1024, &number);
+		c->threads = (int)number;
+	} else if (strcmp(name, "attempt") == 0) {
+		status = take_number(c, option, text, UINT32_MAX, &c->attempt);
+	} else if (strcmp(name, "depth") == 0) {
+		status = take_number(c, option, text, 1000000, &c->depth);
+	}
+	return status;
+}
+
+static void take_flag(cli *c, const char *name)
+{
+	struct {
+		const char *name;
+		bool *flag;
+	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
+		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
+		{"exit-code", &c->exit_code}, {"metrics", &c->metrics}};
+
+	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
+		if (strcmp(flags[i].name, name) == 0)
+			*flags[i].flag = true;
+	}
+}
+
+/* ---- the whole line ------------------------------------------------------------------- */
+
+static bool belongs(const cli_option *option, const cli_verb *verb)
+{
+	char word[32];
+
+	snprintf(word, sizeof(word), " %s ", verb->name);
+	return !option->verbs || strstr(option->verbs, word);
+}
+
+static int check_verb(cli *c, const cli_option *const *used, size_t n_used)
+{
+	const cli_verb *verb = cli_verb_find(c->verb);
+
+	if (!verb)
+		return unknown_verb(c, c->verb);
+	for (size_t i = 0; i < n_used; i++) {
+		if (!belongs(used[i], verb))
+			return cli_fail(c, CAIRN_EUSAGE, "`cairn help VERB` lists what it takes.",
+				"'cairn %s' takes no option '--%s'", verb->name, used[i]->name);
+	}
+	if (c->n_args < verb->min_args || c->n_args > verb->max_args) {
+		cairn_error err = {0};
+		cairn_error_set(&err, CAIRN_EUSAGE, "'cairn %s' takes %s", verb->name,
+			verb->usage[0] ? verb->usage : "no argument");
+		cairn_error_hint(&err, "`cairn help %s` says more.", verb->name);
+		return cli_error(c, &err);
+	}
+	c->verb = verb->name;
+	return CLI_OK;
+}
+
+static void decide_color(cli *c)
+{
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+	bool may = !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+
+	c->color_out = may && isatty(STDOUT_FILENO);
+	c->color_err = may && isatty(STDERR_FILENO);
+	if (strcmp(c->color, "auto") != 0)
+		c->color_out = c->color_err = strcmp(c->color, "always") == 0;
+}
+
+int cli_parse(cli *c, int argc, char **argv, bool *stop)
+{
+	struct option longs[CAIRN_COUNT(options) + 1];
+	char shorts[2 * CAIRN_COUNT(options) + 2];
+	const cli_option *used[CAIRN_COUNT(options) * 8];
+	size_t n_used = 0;
+	bool help = false, version = false;
+	int answer;
+
+	build_tables(longs, shorts);
+	opterr = 0;
+	while ((answer = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		const cli_option *option = option_of(answer == ':' ? optopt : answer);
+		int status = CLI_OK;
+		if (answer == '?')
+			return unknown_option(c, optind > 0 ? argv[optind - 1] : "");
+		if (answer == ':' || !option)
+			return cli_fail(c, CAIRN_EUSAGE, NULL, "option '--%s' needs a value",
+				option ? option->name : argv[optind - 1]);
+		if (n_used < CAIRN_COUNT(used))
+			used[n_used++] = option;
+		help |= strcmp(option->name, "help") == 0;
+		version |= strcmp(option->name, "version") == 0;
+		if (option->value)
+			status = take_value(c, option, optarg);
+		else
+			take_flag(c, option->name);
+		if (status != CLI_OK)
+			return status;
+	}
+	decide_color(c);
+	c->verb = optind < argc ? argv[optind] : "help";
+	c->args = (const char *const *)argv + optind + (optind < argc);
+	c->n_args = argc - optind - (optind < argc);
+	*stop = help || version;
+	if (version)
+		return cli_version(c);
+	if (help) {
+		c->args = &c->verb;
+		c->n_args = optind < argc;
+		return cli_help(c);
+	}
+	return check_verb(c, used, n_used);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* run.c - `cairn run`, `plan` and `check`. */
+#include <signal.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const char *first_arg(const cli *c)
+{
+	return c->n_args > 0 ? c->args[0] : NULL;
+}
+
+/* ---- check ------------------------------------------------------------------------------ */
+
+int cli_check(cli *c)
+{
+	cli_work work;
+	int status = cli_work_open(c, &work, first_arg(c), 0);
+
+	if (status != CLI_OK)
+		return status;
+	if (c->json)
+		status = cli_print_json(
+			json_pack("{s:s, s:s, s:I, s:b}", "workflow", work.workflow->name, "file",
+				work.workflow->file, "n_stages",
+				(json_int_t)work.workflow->n_instances, "ok", 1),
+			"cairn.check/1");
+	else if (!c->quiet)
+		printf("%s: workflow '%s', %zu stages, no mistakes\n",
+			cli_safe(c, work.workflow->file), cli_safe(c, work.workflow->name),
+			work.workflow->n_instances);
+	cli_work_close(&work);
+	return status;
+}
+
+/* ---- plan ------------------------------------------------------------------------------- */
+
+static json_t *planned_json(const cairn_planned *stage)
+{
+	char key[CAIRN_KEY_TEXT];
+
+	if (stage->has_key)
+		cairn_key_format(&stage->key, key);
+	return json_pack("{s:s, s:s, s:s, s:o, s:o}", "instance", stage->instance->name, "plugin",
+		stage->instance->plugin->name, "state", cairn_state_name(stage->state), "key",
+		stage->has_key ? json_string(key) : json_null(), "reason",
+		cairn_record_text(stage->reason));
+}
+
+static void print_plan(cli *c, const cairn_plan *plan)
+{
+	cli_table *table = cli_table_new(c, "STAGE|PLUGIN|STATE|REASON");
+
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		const cairn_planned *stage = &plan->stages[i];
+		const char *state = cairn_state_name(stage->state);
+		cli_table_row(table);
+		cli_table_cell(table, "%s", stage->instance->name);
+		cli_table_cell(table, "%s", stage->instance->plugin->name);
+		cli_table_cell(table, "%s", state);
+		cli_table_style(table, cli_state_style(state));
+		cli_table_cell(table, "%s", stage->reason);
+	}
+	cli_table_print(table, stdout, c->color_out);
+}
+
+int cli_plan(cli *c)
+{
+	cli_work work;
+	size_t n_cached = 0, n;
+	int status = cli_work_open(
+		c, &work, first_arg(c), CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
+
+	if (status != CLI_OK)
+		return status;
+	n = work.plan->n_stages;
+	for (size_t i = 0; i < n; i++)
+		n_cached += work.plan->stages[i].state == CAIRN_STATE_CACHED;
+	if (c->json) {
+		json_t *stages = json_array();
+		for (size_t i = 0; i < n; i++)
+			json_array_append_new(stages, planned_json(&work.plan->stages[i]));
+		status = cli_print_json(
+			json_pack("{s:s, s:s, s:I, s:I, s:o}", "workflow", work.workflow->name,
+				"file", work.workflow->file, "cached", (json_int_t)n_cached,
+				"to_run", (json_int_t)(n - n_cached), "stages", stages),
+			"cairn.plan/1");
+	} else {
+		if (!c->quiet)
+			print_plan(c, work.plan);
+		printf("%scached %zu, to run %zu | next: %s %s\n", c->quiet ? "" : "\n", n_cached,
+			n - n_cached, n_cached == n ? "cairn status" : "cairn run",
+			n_cached == n ? "" : cli_safe(c, work.workflow->file));
+	}
+	cli_work_close(&work);
+	return status == CLI_OK && c->exit_code && n_cached < n ? CLI_FAILED : status;
+}
+
+/* ---- run -------------------------------------------------------------------------------- */
+
+static int status_of(const cairn_run_summary *summary)
+{
+	if (summary->failed || summary->stopped)
+		return CLI_FAILED;
+	return summary->waiting ? CLI_WAITING : summary->blocked ? CLI_FAILED : CLI_OK;
+}
+
+int cli_run(cli *c)
+{
+	cli_work work;
+	cli_progress *progress;
+	cairn_run_summary summary = {0};
+	cairn_run_options options = {.jobs = c->jobs,
+		.threads = c->threads,
+		.keep_going = c->keep_going,
+		.no_wait = c->no_wait,
+		.argv = c->argv,
+		.argc = c->argc};
+	cairn_error err = {0};
+	int status, rc;
+
+	if (c->dry_run)
+		return cli_plan(c);
+	status = cli_work_open(
+		c, &work, first_arg(c), CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
+	if (status != CLI_OK)
+		return status;
+	progress = cli_progress_new(c, work.workflow);
+	rc = cairn_run_workflow(
+		work.plan, &options, cli_progress_observer(progress), &summary, &err);
+	cli_progress_end(progress);
+	if (rc < 0) {
+		status = cli_error(c, &err);
+	} else {
+		status = cli_closing(c, &work, &summary);
+		if (status == CLI_OK)
+			status = status_of(&summary);
+	}
+	cli_work_close(&work);
+	if (summary.signal) {
+		/* Die of the signal, so that the shell and its scripts know. */
+		fflush(NULL);
+		signal(summary.signal, SIG_DFL);
+		raise(summary.signal);
+	}
+	return status;
+}

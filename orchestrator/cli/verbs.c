@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verbs.c - the table of verbs: dispatch, help and the test of the manual read it. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const cli_verb verbs[] = {
+	{"run", "resume", "[FILE]", "run a workflow, or go on where it stopped",
+		"Runs every stage whose result is not in the store. Whatever ended the last run "
+		"(an error, a kill, a power cut), the next one goes on from the last checkpoint; "
+		"there is nothing to repair. FILE may be left out where one *.ini lies in the "
+		"directory. The report is printed on stdout, progress on stderr.",
+		0, 1, cli_run},
+	{"check", NULL, "[FILE]", "check a workflow without running anything",
+		"Reads the file, expands axes, checks ports, kinds and parameters against the "
+		"plugins, and prints every mistake with its place.",
+		0, 1, cli_check},
+	{"plan", NULL, "[FILE]", "say what `run` would do, and why",
+		"One line per stage: cached, ready or pending, with the reason. Same as `run -n`.",
+		0, 1, cli_plan},
+	{"status", NULL, "[RUN]", "the stages of a run and their outputs",
+		"RUN is the id of a run, its first or last characters, or the name of a workflow; "
+		"the newest where it is left out.",
+		0, 1, cli_status},
+	{"log", NULL, "[RUN] [STAGE]", "the list of runs; the log of a stage",
+		"Without STAGE: the runs, newest first. With one: the log of its last attempt, or "
+		"with --metrics the rows that it reported. One argument is taken as a run where "
+		"there is such a run, else as a stage of the newest.",
+		0, 2, cli_log},
+	{"explain", NULL, "STAGE", "why a stage runs, or why it does not",
+		"Compares the named components of the stage's last result with those of today: "
+		"plugin version, parameters, seed, inputs. With --exit-code the status is 1 where "
+		"it would run.",
+		1, 1, cli_explain},
+	{"graph", NULL, "[FILE]", "the workflow as a graph, in DOT",
+		"Stages and what flows between them; clusters per axis value, colours by the state in "
+		"the newest run. `cairn graph | dot -Tsvg >graph.svg`.",
+		0, 1, cli_graph},
+	{"lineage", NULL, "up|down ARTIFACT", "what an artifact was made from, or what from it",
+		"up walks to the sources, down to everything that used it. ARTIFACT is an id or its "
+		"first digits, a name such as instructgpt/sft:model, or stage:port.",
+		2, 2, cli_lineage},
+	{"cost", NULL, "[RUN|ARTIFACT]", "compute spent, in petaflop/s-days",
+		"Per stage, group and account, over all attempts: what was kept and what an "
+		"interruption wasted. For an artifact: with all its ancestors, each counted once. "
+		"1 petaflop/s-day is 8.64e19 FLOP.",
+		0, 1, cli_cost},
+	{"plugins", NULL, "[NAME | describe FILE.so]", "the stage plugins and their parameters",
+		"The list; with NAME the ports and parameters of one, with defaults and "
+		"documentation. `plugins describe` reads a shared object wherever it lies.",
+		0, 2, cli_plugins},
+	{"cat", NULL, "ARTIFACT [ENTRY]", "the bytes of an artifact's entry, to stdout",
+		"ENTRY may be left out where the artifact has one only. The bytes are verified "
+		"before they are written.",
+		1, 2, cli_cat},
+	{"ls", NULL, "[ARTIFACT]",
+		"the entries of an artifact; without one, the names in the store",
+		"Names (refs) stand for artifacts: WORKFLOW/STAGE:PORT.", 0, 1, cli_ls},
+	{"init", NULL, "[FILE]", "write a first workflow file",
+		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "
+		"Never overwrites.",
+		0, 1, cli_init},
+	{"help", NULL, "[VERB]", "this list, or one verb in full", "The manual is cairn(1).", 0, 1,
+		cli_help},
+	{"version", NULL, "", "version of cairn and of the plugin contract",
+		"Prints the version, the plugin contract and the libraries in use.", 0, 0,
+		cli_version},
+};
+
+const cli_verb *cli_verbs(size_t *n)
+{
+	*n = CAIRN_COUNT(verbs);
+	return verbs;
+}
+
+const cli_verb *cli_verb_find(const char *name)
+{
+	for (size_t i = 0; i < CAIRN_COUNT(verbs); i++) {
+		if (strcmp(verbs[i].name, name) == 0 ||
+			(verbs[i].alias && strcmp(verbs[i].alias, name) == 0))
+			return &verbs[i];
+	}
+	return NULL;
+}
