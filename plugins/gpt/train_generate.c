@@ -53,8 +53,11 @@ int gpt_completions_draw(gpt_completions *completions, gpt_work *work, gpt_model
 		sequences[b] = (gpt_sequence){
 			.prompt = prompt->tokens,
 			.n_prompt = prompt->n,
-			.sample_id = i,
+			.sample_id = completions->first_id + i,
 			.tokens = completions->tokens + i * (size_t)completions->max_new,
+			.logprobs = completions->logprobs ? completions->logprobs +
+								    i * (size_t)completions->max_new
+							  : NULL,
 		};
 	}
 	work->host->account(work->run, CAIRN_ACCOUNT_ROLLOUT, 0, 0);

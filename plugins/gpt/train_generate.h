@@ -3,8 +3,8 @@
  * train_generate.h - completions for a list of prompts, in batches with a step() each, so that
  * a long sampling run can be stopped and resumed.
  *
- * Completion i of n belongs to prompt i / K. Its sample id is i: what is drawn does not depend
- * on the batch it is in, nor on where a run was interrupted.
+ * Completion i of n belongs to prompt i / K. Its sample id is first_id + i: what is drawn does
+ * not depend on the batch it is in, nor on where a run was interrupted.
  */
 #ifndef CAIRN_GPT_TRAIN_GENERATE_H
 #define CAIRN_GPT_TRAIN_GENERATE_H
@@ -18,11 +18,13 @@ typedef struct gpt_completions {
 	const gpt_seq *prompt;
 	size_t n_prompts;
 	int32_t K, max_new;
-	size_t n;          /* n_prompts * K */
-	size_t done;       /* the first `done` are drawn */
-	int32_t *tokens;   /* [n,max_new] */
-	int32_t *n_tokens; /* [n], the end token included */
-	uint8_t *ended;    /* [n]: by the end token */
+	size_t n; /* n_prompts * K */
+	uint64_t first_id;
+	size_t done;          /* the first `done` are drawn */
+	int32_t *tokens;      /* [n,max_new] */
+	int32_t *n_tokens;    /* [n], the end token included */
+	uint8_t *ended;       /* [n]: by the end token */
+	cairn_real *logprobs; /* [n,max_new] as drawn: the caller's, or NULL; not in checkpoints */
 } gpt_completions;
 
 /* For K completions of each of the prompts, which are borrowed. Free also after failure. */

@@ -87,7 +87,7 @@ int gpt_finish_step(gpt_work *work, cairn_progress *progress, gpt_save_fn save, 
 	int answer, code;
 
 	progress->metrics = work->metrics.rows;
-	progress->n_metrics = work->metrics.n;
+	progress->n_metrics = work->quiet ? 0 : work->metrics.n;
 	answer = work->host->step(work->run, progress);
 	if (answer <= CAIRN_GO)
 		return answer;

@@ -34,7 +34,8 @@ typedef struct gpt_work {
 	uint64_t dropout_key;
 	int account_forward, account_backward; /* enum cairn_account */
 	gpt_micro micro;
-	gpt_metrics metrics; /* of the last step: what a divergence error names */
+	gpt_metrics metrics; /* of the last step that had any: what a divergence error names */
+	bool quiet;          /* the step to finish has no metric row */
 } gpt_work;
 
 void gpt_work_init(gpt_work *work, const cairn_host *host, cairn_run *run, int64_t micro_tokens);

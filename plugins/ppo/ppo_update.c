@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ppo_update.c - one optimizer step of the policy and one of the value function.
+ *
+ * The policy's gradient is the clipped surrogate's over the minibatch's response tokens plus,
+ * for PPO-ptx, gamma times that of the pretraining loss, added up in one buffer before the one
+ * Adam step (P app. C.4). Two steps would not do: Adam divides by the gradient's size, so
+ * gamma would cancel. Both parts are means over all their tokens, whatever the micro-batches.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "gpt/rlhf.h"
+#include "gpt/rng.h"
+#include "gpt/train_lm.h"
+#include "ppo.h"
+
+/* Episodes of this update, short ones first, and their advantages, in that order. */
+static void draw_minibatch(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
+{
+	const ppo_params *params = self->params;
+	const ppo_rollout *rollout = &self->rollout;
+	size_t n = (size_t)params->minibatch, at = 0;
+	uint64_t per_epoch = (uint64_t)(params->batch / params->minibatch);
+	uint64_t epoch = in_iteration / per_epoch, part = in_iteration % per_epoch;
+
+	gpt_shuffle(self->minibatch_key, iteration * (uint64_t)params->inner_epochs + epoch,
+		self->shuffled, rollout->n);
+	for (size_t i = 0; i < n; i++)
+		self->minibatch[i] = rollout->seq[self->shuffled[part * n + i]];
+	gpt_seqs_sort(self->minibatch, n);
+	for (size_t i = 0; i < n; i++) {
+		size_t e = (size_t)self->minibatch[i].id;
+		size_t count = rollout->first[e + 1] - rollout->first[e];
+
+		memcpy(self->scratch + at, rollout->advantage + rollout->first[e],
+			count * sizeof(*self->scratch));
+		at += count;
+	}
+	if (params->whiten == PPO_WHITEN_MINIBATCH)
+		rlhf_whiten(self->scratch, (int64_t)at, true, false);
+}
+
+/* ---- policy ------------------------------------------------------------------------------ */
+
+/* Sums over the tokens of a minibatch. */
+struct policy_sum {
+	double loss, approxkl, ratio, entropy;
+	uint64_t n_clipped, n_changed;
+};
+
+/* Loss and derivative of one micro-batch; the sequences start at `at` in the minibatch, their
+ * advantages at `advantage`. Returns where the next ones are. */
+static const double *policy_micro(ppo_stage *self, size_t at, const double *advantage,
+	double n_tokens, struct policy_sum *sum)
+{
+	const ppo_rollout *rollout = &self->rollout;
+	gpt_micro *micro = &self->work.micro;
+
+	memset(micro->y, 0, micro->count * (size_t)micro->batch.T * sizeof(*micro->y));
+	for (size_t b = 0; b < micro->count; b++) {
+		const gpt_seq *seq = &self->minibatch[at + b];
+		const cairn_real *old = rollout->logp + rollout->first[seq->id];
+
+		for (int32_t j = seq->first; j < seq->n; j++, old++, advantage++) {
+			size_t row = gpt_micro_row(micro, b, j);
+			double logp = (double)micro->x[row], delta = logp - (double)*old, dlogp;
+			bool clipped;
+
+			sum->loss += rlhf_policy_loss(logp, (double)*old, *advantage,
+				self->params->clip, &dlogp, &clipped);
+			sum->approxkl += 0.5 * delta * delta;
+			sum->ratio += exp(delta);
+			sum->entropy += (double)micro->z[row];
+			sum->n_clipped += clipped;
+			sum->n_changed += micro->x[row] != *old;
+			micro->y[row] = (cairn_real)(dlogp / n_tokens);
+		}
+	}
+	return advantage;
+}
+
+static int policy_gradient(ppo_stage *self, size_t n, double n_tokens, struct policy_sum *sum)
+{
+	gpt_work *work = &self->work;
+	gpt_micro *micro = &work->micro;
+	const double *advantage = self->scratch;
+
+	for (size_t at = 0; at < n; at += micro->count) {
+		cairn_error err = {0};
+		int code = gpt_work_forward(
+			work, self->policy, self->minibatch, n, at, GPT_ROWS_PREDICT, true);
+
+		if (code)
+			return code;
+		if (gpt_logprobs(self->policy, micro->target, self->params->temperature, micro->x,
+			    micro->z, &err))
+			return gpt_report(work, &err);
+		advantage = policy_micro(self, at, advantage, n_tokens, sum);
+		gpt_work_account(work, CAIRN_ACCOUNT_BACKWARD);
+		if (gpt_logprobs_backward(self->policy, micro->target, self->params->temperature,
+			    micro->y, NULL, NULL, &err))
+			return gpt_report(work, &err);
+		self->at.tokens += micro->real;
+	}
+	return 0;
+}
+
+/* Adds gamma times the gradient of the pretraining loss. */
+static int ptx_gradient(ppo_stage *self, size_t n, double *loss)
+{
+	gpt_work *work = &self->work;
+	int forward = work->account_forward, backward = work->account_backward, code;
+	gpt_lm_sum sum = {0};
+
+	for (size_t i = 0; i < n; i++)
+		self->ptx[i] = gpt_text_window(
+			&self->text, self->text_key, self->at.update, i, self->ptx_length);
+	work->account_forward = work->account_backward = CAIRN_ACCOUNT_PTX;
+	code = gpt_lm_backward(work, self->policy, self->ptx, n,
+		self->params->gamma_ptx / (double)gpt_seqs_counted(self->ptx, n), &sum);
+	work->account_forward = forward;
+	work->account_backward = backward;
+	self->at.tokens += sum.n_tokens;
+	*loss = gpt_lm_mean(&sum);
+	return code;
+}
+
+/* Warm-up counts iterations: P app. C.4. */
+static double rate(const ppo_stage *self, double lr, uint64_t iteration)
+{
+	return gpt_learning_rate(GPT_SCHEDULE_CONSTANT, lr, 1, iteration, self->iterations,
+		(uint64_t)self->params->warmup, self->params->warmup_from);
+}
+
+static int update_policy(ppo_stage *self, uint64_t iteration, bool first)
+{
+	const ppo_params *params = self->params;
+	size_t n = (size_t)params->minibatch;
+	double n_tokens = (double)gpt_seqs_counted(self->minibatch, n);
+	double norm = 0, ptx_loss = 0;
+	struct policy_sum sum = {0};
+	ppo_sums *sums = &self->at.sums;
+	int code;
+
+	gpt_zero_grads(self->policy);
+	code = policy_gradient(self, n, n_tokens, &sum);
+	if (!code)
+		code = gpt_check_finite(
+			&self->work, "the policy loss", sum.loss, self->at.update + 1);
+	if (!code && first && sum.n_changed > 0)
+		code = self->work.host->fail(self->work.run, CAIRN_EBUG,
+			"iteration %llu: %llu of %.0f probability ratios of the first minibatch "
+			"are not 1",
+			(unsigned long long)iteration, (unsigned long long)sum.n_changed, n_tokens);
+	if (!code && params->gamma_ptx > 0)
+		code = ptx_gradient(self, n * (size_t)params->ptx_ratio, &ptx_loss);
+	if (!code)
+		code = gpt_check_finite(
+			&self->work, "the pretraining loss", ptx_loss, self->at.update + 1);
+	if (!code)
+		code = gpt_update(&self->work, self->policy_adam, self->policy,
+			rate(self, params->lr, iteration), &norm);
+	if (code)
+		return code;
+	if (self->ema)
+		self->policy->k->ema(self->policy->k, self->ema, self->policy->params, params->ema,
+			(int64_t)self->policy->n_params);
+	sums->policy_loss += sum.loss / n_tokens;
+	sums->approxkl += sum.approxkl / n_tokens;
+	sums->ratio += sum.ratio / n_tokens;
+	sums->entropy += sum.entropy / n_tokens;
+	sums->clipfrac += (double)sum.n_clipped / n_tokens;
+	sums->policy_norm += norm;
+	sums->ptx_loss += ptx_loss;
+	return 0;
+}
+
+/* ---- value ------------------------------------------------------------------------------- */
+
+static void value_micro(
+	ppo_stage *self, size_t at, double n_tokens, double *loss, uint64_t *n_clipped)
+{
+	const ppo_rollout *rollout = &self->rollout;
+	gpt_micro *micro = &self->work.micro;
+
+	memset(micro->y, 0, micro->count * (size_t)micro->batch.T * sizeof(*micro->y));
+	for (size_t b = 0; b < micro->count; b++) {
+		const gpt_seq *seq = &self->minibatch[at + b];
+		size_t t = rollout->first[seq->id];
+
+		for (int32_t j = seq->first; j < seq->n; j++, t++) {
+			size_t row = gpt_micro_row(micro, b, j);
+			double dvalue;
+			bool clipped;
+
+			*loss += rlhf_value_loss((double)micro->x[row], rollout->value[t],
+				rollout->returns[t], self->params->value_clip, &dvalue, &clipped);
+			*n_clipped += clipped;
+			micro->y[row] = (cairn_real)(dvalue / n_tokens);
+		}
+	}
+}
+
+static int update_value(ppo_stage *self, uint64_t iteration)
+{
+	gpt_work *work = &self->work;
+	gpt_micro *micro = &work->micro;
+	size_t n = (size_t)self->params->minibatch;
+	double n_tokens = (double)gpt_seqs_counted(self->minibatch, n);
+	double loss = 0, norm = 0;
+	uint64_t n_clipped = 0;
+	int kept = work->account_forward, code = 0;
+
+	gpt_zero_grads(self->value);
+	work->account_forward = CAIRN_ACCOUNT_VALUE;
+	for (size_t at = 0; at < n && !code; at += micro->count) {
+		cairn_error err = {0};
+
+		code = gpt_work_forward(
+			work, self->value, self->minibatch, n, at, GPT_ROWS_PREDICT, true);
+		if (code)
+			break;
+		if (gpt_values(self->value, micro->x, &err)) {
+			code = gpt_report(work, &err);
+			break;
+		}
+		value_micro(self, at, n_tokens, &loss, &n_clipped);
+		if (gpt_values_backward(self->value, micro->y, &err))
+			code = gpt_report(work, &err);
+	}
+	work->account_forward = kept;
+	if (!code)
+		code = gpt_check_finite(work, "the value loss", loss, self->at.update + 1);
+	if (!code)
+		code = gpt_update(work, self->value_adam, self->value,
+			rate(self, self->params->value_lr, iteration), &norm);
+	self->at.sums.value_loss += loss / n_tokens;
+	self->at.sums.value_clipfrac += (double)n_clipped / n_tokens;
+	self->at.sums.value_norm += norm;
+	return code;
+}
+
+int ppo_update(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
+{
+	int code;
+
+	draw_minibatch(self, iteration, in_iteration);
+	code = update_policy(self, iteration, in_iteration == 0);
+	if (!code)
+		code = update_value(self, iteration);
+	self->at.sums.n += 1;
+	return code;
+}
