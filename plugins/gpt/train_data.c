@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "gpt/checkpoint.h"
 #include "gpt/rng.h"
 
 /* ---- text ---------------------------------------------------------------------------- */
@@ -283,6 +284,26 @@ void gpt_examples_free(gpt_examples *examples)
 	free(examples->row);
 	free(examples->ids);
 	*examples = (gpt_examples){0};
+}
+
+int gpt_same_tokenizer(const gpt_work *work, const gpt_tokenizer *tokenizer, const char *port)
+{
+	gpt_tokenizer *other = NULL;
+	size_t n_ours, n_theirs;
+	const char *ours, *theirs;
+	int code = gpt_load_tokenizer(&other, work->host, work->run, port);
+
+	if (code)
+		return code;
+	ours = gpt_tokenizer_vocab_json(tokenizer, &n_ours);
+	theirs = gpt_tokenizer_vocab_json(other, &n_theirs);
+	if (n_ours != n_theirs || memcmp(ours, theirs, n_ours) != 0) {
+		code = work->host->fail(work->run, CAIRN_EINPUT,
+			"the model on '%s' has a vocabulary of its own", port);
+		work->host->hint(work->run, "Train the stage's models from one tokenizer.");
+	}
+	gpt_tokenizer_free(other);
+	return code;
 }
 
 /* ---- order --------------------------------------------------------------------------- */

@@ -72,6 +72,11 @@ CAIRN_MUST int gpt_examples_make(gpt_examples *out, const gpt_work *work, const 
 	const char *what);
 void gpt_examples_free(gpt_examples *examples);
 
+/* Models that read each other's tokens need one vocabulary: EINPUT where that of the model on
+ * `port` is not `tokenizer`'s, byte for byte. */
+CAIRN_MUST int gpt_same_tokenizer(
+	const gpt_work *work, const gpt_tokenizer *tokenizer, const char *port);
+
 /* ---- order --------------------------------------------------------------------------- */
 
 /* Place i of an endless run through n things, each epoch in an order of its own. */

@@ -78,28 +78,6 @@ int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 
 /* ---- set up ---------------------------------------------------------------------------- */
 
-/* Reward and value models read the policy's tokens: same vocabulary, byte for byte. */
-static int same_tokenizer(ppo_stage *self, const char *port)
-{
-	const gpt_work *work = &self->work;
-	gpt_tokenizer *other = NULL;
-	size_t n_ours, n_theirs;
-	const char *ours, *theirs;
-	int code = gpt_load_tokenizer(&other, work->host, work->run, port);
-
-	if (code)
-		return code;
-	ours = gpt_tokenizer_vocab_json(self->tokenizer, &n_ours);
-	theirs = gpt_tokenizer_vocab_json(other, &n_theirs);
-	if (n_ours != n_theirs || memcmp(ours, theirs, n_ours) != 0) {
-		code = work->host->fail(work->run, CAIRN_EINPUT,
-			"the model on '%s' has another vocabulary than the policy", port);
-		work->host->hint(work->run, "Train both from models that share one tokenizer.");
-	}
-	gpt_tokenizer_free(other);
-	return code;
-}
-
 static int open_models(ppo_stage *self)
 {
 	const gpt_work *work = &self->work;
@@ -119,9 +97,9 @@ static int open_models(ppo_stage *self)
 	if (!code)
 		code = gpt_load_tokenizer(&self->tokenizer, host, run, "policy");
 	if (!code)
-		code = same_tokenizer(self, "reward");
+		code = gpt_same_tokenizer(work, self->tokenizer, "reward");
 	if (!code && value_port[0] == 'v')
-		code = same_tokenizer(self, "value");
+		code = gpt_same_tokenizer(work, self->tokenizer, "value");
 	if (!code)
 		gpt_model_fold_reward(self->value);
 	return code;
