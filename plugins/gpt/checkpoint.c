@@ -388,9 +388,10 @@ static json_t *config_json(const gpt_config *config)
 static json_t *meta_json(const gpt_model *model)
 {
 	bool scalar = model->head == GPT_HEAD_SCALAR;
-	json_t *meta = json_pack("{s:s, s:s, s:I}", "architecture", "gpt2", "head",
+	json_t *meta = json_pack("{s:s, s:s, s:I, s:i}", "architecture", "gpt2", "head",
 		scalar ? "scalar" : "lm", "n_params",
-		(json_int_t)gpt_param_count(&model->config, model->head));
+		(json_int_t)gpt_param_count(&model->config, model->head), "n_ctx",
+		model->config.n_ctx);
 
 	if (meta && scalar &&
 		(json_object_set_new(meta, "reward_gain", json_real(model->reward_gain)) ||

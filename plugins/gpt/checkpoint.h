@@ -5,8 +5,8 @@
  * A model artifact (model/lm, model/reward): "config.json" (Hugging Face's names), the
  * tensors as float32, and its tokenizer ("tokenizer/vocab.json", "tokenizer/merges.txt"), so
  * that a model is usable by itself. A tokenizer artifact has "vocab.json" and "merges.txt".
- * meta: {"architecture":"gpt2","head":"lm"|"scalar","n_params":..} and, of a scalar model,
- * "reward_bias" and "reward_gain".
+ * meta: {"architecture":"gpt2","head":"lm"|"scalar","n_ctx":..,"n_params":..} and, of a scalar
+ * model, "reward_bias" and "reward_gain".
  *
  * In checkpoints several models share one artifact under prefixes: "policy/wte.weight",
  * "policy/adam.m/wte.weight", "policy/adam.v/...", and plain bytes "policy/adam.t" and

@@ -177,6 +177,84 @@ static void test_gpt_sampling__batch_mates_change_nothing(void **state)
 	on_each_backend(independence, NULL);
 }
 
+/* Drawing goes on the same where its beginning is given as the prompt: a draw is keyed by sample
+ * and position, not by how many came before it. */
+static void continuation(const cairn_kernels *k, void *self)
+{
+	enum {
+		HEAD = 4
+	};
+	gpt_sampling options = {
+		.temperature = 1, .top_p = 1, .max_new = MAX_NEW, .end_token = -1, .key = 5};
+	gpt_model *model = random_model(k, &config, GPT_HEAD_LM, 0, 9);
+	int32_t longer[CTX], tokens[MAX_NEW];
+	drawn *d = new_drawn();
+	gpt_sequence *whole = &d->sequences[1];
+	gpt_sequence rest = {.prompt = longer,
+		.n_prompt = whole->n_prompt + HEAD,
+		.sample_id = whole->sample_id,
+		.tokens = tokens};
+	cairn_error err = {0};
+
+	(void)self;
+	draw(model, d, &options);
+	memcpy(longer, whole->prompt, sizeof(*longer) * (size_t)whole->n_prompt);
+	memcpy(longer + whole->n_prompt, whole->tokens, sizeof(*longer) * HEAD);
+	assert_int_equal(gpt_sample(model, &rest, 1, &options, &err), 0);
+	assert_int_equal(rest.n_tokens, MAX_NEW);
+	assert_memory_equal(tokens, whole->tokens + HEAD, sizeof(*tokens) * (MAX_NEW - HEAD));
+	free(d);
+	gpt_model_free(model);
+}
+
+static void test_gpt_sampling__goes_on_from_its_own_beginning(void **state)
+{
+	(void)state;
+	on_each_backend(continuation, NULL);
+}
+
+/* A round whose prompts do not fit one prefill pass, against rounds that do. */
+static void large_round(const cairn_kernels *k, void *self)
+{
+	enum {
+		MANY = 700,
+		PROMPT = 7,
+		NEW = 3
+	};
+	gpt_sampling options = {
+		.temperature = 1, .top_p = 1, .max_new = NEW, .end_token = 2, .key = 5};
+	gpt_model *model = random_model(k, &config, GPT_HEAD_LM, 0, 9);
+	gpt_sequence *sequences = cairn_alloc(MANY, sizeof(*sequences));
+	int32_t *prompts = cairn_alloc((size_t)MANY * PROMPT, sizeof(*prompts));
+	int32_t *tokens[2];
+	cairn_error err = {0};
+
+	(void)self;
+	random_tokens(prompts, (int64_t)MANY * PROMPT, config.n_vocab, 3);
+	for (int pass = 0; pass < 2; pass++) {
+		tokens[pass] = cairn_alloc((size_t)MANY * NEW, sizeof(**tokens));
+		for (int i = 0; i < MANY; i++)
+			sequences[i] = (gpt_sequence){.prompt = prompts + (ptrdiff_t)i * PROMPT,
+				.n_prompt = PROMPT - i % 2,
+				.sample_id = (uint64_t)i,
+				.tokens = tokens[pass] + (ptrdiff_t)i * NEW};
+		options.batch = pass ? 50 : MANY;
+		assert_int_equal(gpt_sample(model, sequences, MANY, &options, &err), 0);
+	}
+	assert_memory_equal(tokens[0], tokens[1], sizeof(**tokens) * MANY * NEW);
+	free(tokens[0]);
+	free(tokens[1]);
+	free(prompts);
+	free(sequences);
+	gpt_model_free(model);
+}
+
+static void test_gpt_sampling__large_rounds_are_prefilled_in_parts(void **state)
+{
+	(void)state;
+	on_each_backend(large_round, NULL);
+}
+
 /* Temperature 0: every token is the most likely one, whatever the key. */
 static void greedy(const cairn_kernels *k, void *self)
 {
@@ -334,6 +412,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpt_sampling__logprobs_are_the_trainers_bits),
 		cmocka_unit_test(test_gpt_sampling__batch_mates_change_nothing),
+		cmocka_unit_test(test_gpt_sampling__goes_on_from_its_own_beginning),
+		cmocka_unit_test(test_gpt_sampling__large_rounds_are_prefilled_in_parts),
 		cmocka_unit_test(test_gpt_sampling__greedy_takes_the_most_likely),
 		cmocka_unit_test(test_gpt_sampling__draws_from_the_distribution),
 		cmocka_unit_test(test_gpt_sampling__threads_change_nothing),
