@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * describe.h - questions to a plugin, answered by a child process that loads it.
+ *
+ * `cairn --describe FILE` prints what the plugin is; `cairn --describe FILE check` and
+ * `... estimate` read {"values": [text, ...], "inputs": [...]} from stdin and call the
+ * plugin's own function. The answer is one JSON document on stdout; {"error": {...}} where
+ * the plugin refused or was refused. A crash, a hang or a babbling constructor harms the
+ * child alone.
+ */
+#ifndef CAIRN_RUN_DESCRIBE_H
+#define CAIRN_RUN_DESCRIBE_H
+
+#include "base/json.h"
+
+/* action: NULL, "check" or "estimate". *out is a new reference, never an error document. */
+CAIRN_MUST int cairn_describe_ask(json_t **out, const char *path, const char *action,
+	const json_t *request, cairn_error *err);
+
+#endif

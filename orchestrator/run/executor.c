@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/executor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "run/job.h"
+#include "run/spawn.h"
+
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+/* Creates the directories above a file. The store's own exists. */
+static void make_parents(const char *path)
+{
+	char *copy = cairn_strdup(path);
+
+	for (char *c = copy ? copy + 1 : NULL; c && *c; c++) {
+		if (*c != '/')
+			continue;
+		*c = '\0';
+		mkdir(copy, 0777); /* an error shows when the file is opened */
+		*c = '/';
+	}
+	free(copy);
+}
+
+static int open_log(const char *path, cairn_error *err)
+{
+	int fd;
+
+	make_parents(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return cairn_error_errno(err, CAIRN_EIO, errno, "cannot write the log '%s'", path);
+	return fd;
+}
+
+static int spawn(cairn_attempt *attempt, const char *name, int log, cairn_error *err)
+{
+	char parent[16];
+	const char *const argv[] = {"cairn", "--stage-host", parent, name, NULL};
+	int null = -1, pair[2] = {-1, -1}, rc;
+	cairn_spawn how = {.argv = argv, .own_group = true};
+
+	snprintf(parent, sizeof(parent), "%d", (int)getpid());
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		rc = cairn_error_errno(err, CAIRN_EIO, errno, "cannot make a wire for '%s'", name);
+		goto out;
+	}
+	how.fds[0] = null;
+	how.fds[1] = log;
+	how.fds[2] = log;
+	how.fds[3] = pair[1];
+	rc = cairn_spawn_self(&attempt->pid, &how, err);
+	if (rc == 0) {
+		attempt->fd = pair[0];
+		pair[0] = -1;
+	}
+out:
+	if (null >= 0)
+		close(null);
+	if (pair[0] >= 0)
+		close(pair[0]);
+	if (pair[1] >= 0)
+		close(pair[1]);
+	return rc;
+}
+
+int cairn_attempt_start(
+	cairn_attempt *out, const cairn_plan *plan, size_t i, const char *run, cairn_error *err)
+{
+	const cairn_instance *instance = plan->stages[i].instance;
+	cairn_arena *arena = cairn_arena_new();
+	cairn_attempt attempt = {.is_used = true, .stage = i, .fd = -1};
+	int log, rc;
+
+	attempt.log_path = cairn_strdup(cairn_job_log_path(plan, i, run, arena));
+	cairn_arena_free(arena);
+	if (!attempt.log_path)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for an attempt");
+	log = open_log(attempt.log_path, err);
+	rc = log < 0 ? log : spawn(&attempt, instance->name, log, err);
+	if (log >= 0)
+		close(log);
+	if (rc < 0) {
+		free(attempt.log_path);
+		return rc;
+	}
+	cairn_copy(attempt.run, sizeof(attempt.run), run);
+	attempt.started = now_s();
+	if (instance->settings.timeout_s > 0)
+		attempt.timeout_at = attempt.started + instance->settings.timeout_s;
+	*out = attempt;
+	return 0;
+}
+
+void cairn_attempt_send_job(cairn_attempt *attempt, const json_t *job)
+{
+	cairn_error ignored = {0};
+
+	/* Where this fails the child is dead, and its end will say why. */
+	if (cairn_wire_send(attempt->fd, job, &ignored) < 0)
+		shutdown(attempt->fd, SHUT_WR);
+}
+
+/* ---- listening ----------------------------------------------------------------------------------
+ */
+
+static void stop_listening(cairn_attempt *attempt)
+{
+	if (attempt->fd >= 0)
+		close(attempt->fd);
+	attempt->fd = -1;
+}
+
+/* Moves what the socket holds into the reader. False when nothing came. */
+static bool fill(cairn_attempt *attempt)
+{
+	char bytes[65536];
+	ssize_t n;
+
+	if (attempt->fd < 0)
+		return false;
+	do {
+		n = recv(attempt->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return false;
+	if (n <= 0 || cairn_wire_feed(&attempt->reader, bytes, (size_t)n, &attempt->error) < 0) {
+		stop_listening(attempt);
+		return false;
+	}
+	return true;
+}
+
+static void take(cairn_attempt *attempt, const cairn_wire_record *record)
+{
+	if (record->has_flop) {
+		memcpy(attempt->flop, record->flop, sizeof(attempt->flop));
+		memcpy(attempt->flop_real, record->flop_real, sizeof(attempt->flop_real));
+		attempt->is_changed = true;
+	}
+	if (record->kept >= 0)
+		attempt->kept = record->kept;
+	switch (record->type) {
+	case CAIRN_WIRE_STARTED:
+		attempt->resumed_step = record->step;
+		attempt->is_changed = true;
+		break;
+	case CAIRN_WIRE_STEP:
+		attempt->step = record->step;
+		attempt->total = record->total;
+		break;
+	case CAIRN_WIRE_ERROR:
+		attempt->error = record->error;
+		break;
+	case CAIRN_WIRE_BYE:
+		attempt->said_bye = true;
+		attempt->code = record->code;
+		break;
+	case CAIRN_WIRE_UNKNOWN:
+	case CAIRN_WIRE_HELLO:
+	case CAIRN_WIRE_LOG:
+	case CAIRN_WIRE_CHECKPOINT:
+	case CAIRN_WIRE_COMMITTED:
+		break;
+	}
+}
+
+int cairn_attempt_next(cairn_attempt *attempt, cairn_wire_record *out)
+{
+	int rc;
+
+	do {
+		rc = cairn_wire_next(&attempt->reader, out, &attempt->error);
+	} while (rc == 0 && fill(attempt));
+	if (rc < 0) { /* nothing after this can be understood */
+		stop_listening(attempt);
+		cairn_wire_reader_clear(&attempt->reader);
+		return 0;
+	}
+	if (rc == 1)
+		take(attempt, out);
+	return rc;
+}
+
+/* ---- end
+ * ------------------------------------------------------------------------------------------ */
+
+bool cairn_attempt_reap(cairn_attempt *attempt)
+{
+	siginfo_t info = {0};
+	struct rusage usage;
+
+	if (attempt->has_ended ||
+		waitid(P_PID, (id_t)attempt->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		info.si_pid != attempt->pid)
+		return attempt->has_ended;
+	/* While it is a zombie its group cannot be anybody else's: end what it left running. */
+	kill(-attempt->pid, SIGKILL);
+	while (wait4(attempt->pid, &attempt->status, 0, &usage) < 0 && errno == EINTR)
+		;
+	attempt->has_ended = true;
+	attempt->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	return true;
+}
+
+void cairn_attempt_ask_stop(cairn_attempt *attempt)
+{
+	if (!attempt->has_ended)
+		kill(attempt->pid, SIGTERM);
+}
+
+void cairn_attempt_kill(cairn_attempt *attempt)
+{
+	if (!attempt->has_ended)
+		kill(-attempt->pid, SIGKILL); /* with whatever it started */
+	attempt->is_killed = true;
+}
+
+void cairn_attempt_tick(cairn_attempt *attempt, double now)
+{
+	if (attempt->has_ended)
+		return;
+	if (attempt->timeout_at > 0 && now >= attempt->timeout_at && !attempt->is_timed_out) {
+		attempt->is_timed_out = true;
+		attempt->kill_at = now + CAIRN_GRACE_S;
+		kill(attempt->pid, SIGTERM);
+	}
+	if (attempt->kill_at > 0 && now >= attempt->kill_at) {
+		attempt->kill_at = 0;
+		kill(-attempt->pid, SIGKILL);
+	}
+}
+
+void cairn_attempt_clear(cairn_attempt *attempt)
+{
+	stop_listening(attempt);
+	cairn_wire_reader_clear(&attempt->reader);
+	free(attempt->log_path);
+	*attempt = (cairn_attempt){.fd = -1};
+}
+
+double cairn_attempt_flop(const cairn_attempt *attempt)
+{
+	double sum = 0;
+
+	for (int i = 0; i < CAIRN_ACCOUNTS; i++)
+		sum += attempt->flop[i];
+	return sum;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host.h - inside run/: the stage host's state, shared by host*.c.
+ *
+ * One process, one attempt, one cairn_run. The files follow the host table of stage.h:
+ *
+ *   host.c             life of the process: job, plugin, run(), end
+ *   host_report.c      wire, log, fail, hint
+ *   host_inputs.c      input_count, input_open, entry_list, entry_get
+ *   host_outputs.c     output_begin, put, meta, commit
+ *   host_checkpoint.c  checkpoint_begin, resume
+ *   host_account.c     step, metric log, summary, account, rng_key
+ *   host_kernels.c     kernels
+ *   host_commit.c      the last transaction
+ *
+ * Two rules about writing. One writer is open at a time: what a plugin does with two is a
+ * bug of its own. Outputs collect in one batch that lives until run() has returned 0; each
+ * checkpoint is a batch of its own, committed at once, and does not touch the other.
+ */
+#ifndef CAIRN_RUN_HOST_H
+#define CAIRN_RUN_HOST_H
+
+#include <pthread.h>
+
+#include "base/text.h"
+#include "kernels/meter.h"
+#include "run/amend.h"
+#include "run/job.h"
+
+/* Names of entries that the host adds to checkpoints; not for plugins. */
+#define CAIRN_HOST_PREFIX  "cairn/"
+#define CAIRN_HOST_METRICS "cairn/metrics.jsonl"
+#define CAIRN_HOST_SUMMARY "cairn/summary.json"
+/* The implicit output port. */
+#define CAIRN_METRICS_PORT "metrics"
+
+struct cairn_writer {
+	cairn_run *run;
+	cairn_batch *batch;     /* NULL: not open */
+	const cairn_port *port; /* NULL: a checkpoint */
+	uint64_t step;          /* of a checkpoint */
+	char *meta;
+	uint64_t bytes;
+	int failed; /* code of the first failure: commit() repeats it */
+};
+
+typedef struct cairn_host_input {
+	const cairn_job_input *job;
+	cairn_object *object; /* once opened */
+	cairn_artifact artifact;
+} cairn_host_input;
+
+typedef struct cairn_host_output {
+	bool is_committed;
+	cairn_id id;
+	uint64_t bytes;
+} cairn_host_output;
+
+struct cairn_run {
+	cairn_job job;
+	cairn_arena *arena;
+	cairn_store *store;
+	cairn_stage_plugin plugin;
+	void *params;
+	double started; /* monotonic, seconds */
+
+	/* report */
+	pthread_mutex_t report_lock;
+	bool is_started_sent;
+	json_t *step_waiting; /* the last step record, not sent yet */
+	double step_sent;
+	cairn_error error;      /* by fail() */
+	cairn_error host_error; /* of the last table function that failed */
+
+	/* inputs, outputs */
+	cairn_host_input *inputs;   /* as job.inputs */
+	cairn_host_output *outputs; /* as plugin.outputs */
+	cairn_batch *output_batch;
+	cairn_writer writer;
+	cairn_object *checkpoint; /* that resume() opened */
+	bool has_scratch;
+
+	/* account */
+	uint64_t step, total, tokens;
+	cairn_text metrics; /* the metric log so far */
+	uint64_t n_rows;
+	json_t *summary;
+	cairn_meter meter;                                      /* of this attempt */
+	double base[CAIRN_ACCOUNTS], base_real[CAIRN_ACCOUNTS]; /* of the checkpoint resumed from */
+	double base_seconds;
+	double kept; /* of this attempt, FLOPs: committed */
+	double checkpoint_time;
+	uint64_t checkpoint_step;
+
+	/* kernels */
+	bool has_kernels;
+	const char *backend;
+	cairn_kernels inner, kernels;
+	void (*kernels_close)(cairn_kernels *k);
+};
+
+/* ---- host_report.c ---------------------------------------------------------------------- */
+
+double cairn_host_clock(void);
+/* Sends a record; adds "type". Takes over `take_json`. A broken wire is not the plugin's concern:
+ * the runner is gone and takes us along. */
+void cairn_host_send(cairn_run *run, const char *type, json_t *take_json);
+void cairn_host_started(cairn_run *run, uint64_t resumed_step);
+void cairn_host_flush_step(cairn_run *run);
+void cairn_host_log(cairn_run *run, int level, const char *format, ...) CAIRN_PRINTF(3, 4);
+int cairn_host_fail(cairn_run *run, int code, const char *format, ...) CAIRN_PRINTF(3, 4);
+int cairn_host_fail_with(cairn_run *run, const cairn_error *error);
+void cairn_host_hint(cairn_run *run, const char *format, ...) CAIRN_PRINTF(2, 3);
+/* Where a table function starts: an empty error that tells the last failure. */
+cairn_error *cairn_host_err(cairn_run *run);
+
+/* ---- the table's functions ----------------------------------------------------------------- */
+
+uint64_t cairn_host_input_count(cairn_run *run, const char *port);
+int cairn_host_input_open(cairn_run *run, const char *port, uint64_t index, cairn_artifact *out);
+int cairn_host_entry_list(
+	cairn_run *run, const cairn_artifact *artifact, uint64_t index, cairn_tensor *out);
+int cairn_host_entry_get(
+	cairn_run *run, const cairn_artifact *artifact, const char *name, cairn_tensor *out);
+void cairn_host_describe(cairn_artifact *out, cairn_object *object, const char *source, char *id);
+void cairn_host_inputs_close(cairn_run *run);
+
+int cairn_host_output_begin(cairn_run *run, const char *port, cairn_writer **out);
+int cairn_host_put(cairn_writer *writer, const cairn_tensor *tensor);
+int cairn_host_meta(cairn_writer *writer, const char *json);
+int cairn_host_commit_writer(cairn_writer *writer);
+void cairn_host_outputs_close(cairn_run *run);
+/* Adds an entry of bytes to the artifact that a batch is writing. */
+CAIRN_MUST int cairn_host_put_text(
+	cairn_batch *batch, const char *name, const char *text, size_t len, cairn_error *err);
+
+int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **out);
+/* Ends and publishes the checkpoint that the writer holds. */
+CAIRN_MUST int cairn_host_checkpoint_commit(cairn_writer *writer, cairn_error *err);
+int cairn_host_resume(cairn_run *run, cairn_artifact *out, uint64_t *step);
+/* Adds to a batch the deletion of all checkpoints of this key but the newest `keep`. */
+CAIRN_MUST int cairn_host_drop_checkpoints(
+	cairn_run *run, cairn_batch *batch, size_t keep, cairn_error *err);
+
+int cairn_host_step(cairn_run *run, const cairn_progress *progress);
+uint64_t cairn_host_rng_key(cairn_run *run, const char *stream);
+void cairn_host_account(cairn_run *run, int account, uint64_t real, uint64_t padded);
+void cairn_host_summary(cairn_run *run, const char *name, double value);
+const char *cairn_host_scratch(cairn_run *run);
+void cairn_host_scratch_remove(cairn_run *run);
+void cairn_host_ask_stop(void); /* async-signal-safe */
+bool cairn_host_is_stopping(void);
+/* The host's own state as JSON text, for checkpoints; and back. */
+char *cairn_host_summary_text(cairn_run *run);
+void cairn_host_summary_restore(cairn_run *run, const char *text, size_t len);
+/* "flop", "flop_real": of this attempt, or with what the checkpoint brought. */
+void cairn_host_put_account(cairn_run *run, json_t *record, bool with_base);
+double cairn_host_seconds(cairn_run *run); /* kept so far, over attempts */
+
+int cairn_host_kernels(cairn_run *run, const cairn_kernels **out);
+void cairn_host_kernels_close(cairn_run *run);
+
+/* ---- host_commit.c ------------------------------------------------------------------------- */
+
+/* After run() returned 0: checks the outputs and publishes everything in one transaction. */
+CAIRN_MUST int cairn_host_finish(cairn_run *run, cairn_error *err);
+
+/* Kills this process where CAIRN_TEST_KILL_AT says so: "NAME:N", see orchestrator/README.md. */
+void cairn_host_failpoint(const char *name, uint64_t n);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_commit.c - the last transaction of an attempt.
+ *
+ * Outputs, the result under the stage's key, the lineage, the attempt's end and the
+ * deletion of its checkpoints become true together, or not at all. Before it the stage has
+ * to be resumed; after it everything is there, even if nobody hears of it any more.
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "run/host.h"
+#include "run/wire.h"
+
+/* Test only: the environment variable CAIRN_TEST_KILL_AT=NAME:N. */
+void cairn_host_failpoint(const char *name, uint64_t n)
+{
+	const char *wanted = getenv("CAIRN_TEST_KILL_AT");
+	char here[64];
+
+	if (!wanted)
+		return;
+	snprintf(here, sizeof(here), "%s:%llu", name, (unsigned long long)n);
+	if (strcmp(wanted, here) == 0)
+		kill(getpid(), SIGKILL);
+}
+
+static int check_outputs(cairn_run *run, cairn_error *err)
+{
+	if (run->writer.batch)
+		return cairn_error_set(err, CAIRN_EBUG,
+			"plugin '%s' returned while a writer was open", run->plugin.name);
+	for (uint64_t i = 0; i < run->plugin.n_outputs; i++) {
+		const cairn_port *port = &run->plugin.outputs[i];
+		if (run->outputs[i].is_committed || (port->flags & CAIRN_PORT_OPTIONAL))
+			continue;
+		cairn_error_set(err, CAIRN_EBUG,
+			"plugin '%s' says it is done, but wrote no output '%s'", run->plugin.name,
+			port->name);
+		cairn_error_hint(err, "This is a bug of the plugin; nothing of it was kept.");
+		return CAIRN_EBUG;
+	}
+	return 0;
+}
+
+static json_t *output_record(const cairn_id *id, const char *kind, uint64_t bytes)
+{
+	char text[CAIRN_ID_TEXT];
+
+	cairn_id_format(id, text);
+	return json_pack("{s:s, s:s, s:I}", "id", text, "kind", kind, "bytes", (json_int_t)bytes);
+}
+
+/* The metric log as an artifact, unless the plugin has an output of that name. */
+static int put_metrics(cairn_run *run, json_t *outputs, cairn_error *err)
+{
+	char meta[64];
+	cairn_id id;
+	int rc;
+
+	if (!run->n_rows || json_object_get(outputs, CAIRN_METRICS_PORT))
+		return 0;
+	snprintf(meta, sizeof(meta), "{\"rows\":%llu}", (unsigned long long)run->n_rows);
+	rc = cairn_batch_artifact_begin(run->output_batch, "metrics", err);
+	if (rc == 0)
+		rc = cairn_host_put_text(run->output_batch, "metrics.jsonl", run->metrics.data,
+			run->metrics.len, err);
+	if (rc == 0)
+		rc = cairn_batch_artifact_end(run->output_batch, meta, &id, err);
+	if (rc == 0)
+		json_object_set_new(outputs, CAIRN_METRICS_PORT,
+			output_record(&id, "metrics", run->metrics.len));
+	return rc;
+}
+
+static int put_outputs(cairn_run *run, json_t *outputs, cairn_error *err)
+{
+	for (uint64_t i = 0; i < run->plugin.n_outputs; i++) {
+		const cairn_host_output *output = &run->outputs[i];
+		if (output->is_committed)
+			json_object_set_new(outputs, run->plugin.outputs[i].name,
+				output_record(
+					&output->id, run->plugin.outputs[i].kind, output->bytes));
+	}
+	return put_metrics(run, outputs, err);
+}
+
+/* {port: [{"id","kind","source"}]}: also of inputs that the plugin never opened. */
+static json_t *inputs_record(cairn_run *run)
+{
+	json_t *ports = json_object();
+
+	for (size_t i = 0; i < run->job.n_inputs; i++) {
+		const cairn_job_input *input = &run->job.inputs[i];
+		json_t *list = json_object_get(ports, input->port);
+		cairn_object *object = NULL;
+		const char *kind = "";
+		cairn_id id;
+
+		if (!list) {
+			list = json_array();
+			json_object_set_new(ports, input->port, list);
+		}
+		if (run->inputs[i].object)
+			kind = run->inputs[i].artifact.kind;
+		else if (cairn_id_parse(&id, input->id, NULL) == 0 &&
+			 cairn_object_open(&object, run->store, &id, NULL) == 0)
+			kind = cairn_object_kind(object);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "id", input->id, "kind",
+						    kind, "source", input->source));
+		cairn_object_close(object);
+	}
+	return ports;
+}
+
+static int put_result(cairn_run *run, json_t *outputs, cairn_error *err)
+{
+	json_t *record = json_pack(
+		"{s:s, s:s, s:s, s:O, s:O, s:O, s:o, s:s, s:i, s:f, s:I, s:s, s:s, s:s?, s:I}",
+		"instance", run->job.instance, "plugin", run->plugin.name, "version",
+		run->plugin.version, "outputs", outputs, "summary", run->summary, "components",
+		run->job.components, "inputs", inputs_record(run), "run", run->job.run, "attempts",
+		(int)run->job.attempt, "seconds", cairn_host_seconds(run), "steps",
+		(json_int_t)run->step, "plugin_digest", run->job.plugin_digest, "build",
+		run->plugin.head.build ? run->plugin.head.build : "", "backend", run->backend,
+		"end_ms", (json_int_t)cairn_now_ms());
+	int rc;
+
+	if (!record)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the result");
+	cairn_host_put_account(run, record, true);
+	rc = cairn_record_put_result(run->output_batch, &run->job.key, record, err);
+	json_decref(record);
+	return rc;
+}
+
+static int amend_attempt(cairn_run *run, cairn_amends *amends, cairn_error *err)
+{
+	double flop = cairn_meter_total(&run->meter);
+	json_t *fields = json_pack("{s:s, s:f, s:I, s:I, s:f}", "state", "done", "kept_flop", flop,
+		"step", (json_int_t)run->step, "end_ms", (json_int_t)cairn_now_ms(), "seconds",
+		cairn_host_clock() - run->started);
+
+	if (!fields)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the result");
+	cairn_host_put_account(run, fields, false);
+	run->kept = flop;
+	return cairn_amends_add(amends, &run->job.key, run->job.attempt, fields, err);
+}
+
+static int publish(cairn_run *run, json_t *outputs, cairn_error *err)
+{
+	cairn_amends amends = {0};
+	cairn_batch *batch;
+	int rc = 0;
+
+	if (!run->output_batch)
+		rc = cairn_batch_begin(&run->output_batch, run->store, err);
+	if (rc == 0)
+		rc = put_outputs(run, outputs, err);
+	if (rc == 0)
+		rc = put_result(run, outputs, err);
+	if (rc == 0)
+		rc = cairn_host_drop_checkpoints(run, run->output_batch, 0, err);
+	if (rc == 0)
+		rc = amend_attempt(run, &amends, err);
+	if (rc == 0) {
+		batch = run->output_batch;
+		run->output_batch = NULL; /* commit frees it, whatever it returns */
+		cairn_amends_attach(&amends, batch);
+		cairn_host_failpoint("result", 1);
+		rc = cairn_batch_commit(batch, err);
+		if (rc == 0)
+			cairn_host_failpoint("committed", 1);
+	}
+	cairn_amends_clear(&amends);
+	return rc;
+}
+
+int cairn_host_finish(cairn_run *run, cairn_error *err)
+{
+	json_t *outputs, *record;
+	int rc = check_outputs(run, err);
+
+	if (rc < 0)
+		return rc;
+	outputs = json_object();
+	rc = publish(run, outputs, err);
+	json_decref(outputs);
+	if (rc < 0)
+		return rc;
+	cairn_host_scratch_remove(run);
+	record = json_pack("{s:f, s:I}", "kept", run->kept, "step", (json_int_t)run->step);
+	cairn_host_put_account(run, record, false);
+	cairn_host_send(run, "committed", record);
+	return 0;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_report.c - what the stage says: to the runner over the wire, to people in its log.
+ *
+ * The log file is our stderr. log() may come from any thread, so every record is sent
+ * under one lock.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+#include "run/host.h"
+#include "run/wire.h"
+
+double cairn_host_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void cairn_host_send(cairn_run *run, const char *type, json_t *take_json)
+{
+	cairn_error ignored = {0};
+
+	json_object_set_new(take_json, "type", json_string(type));
+	pthread_mutex_lock(&run->report_lock);
+	if (cairn_wire_send(CAIRN_WIRE_FD, take_json, &ignored) < 0)
+		fprintf(stderr, "cairn: %s: %s\n", ignored.message, ignored.detail);
+	pthread_mutex_unlock(&run->report_lock);
+	json_decref(take_json);
+}
+
+void cairn_host_started(cairn_run *run, uint64_t resumed_step)
+{
+	if (run->is_started_sent)
+		return;
+	run->is_started_sent = true;
+	cairn_host_send(run, "started", json_pack("{s:I}", "resumed", (json_int_t)resumed_step));
+}
+
+void cairn_host_flush_step(cairn_run *run)
+{
+	json_t *record = run->step_waiting;
+
+	if (!record)
+		return;
+	run->step_waiting = NULL;
+	run->step_sent = cairn_host_clock();
+	cairn_host_send(run, "step", record);
+}
+
+static const char *level_name(int level)
+{
+	switch (level) {
+	case CAIRN_LOG_DEBUG:
+		return "debug";
+	case CAIRN_LOG_WARNING:
+		return "warning";
+	}
+	return "info";
+}
+
+void cairn_host_log(cairn_run *run, int level, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fprintf(stderr, "%9.3f %s: %s\n", cairn_host_clock() - run->started, level_name(level),
+		text);
+	if (level > CAIRN_LOG_DEBUG)
+		cairn_host_send(run, "log",
+			json_pack("{s:i, s:o}", "level", level, "text", cairn_record_text(text)));
+}
+
+int cairn_host_fail(cairn_run *run, int code, const char *format, ...)
+{
+	char text[sizeof(run->error.message)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cairn_error_set(&run->error, code < 0 ? code : CAIRN_EBUG, "%s", text);
+	return code < 0 ? code : CAIRN_EBUG;
+}
+
+int cairn_host_fail_with(cairn_run *run, const cairn_error *error)
+{
+	if (!run->error.code)
+		run->error = *error;
+	if (run->error.code >= 0)
+		run->error.code = CAIRN_EBUG;
+	return error->code < 0 ? error->code : CAIRN_EBUG;
+}
+
+void cairn_host_hint(cairn_run *run, const char *format, ...)
+{
+	char text[sizeof(run->error.hint)];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	cairn_error_hint(&run->error, "%s", text);
+}
+
+cairn_error *cairn_host_err(cairn_run *run)
+{
+	cairn_error_clear(&run->host_error);
+	return &run->host_error;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plan.h - inside run/: what the planner's files share. The plan itself is in run.h. */
+#ifndef CAIRN_RUN_PLAN_H
+#define CAIRN_RUN_PLAN_H
+
+#include "run/run.h"
+
+/* The id of an output in a result record, or NULL. */
+const char *cairn_plan_output_id(const json_t *result, const char *port);
+/* Looks again for results of stages that are not finished: another run may have made them while
+ * we waited for the lock. */
+CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);
+
+/* reason.c: fills planned->reason of a stage that is ready. `lost` says why a result that
+ * exists is not taken, or is "". */
+CAIRN_MUST int cairn_plan_reason(
+	cairn_plan *plan, cairn_planned *planned, const char *lost, cairn_error *err);
+/* The name under which `note` keeps the last key of an instance: "key:WORKFLOW/INSTANCE". False
+ * where it is too long for a key of the store: then there is no diff. */
+bool cairn_plan_note_name(
+	char *out, size_t cap, const cairn_plan *plan, const cairn_instance *instance);
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c - one run from lock to summary.
+ *
+ *   1. lock           one run per store; wait by default
+ *   2. recover        attempts of runs that died are marked killed
+ *   3. plan again     results that appeared while we waited
+ *   4. record         run, stages, refs of what is cached
+ *   5. loop           scheduler.c
+ *   6. record         how it ended
+ *
+ * With everything cached, 4 and 6 are one transaction and 5 does nothing.
+ */
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "run/lock.h"
+#include "run/plan.h"
+#include "run/runner.h"
+
+void cairn_runner_tell(cairn_runner *runner, const cairn_event *event)
+{
+	if (runner->observer && runner->observer->event)
+		runner->observer->event(runner->observer, runner->plan, event);
+}
+
+void cairn_runner_warn(cairn_runner *runner, size_t i, const char *text)
+{
+	cairn_event event = {.type = CAIRN_EVENT_WARNING, .stage = i, .text = text};
+
+	cairn_journal_event(&runner->journal, "warning", i, text, NULL);
+	cairn_runner_tell(runner, &event);
+}
+
+/* ---- lock -------------------------------------------------------------------------------------
+ */
+
+/* 0: *fd holds the lock; 1: a signal came while waiting. */
+static int wait_for_lock(cairn_runner *runner, int *fd, cairn_error *err)
+{
+	const struct timespec nap = {.tv_nsec = 100 * 1000 * 1000};
+	const char *path = cairn_store_path(runner->plan->store);
+	char holder[64];
+	bool is_told = false;
+
+	for (;;) {
+		cairn_event event = {.type = CAIRN_EVENT_WAITING_FOR_LOCK, .stage = SIZE_MAX};
+		int rc = cairn_lock_try(fd, path, holder, sizeof(holder), err);
+
+		if (rc <= 0)
+			return rc;
+		if (runner->options->no_wait) {
+			cairn_error_set(err, CAIRN_EBUSY, "%s uses the store '%s'", holder, path);
+			cairn_error_hint(err, "Leave out `--no-wait` to wait for its end.");
+			return CAIRN_EBUSY;
+		}
+		event.text = holder;
+		if (!is_told)
+			cairn_runner_tell(runner, &event);
+		is_told = true;
+		if (runner->observer && runner->observer->tick)
+			runner->observer->tick(runner->observer, runner->plan);
+		nanosleep(&nap, NULL);
+		runner->signal = cairn_signals_next(&runner->signals);
+		if (runner->signal)
+			return 1;
+	}
+}
+
+/* ---- records ------------------------------------------------------------------------------------
+ */
+
+static bool is_all_cached(const cairn_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		if (plan->stages[i].state != CAIRN_STATE_CACHED)
+			return false;
+	}
+	return true;
+}
+
+static void record_plan(cairn_runner *runner)
+{
+	cairn_journal *journal = &runner->journal;
+	const cairn_plan *plan = runner->plan;
+
+	cairn_journal_workflow(journal);
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		cairn_journal_stage(journal, i);
+		if (plan->stages[i].state == CAIRN_STATE_CACHED)
+			cairn_journal_refs(journal, i);
+	}
+	cairn_journal_event(journal, "planned", SIZE_MAX, NULL, NULL);
+}
+
+static void count(const cairn_runner *runner)
+{
+	cairn_run_summary *sum = runner->summary;
+
+	for (size_t i = 0; i < runner->plan->n_stages; i++) {
+		switch (runner->plan->stages[i].state) {
+		case CAIRN_STATE_DONE:
+			sum->done++;
+			break;
+		case CAIRN_STATE_CACHED:
+			sum->cached++;
+			break;
+		case CAIRN_STATE_FAILED:
+			sum->failed++;
+			break;
+		case CAIRN_STATE_STOPPED:
+			sum->stopped++;
+			break;
+		case CAIRN_STATE_WAITING:
+			sum->waiting++;
+			break;
+		case CAIRN_STATE_PENDING:
+		case CAIRN_STATE_READY:
+		case CAIRN_STATE_RUNNING:
+		case CAIRN_STATE_BLOCKED:
+			sum->blocked++; /* not reached, for whatever reason */
+			break;
+		}
+	}
+}
+
+static const char *final_state(const cairn_runner *runner)
+{
+	const cairn_run_summary *sum = runner->summary;
+
+	if (sum->failed)
+		return "failed";
+	if (runner->n_signals || sum->stopped)
+		return "stopped";
+	if (sum->waiting)
+		return "waiting";
+	return sum->blocked ? "failed" : "done";
+}
+
+static void record_end(cairn_runner *runner, const char *state)
+{
+	const cairn_run_summary *sum = runner->summary;
+
+	cairn_journal_run(&runner->journal, state, true);
+	cairn_journal_event(&runner->journal, "finished", SIZE_MAX, NULL,
+		json_pack("{s:s, s:I, s:I, s:I, s:f}", "state", state, "done",
+			(json_int_t)sum->done, "cached", (json_int_t)sum->cached, "failed",
+			(json_int_t)sum->failed, "seconds", sum->seconds));
+}
+
+/* ---- the run
+ * ---------------------------------------------------------------------------------------- */
+
+static int run_stages(cairn_runner *runner, cairn_error *err)
+{
+	cairn_journal *journal = &runner->journal;
+	int rc, rc_end;
+
+	cairn_journal_live_run(journal, true);
+	cairn_journal_run(journal, "running", false);
+	rc = cairn_journal_flush(journal, err);
+	if (rc < 0)
+		return rc;
+	rc = cairn_runner_loop(runner, err);
+	cairn_journal_live_run(journal, false);
+	if (rc < 0) { /* say so, if that still can be said */
+		cairn_journal_run(journal, "failed", true);
+		rc_end = cairn_journal_flush(journal, NULL);
+		(void)rc_end;
+	}
+	return rc;
+}
+
+static int go(cairn_runner *runner, double started, cairn_error *err)
+{
+	cairn_event planned = {.type = CAIRN_EVENT_PLANNED, .stage = SIZE_MAX};
+	int rc = cairn_run_recover(runner->plan->store, err);
+
+	if (rc == 0)
+		rc = cairn_plan_refresh(runner->plan, err);
+	if (rc == 0)
+		rc = cairn_journal_open(&runner->journal, runner->plan, runner->options, err);
+	if (rc < 0)
+		return rc;
+	runner->summary->run = runner->journal.run;
+	record_plan(runner);
+	cairn_runner_tell(runner, &planned);
+	if (!is_all_cached(runner->plan))
+		rc = run_stages(runner, err);
+	if (rc < 0)
+		return rc;
+	count(runner);
+	runner->summary->seconds = cairn_runner_clock() - started;
+	runner->summary->signal = runner->signal;
+	record_end(runner, final_state(runner));
+	return cairn_journal_flush(&runner->journal, err);
+}
+
+static int check_executors(const cairn_plan *plan, cairn_error *err)
+{
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		const cairn_instance *instance = plan->stages[i].instance;
+		const char *executor = instance->settings.executor;
+
+		if (!executor || !executor[0] || strcmp(executor, "local") == 0)
+			continue;
+		cairn_error_set(err, CAIRN_EWORKFLOW, "stage '%s' wants the executor '%s'",
+			instance->name, executor);
+		cairn_error_hint(err, "This cairn has one executor, 'local'.");
+		cairn_error_at(err, "%s:%d", instance->place.file ? instance->place.file : "?",
+			instance->place.line);
+		return CAIRN_EWORKFLOW;
+	}
+	return 0;
+}
+
+int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn_observer *observer,
+	cairn_run_summary *out, cairn_error *err)
+{
+	double started = cairn_runner_clock();
+	cairn_runner runner = {
+		.plan = plan,
+		.options = options,
+		.observer = observer,
+		.summary = out,
+		.n_slots = options->jobs > 0 ? (size_t)options->jobs : 1,
+		.signals = {.fd = -1},
+	};
+	int lock = -1, rc;
+
+	*out = (cairn_run_summary){0};
+	rc = check_executors(plan, err);
+	if (rc == 0)
+		rc = cairn_signals_open(&runner.signals, err);
+	if (rc < 0)
+		return rc;
+	runner.attempts = cairn_alloc(runner.n_slots, sizeof(*runner.attempts));
+	runner.tries = cairn_alloc(plan->n_stages + 1, sizeof(*runner.tries));
+	if (!runner.attempts || !runner.tries)
+		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a run");
+	else
+		rc = wait_for_lock(&runner, &lock, err);
+	if (rc == 0) {
+		rc = go(&runner, started, err);
+		if (rc == 0)
+			rc = out->done + out->cached < plan->n_stages ? 1 : 0;
+	} else if (rc == 1) { /* a signal before anything began */
+		out->signal = runner.signal;
+		count(&runner);
+	}
+	cairn_journal_close(&runner.journal);
+	if (lock >= 0)
+		close(lock);
+	cairn_signals_close(&runner.signals);
+	free(runner.attempts);
+	free(runner.tries);
+	return rc;
+}
