@@ -75,12 +75,15 @@ static void name_instance(
 static void tell(cairn_draft *draft, const cairn_draft_stage *stage, cairn_entry *entry,
 	const cairn_instance *instance, const cairn_error *error)
 {
-	cairn_error *err = cairn_draft__adopt(draft, entry->place, stage->section->title, error);
+	cairn_error told = *error;
 
 	entry->is_broken = true;
-	if (err && strstr(entry->value, "${"))
-		cairn_error_detail(err, "in '%s', where `%s` is written", instance->name,
-			cairn_draft__clip(draft, entry->value));
+	if (stage->n_axes && strstr(entry->value, "${")) {
+		told.detail[0] = '\0';
+		cairn_error_detail(&told, "in '%s'%s%.600s", instance->name,
+			error->detail[0] ? "; " : "", error->detail);
+	}
+	cairn_draft__adopt(draft, entry->place, stage->section->title, &told);
 }
 
 static void set_settings(

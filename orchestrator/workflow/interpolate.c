@@ -28,11 +28,10 @@ struct expansion {
 /* Constants call text(), which calls constants: bounded by CAIRN_MAX_DEPTH. */
 static const char *constant_value(struct expansion *x, cairn_constant *constant);
 
-static cairn_error *mistake(const struct expansion *x, const char *what, const char *name)
-{
-	return cairn_draft__mistake(
-		x->draft, x->place, x->title, "%s '%s'", what, cairn_draft__clip(x->draft, name));
-}
+/* format has one %s, for the name. */
+#define MISTAKE(x, format, name) \
+	cairn_draft__mistake(    \
+		(x)->draft, (x)->place, (x)->title, format, cairn_draft__clip((x)->draft, (name)))
 
 static const char *env_value(struct expansion *x, const char *name)
 {
@@ -45,11 +44,11 @@ static const char *env_value(struct expansion *x, const char *name)
 		value = getenv(name);
 		if (value)
 			return cairn_arena_strdup(draft->arena, value);
-		cairn_error_hint(mistake(x, "environment variable is not set:", name),
+		cairn_error_hint(MISTAKE(x, "environment variable '%s' is not set", name),
 			"Set %s before calling cairn, or use a parameter in [params].", name);
 		return NULL;
 	}
-	cairn_error_hint(mistake(x, "environment variable is not declared:", name),
+	cairn_error_hint(MISTAKE(x, "environment variable '%s' is not declared", name),
 		"Add `env = %s` to [workflow]: only declared variables are read.",
 		cairn_draft__clip(draft, name));
 	return NULL;
@@ -65,7 +64,7 @@ static void unknown_labelers(struct expansion *x, const char *name)
 
 	group = cairn_arena_strndup(draft->scratch, group, len);
 	if (cairn_map_get(&draft->labelers_by_name, group) == CAIRN_MAP_NONE) {
-		err = mistake(x, "no labelers are named", group);
+		err = MISTAKE(x, "no labelers are named '%s'", group);
 		near = cairn_draft__nearest(
 			group, draft->labelers, draft->n_labelers, sizeof(*draft->labelers));
 		if (near)
@@ -74,12 +73,10 @@ static void unknown_labelers(struct expansion *x, const char *name)
 			cairn_draft__clip(draft, group));
 		return;
 	}
-	err = mistake(x, dot ? "unknown key" : "no key given in", dot ? dot + 1 : name);
-	cairn_error_detail(err, "section [labelers %s] does not have it", group);
+	err = MISTAKE(x, "'%s' is not given", name);
+	cairn_error_detail(err, "section [labelers %s] has no '%s'", group, dot ? dot + 1 : "");
 	cairn_error_hint(err,
-		"Write ${labelers.%s.KEY}, where KEY is one that the section gives: "
-		"members, utility, noise, from or note.",
-		group);
+		"Add it to that section; the keys are members, utility, noise, from and note.");
 }
 
 static void unknown_name(struct expansion *x, const char *name)
@@ -93,12 +90,12 @@ static void unknown_name(struct expansion *x, const char *name)
 		return;
 	}
 	if (cairn_map_get(&draft->axis_by_name, name) != CAIRN_MAP_NONE) {
-		err = mistake(x, "an axis has no value here:", name);
+		err = MISTAKE(x, "axis '%s' has no value here", name);
 		cairn_error_hint(err,
 			"Add `foreach = %s` to the stage: only its own axes have values.", name);
 		return;
 	}
-	err = mistake(x, "unknown name", name);
+	err = MISTAKE(x, "unknown name '%s'", name);
 	near = cairn_draft__nearest(
 		name, draft->constants, draft->n_constants, sizeof(*draft->constants));
 	if (!near)
@@ -132,12 +129,12 @@ static bool check_limits(struct expansion *x, const cairn_text *out)
 	cairn_error *err;
 
 	if (x->depth > CAIRN_MAX_DEPTH) {
-		err = mistake(x, "${...} is nested too deeply in", x->whole);
+		err = MISTAKE(x, "${...} is nested too deeply in '%s'", x->whole);
 		cairn_error_detail(err, "at most %u levels", CAIRN_MAX_DEPTH);
 		return false;
 	}
 	if (out->failed || out->len > CAIRN_MAX_VALUE) {
-		err = mistake(x, "value is too long once ${...} is replaced:", x->whole);
+		err = MISTAKE(x, "'%s' is too long once ${...} is replaced", x->whole);
 		cairn_error_detail(err, "at most %u bytes", CAIRN_MAX_VALUE);
 		return false;
 	}
@@ -175,7 +172,7 @@ static bool append(struct expansion *x, cairn_text *out, const char **text, bool
 		}
 	}
 	if (ok && is_name && *s++ != '}') {
-		cairn_error_hint(mistake(x, "'${' without '}' in", x->whole),
+		cairn_error_hint(MISTAKE(x, "'${' without '}' in '%s'", x->whole),
 			"Close it, or write $${ for a literal ${.");
 		ok = false;
 	}
@@ -210,7 +207,7 @@ static const char *constant_value(struct expansion *x, cairn_constant *constant)
 	case CAIRN_CONSTANT_BROKEN:
 		return NULL;
 	case CAIRN_CONSTANT_OPEN:
-		cairn_error_hint(mistake(x, "value refers to itself, by", constant->name),
+		cairn_error_hint(MISTAKE(x, "value of '%s' depends on itself", constant->name),
 			"Follow the names from here: they lead back.");
 		return NULL;
 	case CAIRN_CONSTANT_FRESH:

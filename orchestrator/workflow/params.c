@@ -5,7 +5,7 @@
  * Canonical text is what enters a key and what the stage host is given, so that "1e-5",
  * "0.00001" and "1.0e-05" are one value:
  *
- *   int        decimal                            real      shortest that reads back; no -0
+ *   int        decimal                            real      see real_text()
  *   bool       yes, no                            enum      its word
  *   size       bytes, decimal                     duration  seconds, as a real
  *   string     as given, with \n \t \\ replaced; any other backslash stays
@@ -41,31 +41,40 @@ static int refuse_type(const cairn_param *param, const char *text, cairn_error *
 	return CAIRN_EPARAM;
 }
 
+/* The one text of a real: 1000 rather than 1e+03, else the shortest that reads back; no -0. */
+static void real_text(double value, char out[32])
+{
+	if (value == nearbyint(value) && fabs(value) < 1e15)
+		snprintf(out, 32, "%lld", (long long)value);
+	else
+		cairn_format_double(value, out);
+}
+
 static int check_range(const cairn_param *param, double value, const char *text, cairn_error *err)
 {
 	bool is_bounded = param->min != 0 || param->max != 0;
 	bool has_max = is_bounded && param->max >= param->min && isfinite(param->max);
 	bool has_min = is_bounded && isfinite(param->min);
-	const char *unit = param->unit ? param->unit : "";
-	const char *blank = param->unit ? " " : "";
-	char min[32], max[32];
+	char min[32], max[32], unit[64] = "";
 
 	if ((!has_min || value >= param->min) && (!has_max || value <= param->max))
 		return 0;
-	cairn_format_double(param->min, min);
-	cairn_format_double(param->max, max);
+	real_text(param->min, min);
+	real_text(param->max, max);
+	if (param->unit)
+		snprintf(unit, sizeof(unit), " (%s)", param->unit);
 	if (has_min && value < param->min)
-		cairn_error_set(err, CAIRN_EPARAM, "parameter '%s' must be at least %s%s%s, not %s",
-			param->name, min, blank, unit, text);
+		cairn_error_set(err, CAIRN_EPARAM, "parameter '%s' must be at least %s, not %s",
+			param->name, min, text);
 	else
-		cairn_error_set(err, CAIRN_EPARAM, "parameter '%s' must be at most %s%s%s, not %s",
-			param->name, max, blank, unit, text);
+		cairn_error_set(err, CAIRN_EPARAM, "parameter '%s' must be at most %s, not %s",
+			param->name, max, text);
 	if (param->doc)
 		cairn_error_detail(err, "%s: %s", param->name, param->doc);
 	if (has_min && has_max)
-		cairn_error_hint(err, "Give a value from %s to %s.", min, max);
-	cairn_error_hint(
-		err, "Give a value of %s or %s.", has_min ? min : max, has_min ? "more" : "less");
+		cairn_error_hint(err, "Give a value from %s to %s%s.", min, max, unit);
+	cairn_error_hint(err, "Give a value of %s or %s%s.", has_min ? min : max,
+		has_min ? "more" : "less", unit);
 	return CAIRN_EPARAM;
 }
 
@@ -137,17 +146,10 @@ static const char *unescape(cairn_arena *arena, const char *text)
 	return out;
 }
 
-static const char *real_text(cairn_arena *arena, double value)
-{
-	char text[32];
-
-	cairn_format_double(value == 0 ? 0 : value, text);
-	return cairn_arena_strdup(arena, text);
-}
-
 int cairn_param_canonical(const cairn_param *param, const char *text, cairn_arena *arena,
 	const char **out, cairn_error *err)
 {
+	char number_text[32];
 	double real;
 	int64_t number;
 	uint64_t size;
@@ -169,7 +171,8 @@ int cairn_param_canonical(const cairn_param *param, const char *text, cairn_aren
 			return refuse_type(param, text, err);
 		if (check_range(param, real, text, err) < 0)
 			return CAIRN_EPARAM;
-		*out = real_text(arena, real);
+		real_text(real, number_text);
+		*out = cairn_arena_strdup(arena, number_text);
 		return 0;
 	case CAIRN_PARAM_SIZE:
 		if (!cairn_parse_size(text, &size))

@@ -56,13 +56,13 @@ static cairn_binding *add(struct resolver *r, enum cairn_source_type type, const
 	return binding;
 }
 
-static void wrong_kind(struct resolver *r, const char *text, const char *kind, const char *hint)
+static cairn_error *wrong_kind(struct resolver *r, const char *text, const char *kind)
 {
 	cairn_error *err = mistake(r, "wrong kind of input:", text);
 
 	cairn_error_detail(err, "it is '%s'; input '%s' of plugin '%s' takes '%s'", kind,
 		r->port->name, r->stage->plugin->name, r->port->kind);
-	cairn_error_hint(err, "%s", hint);
+	return err;
 }
 
 static void add_file(struct resolver *r, const char *text)
@@ -76,7 +76,7 @@ static void add_file(struct resolver *r, const char *text)
 	path = cairn_path__join(draft->arena,
 		cairn_path__directory(draft->scratch, r->entry->place.file), path, strlen(path));
 	if (!cairn_kind_accepts(r->port->kind, "file")) {
-		wrong_kind(r, text, "file",
+		cairn_error_hint(wrong_kind(r, text, "file"),
 			"Let a stage read the file first, and take that stage's output.");
 		return;
 	}
@@ -262,6 +262,7 @@ static void add_stage(struct resolver *r, const char *text)
 	const cairn_draft_stage *from;
 	const cairn_port *output;
 	size_t selected[CAIRN_MAX_AXES], found;
+	cairn_error *err;
 
 	if (!colon || !colon[1]) {
 		cairn_error_hint(mistake(r, "not a reference:", text),
@@ -285,7 +286,14 @@ static void add_stage(struct resolver *r, const char *text)
 	if (!output)
 		return;
 	if (!cairn_kind_accepts(r->port->kind, output->kind)) {
-		wrong_kind(r, text, output->kind, "Take an output of that kind.");
+		err = wrong_kind(r, text, output->kind);
+		for (uint64_t i = 0; i < from->plugin->info->n_outputs; i++) {
+			output = &from->plugin->info->outputs[i];
+			if (cairn_kind_accepts(r->port->kind, output->kind))
+				cairn_error_hint(
+					err, "Did you mean '%s:%s'?", from->name, output->name);
+		}
+		cairn_error_hint(err, "Take an output of that kind from another stage.");
 		return;
 	}
 	if (!at) {

@@ -280,9 +280,18 @@ static void read_stage(cairn_draft *draft, const cairn_section *section)
 		(cairn_draft_stage){.name = section->name, .section = section};
 }
 
+/* A key before the first section. */
+static void homeless(cairn_draft *draft, const cairn_entry *entry)
+{
+	cairn_error *err = cairn_draft__mistake(draft, entry->place, NULL,
+		"key '%s' is in no section", cairn_draft__clip(draft, entry->key));
+
+	cairn_error_hint(err, "Put it below a header, e.g. [workflow]: only `include` may stand "
+			      "before the first one.");
+}
+
 static void read_section(cairn_draft *draft, const cairn_section *section, struct head *head)
 {
-	static const char *const known[] = {"include"};
 	const char *near;
 	cairn_error *err;
 
@@ -302,15 +311,18 @@ static void read_section(cairn_draft *draft, const cairn_section *section, struc
 	} else if (section->place.line == 0) { /* what stands before the first header */
 		for (size_t i = section->first; i < section->first + section->n; i++) {
 			if (strcmp(draft->entries[i].key, "include") != 0)
-				unknown_key(draft, section, &draft->entries[i], known, 1);
+				homeless(draft, &draft->entries[i]);
 		}
 	} else {
 		near = cairn_did_you_mean(section->kind, kinds, CAIRN_COUNT(kinds));
 		err = cairn_draft__mistake(draft, section->place, NULL, "unknown section [%s]",
 			cairn_draft__clip(draft, section->title));
-		if (near)
-			cairn_error_hint(err, "Did you mean [%s%s]?", near,
-				strcmp(near, "workflow") && strcmp(near, "params") ? " NAME" : "");
+		if (near && strcmp(near, "workflow") != 0 && strcmp(near, "params") != 0)
+			cairn_error_hint(err, "Did you mean [%s %s]?", near,
+				section->name[0] ? cairn_draft__clip(draft, section->name)
+						 : "NAME");
+		else if (near)
+			cairn_error_hint(err, "Did you mean [%s]?", near);
 		cairn_error_hint(err, "Known: [workflow], [params], [axis NAME], [labelers NAME], "
 				      "[stage NAME].");
 	}

@@ -142,32 +142,41 @@ static void read_foreach(cairn_draft *draft, cairn_draft_stage *stage, cairn_ent
 		entry->is_broken |= stage->axes[i]->n == 0; /* told where the axis is */
 }
 
-static cairn_error *unknown_input(cairn_draft *draft, const cairn_draft_stage *stage,
-	const cairn_entry *entry, const char *port)
+/* The entry seems to mean that port or parameter: nothing is missing there then. */
+static void excuse(cairn_entry **place, cairn_entry *entry)
+{
+	entry->is_broken = true;
+	if (!*place)
+		*place = entry;
+}
+
+static void unknown_input(
+	cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry, const char *name)
 {
 	const cairn_plugin_info *info = stage->plugin->info;
 	const char *near =
-		cairn_draft__nearest(port, info->inputs, info->n_inputs, sizeof(*info->inputs));
+		cairn_draft__nearest(name, info->inputs, info->n_inputs, sizeof(*info->inputs));
 	cairn_text all = {0};
 	cairn_error *err = cairn_draft__mistake(draft, entry->place, stage->section->title,
-		"plugin '%s' has no input '%s'", info->name, cairn_draft__clip(draft, port));
+		"plugin '%s' has no input '%s'", info->name, cairn_draft__clip(draft, name));
 
-	if (near)
+	if (near) {
 		cairn_error_hint(err, "Did you mean 'input.%s'?", near);
+		excuse(&stage->inputs[cairn_plugin_input(info, near) - info->inputs], entry);
+	}
 	for (uint64_t i = 0; i < info->n_inputs; i++)
 		cairn_text_printf(&all, "%s%s", i ? ", " : "", info->inputs[i].name);
 	if (all.len)
 		cairn_error_hint(err, "Its inputs are: %s.", cairn_text_get(&all));
 	cairn_error_hint(err, "It takes no input.");
 	cairn_text_free(&all);
-	return err;
 }
 
-static void unknown_param(
-	cairn_draft *draft, const cairn_draft_stage *stage, const cairn_entry *entry)
+static void unknown_param(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
 {
 	static const char *const own[] = {"plugin", "foreach", "seed"};
 	const cairn_plugin_info *info = stage->plugin->info;
+	const cairn_port *port = cairn_plugin_input(info, entry->key);
 	const char *near = cairn_draft__nearest(
 		entry->key, info->params, info->n_params, sizeof(*info->params));
 	cairn_error *err = cairn_draft__mistake(draft, entry->place, stage->section->title,
@@ -176,6 +185,12 @@ static void unknown_param(
 
 	cairn_error_detail(err, "'%s' %s accepts %llu parameter%s", info->name, info->version,
 		(unsigned long long)info->n_params, info->n_params == 1 ? "" : "s");
+	if (port) {
+		cairn_error_hint(err, "It is an input: write `input.%s = STAGE:PORT`.", entry->key);
+		excuse(&stage->inputs[port - info->inputs], entry);
+	}
+	if (near)
+		excuse(&stage->params[cairn_plugin_param(info, near) - info->params], entry);
 	if (!near)
 		near = cairn_did_you_mean(entry->key, cairn_settings__names, CAIRN_SETTINGS);
 	if (!near)
@@ -183,14 +198,11 @@ static void unknown_param(
 	if (near)
 		cairn_error_hint(err, "Did you mean '%s'? List them with `cairn plugins %s`.", near,
 			info->name);
-	if (cairn_plugin_input(info, entry->key))
-		cairn_error_hint(err, "It is an input: write `input.%s = STAGE:PORT`.", entry->key);
 	cairn_error_hint(err, "List them with `cairn plugins %s`.", info->name);
 }
 
 /* Where the entry belongs; NULL after reporting that nobody knows it. */
-static cairn_entry **place_of(
-	cairn_draft *draft, cairn_draft_stage *stage, const cairn_entry *entry)
+static cairn_entry **place_of(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
 {
 	const cairn_plugin_info *info = stage->plugin->info;
 	const char *key = entry->key;
@@ -234,7 +246,7 @@ static void read_keys(cairn_draft *draft, cairn_draft_stage *stage)
 		place = place_of(draft, stage, entry);
 		if (!place)
 			continue;
-		if (!*place)
+		if (!*place || (*place)->is_broken)
 			*place = entry;
 		if (stage->n_axes && strncmp(entry->key, "input.", 6) != 0 &&
 			strstr(entry->value, "${"))
