@@ -6,10 +6,10 @@
 #include "kernels/pick.h"
 #include "kernels/portable/ops.h"
 
+/* GPT-2's tanh form, as z times a sigmoid: 1 + tanh(u) would lose its digits far below 0. */
 static double gelu(double z)
 {
-	/* GPT-2's tanh form. */
-	return 0.5 * z * (1 + tanh(0.7978845608028654 * (z + 0.044715 * z * z * z)));
+	return z / (1 + exp(-2 * 0.7978845608028654 * (z + 0.044715 * z * z * z)));
 }
 
 static void gemm(const cairn_kernels *k, const cairn_gemm *g)

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * harness.h - runs one case of an operation on every backend and compares.
+ *
+ * A case is a function of a kernel table: it makes its inputs from counters, calls the
+ * operation and emits the outputs. check_case() runs it on the portable reference (sums in
+ * double), then on cpu.so for each vector unit this machine has and for 1, 2, 3 and 4
+ * threads: near the reference, and the same bits everywhere.
+ */
+#ifndef CAIRN_TESTS_KERNELS_HARNESS_H
+#define CAIRN_TESTS_KERNELS_HARNESS_H
+
+#include "../test.h"
+#include "cairn/kernels.h"
+
+/* What a case gave: tensors one after the other. */
+typedef struct outcome {
+	float *data;
+	size_t n, cap;
+	size_t tensor[64]; /* where each one starts */
+	double tolerance[64];
+	size_t n_tensors;
+} outcome;
+
+typedef void op_case(const cairn_kernels *k, const void *shape, outcome *out);
+
+void outcome_free(outcome *o);
+/* Adds n floats of dev memory; errors may be `tolerance` times the tensor's largest value. */
+void emit(outcome *o, const cairn_kernels *k, const float *dev, int64_t n, double tolerance);
+void emit_ints(outcome *o, const cairn_kernels *k, const int32_t *dev, int64_t n);
+void emit_value(outcome *o, double value, double tolerance);
+
+void check_case(op_case *run, const void *shape);
+
+/* A table of cpu.so; `unit` NULL: the best one. Kept open until the program ends. NULL where
+ * this machine has no such unit. */
+const cairn_kernels *cpu_table(const char *unit, int threads);
+
+/* Dev memory. The numbers depend on `seed` and the place only, about N(0, scale). */
+float *normal(const cairn_kernels *k, int64_t n, uint64_t seed, double scale);
+/* Filled with NaN: for what is to be overwritten. */
+float *poisoned(const cairn_kernels *k, int64_t n);
+int32_t *ints(const cairn_kernels *k, const int32_t *host, int64_t n);
+/* Uniform in 0..limit-1. */
+int32_t *random_ints(const cairn_kernels *k, int64_t n, uint64_t seed, int32_t limit);
+uint64_t *row_ids(const cairn_kernels *k, int64_t n, uint64_t first);
+
+/* Tensors of the running case are freed after it; in other tests by this. */
+void drop_tensors(void);
+
+#endif
