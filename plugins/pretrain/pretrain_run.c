@@ -227,7 +227,7 @@ static int train_step(struct pretrain *self)
 	if (code)
 		return code;
 	lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
-		step, self->total, (uint64_t)params->warmup, 0.0);
+		step, self->total, (uint64_t)params->warmup, 1.0 / (double)(params->warmup + 1));
 	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
 	if (code)
 		return code;
