@@ -311,26 +311,40 @@ static int allocate_stage(cairn_segments *segments, cairn_error *err)
 	return 0;
 }
 
+/* Opens a file of a number that no file has. Numbers that the index has forgotten, because it
+ * was restored from a backup, are passed over. */
+static int create_file(cairn_segments *segments, cairn_error *err)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	char name[16];
+
+	do {
+		int rc = take_number(segments, &segments->number, err);
+
+		if (rc)
+			return rc;
+		segment_name(name, segments->number);
+		segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
+		if (segments->fd < 0 && errno == EINVAL) {
+			/* O_DIRECT refused; on some file systems after the file was made. */
+			(void)unlinkat(segments->directory_fd, name, 0);
+			segments->fd = openat(segments->directory_fd, name, flags, 0666);
+		}
+	} while (segments->fd < 0 && errno == EEXIST);
+	if (segments->fd < 0)
+		return cairn_disk__fail(err, errno, segments->directory, "cannot create '%s/%s'",
+			segments->directory, name);
+	return 0;
+}
+
 /* Makes the file and stages its header. The name is durable before this returns. */
 static int begin_segment(cairn_segments *segments, cairn_error *err)
 {
 	uint8_t head[CAIRN_BLOCK_BYTES] = "CAIRNSEG";
-	char name[16];
-	int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
 	int rc = allocate_stage(segments, err);
 
-	if (rc || (rc = take_number(segments, &segments->number, err)))
+	if (rc || (rc = create_file(segments, err)))
 		return rc;
-	segment_name(name, segments->number);
-	segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
-	if (segments->fd < 0 && errno == EINVAL) {
-		/* Refused after the file was made, on some file systems. */
-		(void)unlinkat(segments->directory_fd, name, 0);
-		segments->fd = openat(segments->directory_fd, name, flags, 0666);
-	}
-	if (segments->fd < 0)
-		return cairn_disk__fail(err, errno, segments->directory, "cannot create '%s/%s'",
-			segments->directory, name);
 	segments->is_kept = false;
 	segments->end = segments->stage_at = 0;
 	segments->fill = 0;

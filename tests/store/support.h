@@ -14,7 +14,7 @@
 int support_setup(void **state);
 int support_teardown(void **state);
 
-/* Fails the test with the whole error where rc is not 0. */
+/* Fails the test with the whole error where rc is not 0; in a child, ends it with status 99. */
 void support_check(int rc, const cairn_error *err, const char *what, const char *file, int line);
 /* `call` uses a cairn_error named err. */
 #define OK(call) support_check((call), &err, #call, __FILE__, __LINE__)
