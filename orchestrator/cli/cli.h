@@ -180,6 +180,8 @@ void cli_progress_end(cli_progress *progress);
 
 /* The table of a finished run, its reports' highlights and the last line. */
 int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary);
+/* "cairn run FILE -p name=value": the line that goes on with this workflow. */
+const char *cli_run_command(cli *c, const char *file);
 /* "loss 2.31, accuracy 0.71": the first `limit` of a result's summary. */
 void cli_summary_text(cairn_text *out, const json_t *summary, size_t limit);
 

@@ -106,10 +106,25 @@ static void print_highlight(cli *c, cairn_store *store, const cairn_planned *sta
 
 /* ---- the last line ---------------------------------------------------------------------- */
 
+const char *cli_run_command(cli *c, const char *file)
+{
+	cairn_text text = {0};
+	const char *copy;
+
+	cairn_text_printf(&text, "cairn run %s", file);
+	for (size_t i = 0; i < c->n_params; i++) {
+		/* A person copies this line: spaces must survive the shell. */
+		const char *quote = strpbrk(c->params[i].value, " \t'\"$&|;<>()*?") ? "'" : "";
+		cairn_text_printf(&text, " -p %s%s=%s%s", quote, c->params[i].name,
+			c->params[i].value, quote);
+	}
+	copy = cli_safe(c, cairn_text_get(&text));
+	cairn_text_free(&text);
+	return copy;
+}
+
 static const char *next_command(cli *c, const cairn_plan *plan, const cairn_run_summary *summary)
 {
-	const char *file = cli_safe(c, plan->workflow->file);
-
 	if (summary->failed) {
 		for (size_t i = 0; i < plan->n_stages; i++) {
 			if (plan->stages[i].state == CAIRN_STATE_FAILED)
@@ -118,7 +133,7 @@ static const char *next_command(cli *c, const cairn_plan *plan, const cairn_run_
 		}
 	}
 	if (summary->stopped || summary->failed || summary->blocked)
-		return cairn_arena_printf(c->arena, "cairn run %s", file);
+		return cli_run_command(c, plan->workflow->file);
 	return "cairn status";
 }
 

@@ -108,7 +108,7 @@ static void print_cost(cli *c, const json_t *cost, bool is_run)
 				cairn_json_number(json_object_get(cost, "this_run"), "flop", 0)));
 	putchar('\n');
 	/* PAPER 2203.02155 section 5.1: 4.9 + 60 petaflop/s-days against 3,640. */
-	if (json_is_object(pretrain))
+	if (cairn_json_number(pretrain, "after_flop", 0) > 0)
 		printf("what follows pretraining cost %.3g%% of it (in the paper: less than 2%%)\n",
 			100 * cairn_json_number(pretrain, "ratio", 0));
 }

@@ -96,15 +96,14 @@ static int print_tree(cli *c, const cairn_lineage *l)
 }
 
 /* The start's kind and size are in no record where nothing made or read it. */
-static void describe_start(json_t *json, cli_reader *reader, const cairn_id *id)
+static void describe_start(cli *c, cairn_lineage *lineage, cairn_store *store, const cairn_id *id)
 {
-	json_t *start = json_array_get(json_object_get(json, "nodes"), 0);
 	cairn_object *object = NULL;
 
-	if (cairn_object_open(&object, reader->store, id, NULL) < 0)
+	if (cairn_object_open(&object, store, id, NULL) < 0)
 		return;
-	json_object_set_new(start, "kind", json_string(cairn_object_kind(object)));
-	json_object_set_new(start, "bytes", json_integer((json_int_t)cairn_object_bytes(object)));
+	lineage->nodes[0].kind = cairn_arena_strdup(c->arena, cairn_object_kind(object));
+	lineage->nodes[0].n_bytes = (int64_t)cairn_object_bytes(object);
 	cairn_object_close(object);
 }
 
@@ -126,15 +125,14 @@ int cli_lineage(cli *c)
 	if (rc == 0)
 		rc = cairn_lineage_walk(&lineage, reader.snapshot, &id,
 			up ? CAIRN_LINEAGE_UP : CAIRN_LINEAGE_DOWN, (uint32_t)c->depth, &err);
-	if (rc < 0) {
+	if (rc == 0)
+		describe_start(c, &lineage, reader.store, &id);
+	if (rc < 0)
 		status = cli_error(c, &err);
-	} else if (c->json) {
-		json_t *json = cairn_lineage_to_json(&lineage);
-		describe_start(json, &reader, &id);
-		status = cli_print_json(json, "cairn.lineage/1");
-	} else {
+	else if (c->json)
+		status = cli_print_json(cairn_lineage_to_json(&lineage), "cairn.lineage/1");
+	else
 		status = print_tree(c, &lineage);
-	}
 	cairn_lineage_free(&lineage);
 	cli_reader_close(&reader);
 	return status;

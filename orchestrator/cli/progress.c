@@ -71,28 +71,29 @@ static double step_rate(const live *l)
 						      : 0;
 }
 
+/* What matters most comes first: the line is cut at the terminal's width. */
 static void describe_live(cairn_text *out, const live *l, double now)
 {
 	char number[32];
 	double rate = step_rate(l), seconds = l->seconds - l->first_s;
 
 	if (l->total)
-		cairn_text_printf(out, "%llu/%llu", (unsigned long long)l->step,
+		cairn_text_printf(out, "%llu/%llu  ", (unsigned long long)l->step,
 			(unsigned long long)l->total);
 	else if (l->step)
-		cairn_text_printf(out, "%llu", (unsigned long long)l->step);
-	if (l->phase[0])
-		cairn_text_printf(out, " %s", l->phase);
+		cairn_text_printf(out, "%llu  ", (unsigned long long)l->step);
+	cairn_text_add(out, cli_duration(number, now - l->started_s));
+	if (rate > 0 && l->total > l->step)
+		cairn_text_printf(
+			out, "  eta %s", cli_duration(number, (double)(l->total - l->step) / rate));
 	for (size_t i = 0; i < l->n_metrics; i++)
 		cairn_text_printf(out, "  %s %s", l->metrics[i].name,
 			cli_number(number, l->metrics[i].value));
 	if (seconds > 0 && l->tokens > l->first_tokens)
 		cairn_text_printf(
 			out, "  %.0f tok/s", (double)(l->tokens - l->first_tokens) / seconds);
-	cairn_text_printf(out, "  %s", cli_duration(number, now - l->started_s));
-	if (rate > 0 && l->total > l->step)
-		cairn_text_printf(
-			out, "  eta %s", cli_duration(number, (double)(l->total - l->step) / rate));
+	if (l->phase[0])
+		cairn_text_printf(out, "  %s", l->phase);
 }
 
 static void bar(char *out, size_t width, const live *l)

@@ -88,9 +88,9 @@ int cli_plan(cli *c)
 	} else {
 		if (!c->quiet)
 			print_plan(c, work.plan);
-		printf("%scached %zu, to run %zu | next: %s %s\n", c->quiet ? "" : "\n", n_cached,
-			n - n_cached, n_cached == n ? "cairn status" : "cairn run",
-			n_cached == n ? "" : cli_safe(c, work.workflow->file));
+		printf("%scached %zu, to run %zu | next: %s\n", c->quiet ? "" : "\n", n_cached,
+			n - n_cached,
+			n_cached == n ? "cairn status" : cli_run_command(c, work.workflow->file));
 	}
 	cli_work_close(&work);
 	return status == CLI_OK && c->exit_code && n_cached < n ? CLI_FAILED : status;
