@@ -2,6 +2,7 @@
 /* train_estimate.c - what metadata tells about a stage's cost; see train_estimate.h. */
 #include "gpt/train_estimate.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -11,19 +12,23 @@
 double gpt_estimate_number(const cairn_estimate_input *inputs, uint64_t n_inputs, const char *port,
 	const char *key, double fallback)
 {
+	double sum = 0;
+	bool known = false;
+
 	for (uint64_t i = 0; i < n_inputs; i++) {
 		json_t *meta = NULL;
-		double value;
+		const json_t *number;
 
 		if (strcmp(inputs[i].port, port) != 0 || !inputs[i].meta)
 			continue;
 		if (cairn_json_parse(&meta, inputs[i].meta, strlen(inputs[i].meta), port, NULL))
-			return fallback;
-		value = cairn_json_number(meta, key, fallback);
+			continue;
+		number = json_object_get(meta, key);
+		known = known || json_is_number(number);
+		sum += json_number_value(number);
 		json_decref(meta);
-		return value;
 	}
-	return fallback;
+	return known ? sum : fallback;
 }
 
 double gpt_estimate_length(const cairn_estimate_input *inputs, uint64_t n_inputs,

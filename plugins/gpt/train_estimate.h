@@ -11,7 +11,8 @@
 
 #include "cairn/stage.h"
 
-/* A number of the metadata of what is bound to `port`, or `fallback` where it is not known. */
+/* A number of the metadata of what is bound to `port`, added up over several artifacts; or
+ * `fallback` where it is not known. */
 double gpt_estimate_number(const cairn_estimate_input *inputs, uint64_t n_inputs, const char *port,
 	const char *key, double fallback);
 /* Tokens of a full sequence: max_prompt + max_response where both are set, else the model's

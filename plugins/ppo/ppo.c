@@ -284,6 +284,7 @@ static const cairn_port inputs[] = {
 	{.name = "reward", .kind = "model/reward", .doc = "Scores a finished response."},
 	{.name = "prompts",
 		.kind = "dataset/prompt|dataset/demo",
+		.flags = CAIRN_PORT_MANY,
 		.doc = "What the policy answers; of demonstrations, the prompts."},
 	{.name = "pretrain",
 		.kind = "dataset/text",

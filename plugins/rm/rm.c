@@ -159,14 +159,17 @@ static const cairn_param params[] = {
 
 static const cairn_port inputs[] = {
 	{.name = "init", .kind = "model/lm", .doc = "The model whose body it starts from."},
-	{.name = "rankings", .kind = "dataset/ranking", .doc = "What labelers preferred."},
+	{.name = "rankings",
+		.kind = "dataset/ranking",
+		.flags = CAIRN_PORT_MANY,
+		.doc = "What labelers preferred."},
 	{.name = "valid",
 		.kind = "dataset/ranking",
-		.flags = CAIRN_PORT_OPTIONAL,
+		.flags = CAIRN_PORT_OPTIONAL | CAIRN_PORT_MANY,
 		.doc = "Held-out rankings."},
 	{.name = "demos",
 		.kind = "dataset/demo",
-		.flags = CAIRN_PORT_OPTIONAL,
+		.flags = CAIRN_PORT_OPTIONAL | CAIRN_PORT_MANY,
 		.doc = "Demonstrations, which shall score 0 on average."},
 };
 

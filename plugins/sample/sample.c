@@ -75,6 +75,7 @@ static const cairn_port inputs[] = {
 	{.name = "policy", .kind = "model/lm", .doc = "The model that answers."},
 	{.name = "prompts",
 		.kind = "dataset/prompt|dataset/demo",
+		.flags = CAIRN_PORT_MANY,
 		.doc = "What it is asked; of demonstrations, the prompts."},
 };
 

@@ -163,10 +163,13 @@ static const cairn_param params[] = {
 
 static const cairn_port inputs[] = {
 	{.name = "base", .kind = "model/lm", .doc = "The pretrained model."},
-	{.name = "demos", .kind = "dataset/demo", .doc = "Demonstrations to learn."},
+	{.name = "demos",
+		.kind = "dataset/demo",
+		.flags = CAIRN_PORT_MANY,
+		.doc = "Demonstrations to learn."},
 	{.name = "valid",
 		.kind = "dataset/demo",
-		.flags = CAIRN_PORT_OPTIONAL,
+		.flags = CAIRN_PORT_OPTIONAL | CAIRN_PORT_MANY,
 		.doc = "Held-out demonstrations."},
 	{.name = "pretrain",
 		.kind = "dataset/text",

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ppo.c - unit tests of the ppo stage.
+ *
+ * What the stage checks of itself while it runs (ratio 1 in first minibatches, KL 0 at the
+ * start, rewards that add up, a reference that stays) would fail every test here.
+ */
+#include "world.h"
+
+static const char *const outputs[] = {"model", "report"};
+
+#define PROMPTS                                                                                    \
+	"{\"prompt\":\"the \"}\n{\"prompt\":\"a dog\"}\n{\"prompt\":\"sat\"}\n{\"prompt\":\"\"}\n" \
+	"{\"prompt\":\"ran to\"}\n"
+
+/* A reward model that was trained on next to nothing: any function of the tokens. */
+static struct fakehost *train_reward(uint64_t seed)
+{
+	struct fakehost *rm = fakehost_new("rm");
+
+	world_model(rm, "init");
+	fakehost_rows(rm, "rankings", "dataset/ranking", "rankings.jsonl",
+		"{\"prompt\":\"the \",\"completions\":[\"cat!\",\"cat.\",\"cat\"],\"ranks\":[0,1,2],"
+		"\"labeler\":\"ann\",\"group\":\"g\"}\n");
+	fakehost_seed(rm, seed);
+	assert_int_equal(fakehost_run(rm), CAIRN_DONE);
+	return rm;
+}
+
+#define WIDTH 16 /* n_embd of the world's model */
+
+/* score.weight such that a last token "!" scores 2, and others what its embedding happens to
+ * have in common with theirs. */
+static void taste(const cairn_tensor *wte, float weight[WIDTH])
+{
+	const float *row = (const float *)wte->data + '!' * WIDTH;
+	double mean = 0, variance = 0;
+
+	for (int c = 0; c < WIDTH; c++)
+		mean += (double)row[c] / WIDTH;
+	for (int c = 0; c < WIDTH; c++)
+		variance += (row[c] - mean) * (row[c] - mean) / WIDTH;
+	for (int c = 0; c < WIDTH; c++)
+		weight[c] = (float)(2 * (row[c] - mean) / sqrt(variance + 1e-5) / WIDTH);
+}
+
+/* A reward model whose score is a known function of the last token: nothing but its embedding
+ * reaches the head, because positions and what the blocks write are 0. */
+static void add_reward(struct fakehost *host, const char *port)
+{
+	struct fakehost *rm = train_reward(1);
+	const struct fake_artifact *from = fakehost_output(rm, "model");
+	struct fake_artifact *to = fakehost_input(host, port, "model/reward", "taste");
+	float weight[WIDTH];
+
+	taste(fake_entry(from, "wte.weight"), weight);
+	for (uint64_t i = 0; i < fake_artifact_entries(from); i++) {
+		const cairn_tensor *tensor = fake_entry_at(from, i);
+		float *data = malloc(tensor->bytes);
+
+		assert_non_null(data);
+		memcpy(data, tensor->data, tensor->bytes);
+		if (strstr(tensor->name, "c_proj.") || strstr(tensor->name, "wpe.") ||
+			strcmp(tensor->name, "ln_f.bias") == 0 ||
+			strcmp(tensor->name, "score.bias") == 0)
+			memset(data, 0, tensor->bytes);
+		if (strcmp(tensor->name, "ln_f.weight") == 0)
+			for (int c = 0; c < WIDTH; c++)
+				data[c] = 1;
+		if (strcmp(tensor->name, "score.weight") == 0)
+			memcpy(data, weight, sizeof(weight));
+		fake_add(to, tensor->name, tensor->dtype, tensor->n_dims, tensor->dims, data,
+			tensor->bytes);
+		free(data);
+	}
+	fake_meta(to, fake_artifact_meta(from));
+	fakehost_free(rm);
+}
+
+static struct fakehost *make(void)
+{
+	struct fakehost *host = fakehost_new("ppo");
+
+	world_model(host, "policy");
+	add_reward(host, "reward");
+	fakehost_rows(host, "prompts", "dataset/prompt", "prompts.jsonl", PROMPTS);
+	fakehost_param(host, "iterations=3");
+	fakehost_param(host, "batch=16");
+	fakehost_param(host, "minibatch=8");
+	fakehost_param(host, "max_prompt=8");
+	fakehost_param(host, "max_new=6");
+	fakehost_param(host, "gamma_ptx=0");
+	fakehost_param(host, "lr=1e-3");
+	fakehost_param(host, "value_lr=1e-3");
+	fakehost_param(host, "warmup=2");
+	return host;
+}
+
+static struct fakehost *make_ptx(void)
+{
+	struct fakehost *host = make();
+
+	world_text(host, "pretrain", WORLD_TEXT);
+	fakehost_param(host, "gamma_ptx=2");
+	fakehost_param(host, "ptx_ratio=1");
+	fakehost_param(host, "ptx_length=12");
+	fakehost_param(host, "inner_epochs=2");
+	fakehost_param(host, "kl_controller=adaptive");
+	fakehost_param(host, "kl_target=0.5");
+	fakehost_param(host, "kl_horizon=64");
+	fakehost_param(host, "missing_eos=1");
+	return host;
+}
+
+static void test_ppo__starts_at_the_reference(void **state)
+{
+	struct fakehost *host = make();
+
+	(void)state;
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	/* A row of the log at the last of an iteration's two updates. */
+	assert_true(isnan(world_metric_at(host, 1, "objective/kl")));
+	assert_true(world_metric_at(host, 2, "objective/kl") == 0);
+	assert_true(world_metric_at(host, 4, "objective/kl") != 0);
+	assert_true(world_metric_at(host, 2, "objective/rlhf_reward") ==
+		    world_metric_at(host, 2, "objective/scores"));
+	assert_true(world_metric_at(host, 6, "episode") == 48);
+	/* The sampler's log-probabilities are the network's, to the bit. */
+	assert_true(world_metric_at(host, 6, "rollout/logprob_gap") == 0);
+	assert_int_equal(fakehost_steps(host), 6);
+	fakehost_free(host);
+}
+
+/* METHOD 5.1: a tenth of the rate, then 0.1 + 0.9 * iteration/warmup. */
+static void test_ppo__warms_up_by_iterations(void **state)
+{
+	struct fakehost *host = make();
+
+	(void)state;
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_true(fabs(world_metric_at(host, 2, "lr") - 1e-4) < 1e-12);
+	assert_true(fabs(world_metric_at(host, 4, "lr") - 5.5e-4) < 1e-12);
+	assert_true(fabs(world_metric_at(host, 6, "lr") - 1e-3) < 1e-12);
+	fakehost_free(host);
+}
+
+/* One update an iteration: each is a first minibatch, where all ratios are 1. */
+static void test_ppo__first_minibatch_has_ratio_one(void **state)
+{
+	struct fakehost *host = make();
+
+	(void)state;
+	fakehost_param(host, "minibatch=16");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	for (uint64_t step = 1; step <= 3; step++) {
+		assert_true(world_metric_at(host, step, "val/ratio") == 1);
+		assert_true(world_metric_at(host, step, "policy/approxkl_avg") == 0);
+		assert_true(world_metric_at(host, step, "policy/clipfrac_avg") == 0);
+	}
+	fakehost_free(host);
+}
+
+static void test_ppo__resumes_exactly(void **state)
+{
+	(void)state;
+	world_resumes_at(make, 1, outputs, 2); /* in the middle of an iteration */
+	world_resumes_at(make, 2, outputs, 2); /* between two */
+	world_resumes_at(make, 6, outputs, 2); /* after the last update */
+	world_repeats_from(make, 3, 5, outputs, 2);
+}
+
+static void test_ppo__resumes_exactly_with_everything_on(void **state)
+{
+	(void)state;
+	world_resumes_at(make_ptx, 3, outputs, 2);
+	world_resumes_at(make_ptx, 8, outputs, 2);
+	world_repeats_from(make_ptx, 5, 7, outputs, 2);
+}
+
+static void test_ppo__gamma_zero_is_plain_ppo(void **state)
+{
+	struct fakehost *plain = make(), *zero = make(), *ptx = make();
+
+	(void)state;
+	world_text(zero, "pretrain", WORLD_TEXT);
+	world_text(ptx, "pretrain", WORLD_TEXT);
+	fakehost_param(ptx, "gamma_ptx=1");
+	fakehost_param(ptx, "ptx_ratio=1");
+	assert_int_equal(fakehost_run(plain), CAIRN_DONE);
+	assert_int_equal(fakehost_run(zero), CAIRN_DONE);
+	assert_int_equal(fakehost_run(ptx), CAIRN_DONE);
+	fake_assert_equal(fakehost_output(plain, "model"), fakehost_output(zero, "model"));
+	assert_string_equal(fakehost_metrics(plain), fakehost_metrics(zero));
+	assert_false(world_equal(
+		fakehost_output(plain, "model"), fakehost_output(ptx, "model"), "wte.weight"));
+	/* The first rollout knows nothing of it yet. */
+	assert_true(world_metric_at(plain, 2, "objective/scores") ==
+		    world_metric_at(ptx, 2, "objective/scores"));
+	fakehost_free(ptx);
+	fakehost_free(zero);
+	fakehost_free(plain);
+}
+
+/* Both parts in one Adam step: with gamma huge, PPO's part is noise beside the text's. As a step
+ * of its own the text's gradient would be scaled away by Adam, and 1e6 would do what 1 does. */
+static void test_ppo__gamma_weighs_the_two_gradients(void **state)
+{
+	double loss[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		static const char *const gamma[] = {
+			"gamma_ptx=1e-6", "gamma_ptx=1", "gamma_ptx=1e6"};
+		struct fakehost *host = make();
+
+		world_text(host, "pretrain", WORLD_TEXT);
+		fakehost_param(host, gamma[i]);
+		fakehost_param(host, "iterations=12");
+		fakehost_param(host, "lr=5e-3");
+		fakehost_param(host, "ptx_ratio=1");
+		assert_int_equal(fakehost_run(host), CAIRN_DONE);
+		loss[i] = fakehost_metric(host, "ptx/loss");
+		fakehost_free(host);
+	}
+	assert_true(loss[2] < loss[1] - 0.05);
+	assert_true(loss[1] < loss[0] - 0.05);
+}
+
+static void test_ppo__raises_the_reward(void **state)
+{
+	struct fakehost *host = make();
+
+	(void)state;
+	fakehost_param(host, "iterations=40");
+	fakehost_param(host, "batch=64");
+	fakehost_param(host, "minibatch=32");
+	fakehost_param(host, "lr=5e-3");
+	fakehost_param(host, "value_lr=5e-3");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_true(fakehost_summary(host, "reward") > fakehost_summary(host, "reward_start") + 1);
+	assert_true(fakehost_summary(host, "kl") > 0.1);
+	fakehost_free(host);
+}
+
+/* One prompt, one token: METHOD 5.3's bandit. The best that any policy can do is known in closed
+ * form, J* = beta log E_ref[exp(r / beta)], here from many draws of the reference. */
+static struct fakehost *make_bandit(void)
+{
+	struct fakehost *host = make();
+
+	fakehost_unbind(host, "prompts");
+	fakehost_rows(host, "prompts", "dataset/prompt", "one.jsonl", "{\"prompt\":\"the \"}\n");
+	fakehost_param(host, "max_new=1");
+	fakehost_param(host, "beta=0.5");
+	return host;
+}
+
+static double best_possible(void)
+{
+	struct fakehost *host = make_bandit();
+	const char *at;
+	double sum = 0;
+	int n = 0;
+
+	fakehost_param(host, "iterations=1");
+	fakehost_param(host, "batch=4096");
+	fakehost_param(host, "minibatch=4096");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	at = fake_text(fakehost_output(host, "report"), "samples.jsonl");
+	while ((at = strstr(at, "\"score\":"))) {
+		at += strlen("\"score\":");
+		sum += exp(strtod(at, NULL) / 0.5);
+		n++;
+	}
+	fakehost_free(host);
+	assert_int_equal(n, 4096);
+	return 0.5 * log(sum / n);
+}
+
+static void test_ppo__approaches_the_best_policy_from_below(void **state)
+{
+	struct fakehost *host = make_bandit();
+	double best = best_possible(), first, last = 0;
+
+	(void)state;
+	fakehost_param(host, "iterations=100");
+	fakehost_param(host, "batch=256");
+	fakehost_param(host, "minibatch=64");
+	fakehost_param(host, "lr=5e-3");
+	fakehost_param(host, "value_lr=5e-3");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	first = world_metric_at(host, 4, "objective/rlhf_reward");
+	for (uint64_t step = 364; step <= 400; step += 4)
+		last += world_metric_at(host, step, "objective/rlhf_reward") / 10;
+	assert_true(best > first + 0.5);
+	assert_true(last < best + 0.1); /* what 2560 draws can be off */
+	assert_true(last > best - 0.15);
+	fakehost_free(host);
+}
+
+/* METHOD 5.3: a large penalty keeps the policy where it was. */
+static void test_ppo__large_beta_holds_the_policy(void **state)
+{
+	struct fakehost *free_hand = make(), *held = make();
+
+	(void)state;
+	fakehost_param(free_hand, "iterations=15");
+	fakehost_param(free_hand, "lr=5e-3");
+	fakehost_param(free_hand, "beta=0");
+	fakehost_param(held, "iterations=15");
+	fakehost_param(held, "lr=5e-3");
+	fakehost_param(held, "beta=10");
+	assert_int_equal(fakehost_run(free_hand), CAIRN_DONE);
+	assert_int_equal(fakehost_run(held), CAIRN_DONE);
+	assert_true(fakehost_summary(held, "kl") < 0.5 * fakehost_summary(free_hand, "kl"));
+	fakehost_free(held);
+	fakehost_free(free_hand);
+}
+
+static void test_ppo__micro_batches_change_rounding_only(void **state)
+{
+	struct fakehost *whole = make_ptx(), *split = make_ptx();
+
+	(void)state;
+	fakehost_param(split, "micro_tokens=1");
+	fakehost_param(whole, "iterations=1");
+	fakehost_param(split, "iterations=1");
+	assert_int_equal(fakehost_run(whole), CAIRN_DONE);
+	assert_int_equal(fakehost_run(split), CAIRN_DONE);
+	assert_true(world_metric_at(whole, 4, "objective/scores") ==
+		    world_metric_at(split, 4, "objective/scores"));
+	assert_true(fabs(world_metric_at(whole, 4, "policy/grad_norm") /
+				    world_metric_at(split, 4, "policy/grad_norm") -
+			    1) < 1e-3);
+	assert_true(fabs(world_metric_at(whole, 4, "ptx/loss") -
+			    world_metric_at(split, 4, "ptx/loss")) < 1e-4);
+	fakehost_free(split);
+	fakehost_free(whole);
+}
+
+static void test_ppo__threads_change_nothing(void **state)
+{
+	struct fakehost *one = make_ptx(), *two = make_ptx();
+
+	(void)state;
+	fakehost_threads(two, 2);
+	assert_int_equal(fakehost_run(one), CAIRN_DONE);
+	assert_int_equal(fakehost_run(two), CAIRN_DONE);
+	fake_assert_equal(fakehost_output(one, "model"), fakehost_output(two, "model"));
+	fakehost_free(two);
+	fakehost_free(one);
+}
+
+static void test_ppo__gives_the_average_or_the_last_weights(void **state)
+{
+	struct fakehost *average = make(), *last = make(), *off = make();
+
+	(void)state;
+	fakehost_param(last, "output=last");
+	fakehost_param(off, "ema=0");
+	assert_int_equal(fakehost_run(average), CAIRN_DONE);
+	assert_int_equal(fakehost_run(last), CAIRN_DONE);
+	assert_int_equal(fakehost_run(off), CAIRN_DONE);
+	assert_false(world_equal(
+		fakehost_output(average, "model"), fakehost_output(last, "model"), "wte.weight"));
+	assert_true(world_equal(
+		fakehost_output(off, "model"), fakehost_output(last, "model"), "wte.weight"));
+	fakehost_free(off);
+	fakehost_free(last);
+	fakehost_free(average);
+}
+
+/* METHOD 2.12: beta *= 1 + clip(kl/target - 1, -.2, .2) * n/horizon; KL 0 at first. */
+static void test_ppo__controller_moves_beta(void **state)
+{
+	struct fakehost *host = make_ptx();
+
+	(void)state;
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_true(world_metric_at(host, 4, "kl_coef") == 0.02);
+	assert_true(fabs(world_metric_at(host, 8, "kl_coef") - 0.02 * (1 - 0.2 * 16 / 64)) < 1e-15);
+	fakehost_free(host);
+}
+
+static void test_ppo__missing_end_token_costs(void **state)
+{
+	struct fakehost *free_end = make(), *costly = make();
+	double without_end;
+
+	(void)state;
+	fakehost_param(costly, "missing_eos=3");
+	assert_int_equal(fakehost_run(free_end), CAIRN_DONE);
+	assert_int_equal(fakehost_run(costly), CAIRN_DONE);
+	without_end = 1 - world_metric_at(free_end, 2, "eos_rate");
+	assert_true(without_end > 0);
+	assert_true(fabs(world_metric_at(free_end, 2, "objective/scores") - 3 * without_end -
+			    world_metric_at(costly, 2, "objective/scores")) < 1e-9);
+	fakehost_free(costly);
+	fakehost_free(free_end);
+}
+
+static void test_ppo__value_may_have_its_own_start(void **state)
+{
+	struct fakehost *host = make(), *other = make(), *rm = train_reward(7);
+
+	(void)state;
+	fakehost_bind(other, "value", fakehost_output(rm, "model"));
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(fakehost_run(other), CAIRN_DONE);
+	assert_true(world_metric_at(host, 2, "objective/scores") ==
+		    world_metric_at(other, 2, "objective/scores"));
+	assert_true(world_metric_at(host, 2, "loss/value_avg") !=
+		    world_metric_at(other, 2, "loss/value_avg"));
+	fakehost_free(rm);
+	fakehost_free(other);
+	fakehost_free(host);
+}
+
+static void test_ppo__reports_its_last_samples(void **state)
+{
+	struct fakehost *host = make();
+	const char *samples;
+	int lines = 0;
+
+	(void)state;
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	samples = fake_text(fakehost_output(host, "report"), "samples.jsonl");
+	for (const char *c = samples; *c; c++)
+		lines += *c == '\n';
+	assert_int_equal(lines, 16);
+	assert_non_null(strstr(samples, "\"score\":"));
+	assert_non_null(strstr(
+		fake_text(fakehost_output(host, "report"), "report.json"), "reference_sha256"));
+	fakehost_free(host);
+}
+
+static void test_ppo__refuses_what_cannot_be(void **state)
+{
+	struct fakehost *host = make();
+
+	(void)state;
+	fakehost_param(host, "minibatch=5");
+	assert_int_equal(fakehost_run(host), CAIRN_EPARAM);
+	fakehost_param(host, "minibatch=4");
+	assert_int_equal(fakehost_run(host), CAIRN_EPARAM);
+	fakehost_param(host, "minibatch=8");
+	fakehost_param(host, "gamma_ptx=27.8");
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_non_null(strstr(fakehost_error(host)->hint, "gamma_ptx = 0"));
+	fakehost_free(host);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ppo__starts_at_the_reference),
+		cmocka_unit_test(test_ppo__warms_up_by_iterations),
+		cmocka_unit_test(test_ppo__first_minibatch_has_ratio_one),
+		cmocka_unit_test(test_ppo__resumes_exactly),
+		cmocka_unit_test(test_ppo__resumes_exactly_with_everything_on),
+		cmocka_unit_test(test_ppo__gamma_zero_is_plain_ppo),
+		cmocka_unit_test(test_ppo__gamma_weighs_the_two_gradients),
+		cmocka_unit_test(test_ppo__raises_the_reward),
+		cmocka_unit_test(test_ppo__approaches_the_best_policy_from_below),
+		cmocka_unit_test(test_ppo__large_beta_holds_the_policy),
+		cmocka_unit_test(test_ppo__micro_batches_change_rounding_only),
+		cmocka_unit_test(test_ppo__threads_change_nothing),
+		cmocka_unit_test(test_ppo__gives_the_average_or_the_last_weights),
+		cmocka_unit_test(test_ppo__controller_moves_beta),
+		cmocka_unit_test(test_ppo__missing_end_token_costs),
+		cmocka_unit_test(test_ppo__value_may_have_its_own_start),
+		cmocka_unit_test(test_ppo__reports_its_last_samples),
+		cmocka_unit_test(test_ppo__refuses_what_cannot_be),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
