@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sft.c - unit tests of the sft stage. */
+#include "sft/sft.h"
 #include "world.h"
 
 #define DEMO(prompt, completion) "{\"prompt\":\"" prompt "\",\"completion\":\"" completion "\"}\n"
@@ -169,6 +170,25 @@ static void test_sft__drops_long_prompts_and_says_so(void **state)
 	fakehost_free(host);
 }
 
+/* METHOD 1.9: the paper's 4.9 petaflop/s-days for the SFT of 175B. */
+static void test_sft__estimates_the_papers_cost(void **state)
+{
+	struct fakehost *host = fakehost_new("sft");
+	const cairn_estimate_input sizes[] = {
+		{.port = "base", .meta = "{\"n_params\":174600000000}"},
+		{.port = "demos", .meta = "{\"rows\":11295}"},
+		{.port = "demos", .meta = "{\"rows\":1430}"},
+	};
+	const sft_params params = {.epochs = 16, .max_prompt = 1000, .max_response = 1000};
+	cairn_estimate estimate;
+
+	(void)state;
+	assert_int_equal(
+		fakehost_plugin(host)->estimate(&params, sizes, CAIRN_COUNT(sizes), &estimate), 0);
+	assert_true(fabs(estimate.flop / 8.64e19 - 4.94) < 0.005);
+	fakehost_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_sft__mixes_text_in),
 		cmocka_unit_test(test_sft__mix_needs_text),
 		cmocka_unit_test(test_sft__drops_long_prompts_and_says_so),
+		cmocka_unit_test(test_sft__estimates_the_papers_cost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
