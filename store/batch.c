@@ -39,13 +39,11 @@ int cairn_batch_begin(cairn_batch **out, cairn_store *store, cairn_error *err)
 	return 0;
 }
 
-static void clear_changes(cairn_batch *batch)
+/* Forgets all changes but the first n. */
+static void forget_changes(cairn_batch *batch, size_t n)
 {
-	for (size_t i = 0; i < batch->n_changes; i++)
-		free(batch->changes[i].key);
-	free(batch->changes);
-	batch->changes = NULL;
-	batch->n_changes = batch->cap_changes = 0;
+	while (batch->n_changes > n)
+		free(batch->changes[--batch->n_changes].key);
 }
 
 void cairn_batch_abort(cairn_batch *batch)
@@ -55,7 +53,8 @@ void cairn_batch_abort(cairn_batch *batch)
 	CAIRN_ASSERT(!batch->txn);
 	cairn_batch__free_draft(batch);
 	cairn_pending__free(&batch->pending);
-	clear_changes(batch);
+	forget_changes(batch, 0);
+	free(batch->changes);
 	free(batch);
 }
 
@@ -67,12 +66,11 @@ void cairn_batch_on_commit(cairn_batch *batch, cairn_batch_fn fn, void *arg)
 
 /* ---- record changes --------------------------------------------------------------- */
 
-static int apply(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
-	const void *value, size_t value_len, cairn_error *err)
+static int apply(cairn_txn *txn, const cairn_change *c, cairn_error *err)
 {
-	if (!value)
-		return cairn_index__delete(txn, table, key, key_len, err);
-	return cairn_catalog__put(txn, table, key, key_len, value, value_len, err);
+	if (!c->value)
+		return cairn_index__delete(txn, c->table, c->key, c->key_len, err);
+	return cairn_catalog__put(txn, c->table, c->key, c->key_len, c->value, c->value_len, err);
 }
 
 static int remember(cairn_batch *batch, enum cairn_table table, const void *key, size_t key_len,
@@ -120,9 +118,12 @@ static int change(cairn_batch *batch, const char *table_name, const void *key, s
 		return cairn_error_set(err, CAIRN_ELIMIT,
 			"a value of table '%s' has %zu bytes (%d are allowed)", table_name,
 			value_len, CAIRN_MAX_VALUE);
-	if (batch->txn)
-		return apply(batch->txn, table, key, key_len, value, value_len, err);
-	return remember(batch, table, key, key_len, value, value_len, err);
+	rc = remember(batch, table, key, key_len, value, value_len, err);
+	/* Inside a commit it applies at once, from the copy: what the caller gave may point into
+	 * the page that is about to change. */
+	if (!rc && batch->txn)
+		rc = apply(batch->txn, &batch->changes[batch->n_changes - 1], err);
+	return rc;
 }
 
 int cairn_batch_put(cairn_batch *batch, const char *table, const void *key, size_t key_len,
@@ -159,18 +160,17 @@ static int sync_chunks(cairn_batch *batch, cairn_error *err)
 static int apply_records(cairn_batch *batch, cairn_txn *txn, cairn_error *err)
 {
 	cairn_snapshot now = {.txn = txn, .is_borrowed = true};
+	size_t n_changes = batch->n_changes;
 	int rc = 0;
 
-	for (size_t i = 0; i < batch->n_changes && !rc; i++) {
-		const cairn_change *c = &batch->changes[i];
-
-		rc = apply(txn, c->table, c->key, c->key_len, c->value, c->value_len, err);
-	}
+	for (size_t i = 0; i < n_changes && !rc; i++)
+		rc = apply(txn, &batch->changes[i], err);
 	if (rc || !batch->on_commit)
 		return rc;
 	batch->txn = txn;
 	rc = batch->on_commit(&now, batch, batch->on_commit_arg, err);
 	batch->txn = NULL;
+	forget_changes(batch, n_changes);
 	return rc < 0 ? rc : 0;
 }
 

@@ -34,6 +34,8 @@ struct cairn_index {
 	pid_t pid;
 	pthread_mutex_t lock;
 	size_t live;
+	bool has_writer; /* a write transaction of this process is open, of: */
+	pthread_t writer;
 	bool is_full; /* the map was, in the last write transaction */
 	time_t checked;
 };
@@ -41,6 +43,7 @@ struct cairn_index {
 struct cairn_txn {
 	cairn_index *index;
 	MDB_txn *txn;
+	bool writes;
 };
 
 static const struct {
@@ -273,10 +276,29 @@ bool cairn_index__grow_if_full(cairn_index *index)
 
 /* ---- transactions ----------------------------------------------------------------- */
 
-static void count(cairn_index *index, int change)
+static void enter(cairn_index *index, bool writes)
 {
 	pthread_mutex_lock(&index->lock);
-	index->live += (size_t)change;
+	/* A commit inside the callback of another: LMDB would wait for ever. */
+	CAIRN_ASSERT(
+		!(writes && index->has_writer && pthread_equal(index->writer, pthread_self())));
+	index->live++;
+	pthread_mutex_unlock(&index->lock);
+}
+
+static void leave(cairn_index *index)
+{
+	pthread_mutex_lock(&index->lock);
+	index->live--;
+	pthread_mutex_unlock(&index->lock);
+}
+
+/* Called between begin and end of a write transaction, so by one thread at a time. */
+static void mark_writer(cairn_index *index, bool has_writer)
+{
+	pthread_mutex_lock(&index->lock);
+	index->has_writer = has_writer;
+	index->writer = pthread_self();
 	pthread_mutex_unlock(&index->lock);
 }
 
@@ -289,18 +311,21 @@ int cairn_index__begin(cairn_txn **out, cairn_index *index, bool writes, cairn_e
 	if (!txn)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	txn->index = index;
+	txn->writes = writes;
 	do {
-		count(index, 1);
+		enter(index, writes);
 		rc = mdb_txn_begin(index->env, NULL, writes ? 0 : MDB_RDONLY, &txn->txn);
 		if (rc)
-			count(index, -1);
+			leave(index);
 	} while (rc == MDB_MAP_RESIZED && adopt(index));
 	if (rc) {
 		free(txn);
 		return fail(index, rc, writes ? "write" : "read", err);
 	}
-	if (writes)
+	if (writes) {
 		index->is_full = false;
+		mark_writer(index, true);
+	}
 	*out = txn;
 	return 0;
 }
@@ -308,12 +333,15 @@ int cairn_index__begin(cairn_txn **out, cairn_index *index, bool writes, cairn_e
 int cairn_index__commit(cairn_txn *txn, cairn_error *err)
 {
 	cairn_index *index = txn->index;
-	int rc = mdb_txn_commit(txn->txn);
+	int rc;
 
-	count(index, -1);
-	free(txn);
+	if (txn->writes)
+		mark_writer(index, false);
+	rc = mdb_txn_commit(txn->txn);
 	if (rc == MDB_MAP_FULL)
 		index->is_full = true;
+	leave(index);
+	free(txn);
 	return rc ? fail(index, rc, "write", err) : 0;
 }
 
@@ -321,8 +349,10 @@ void cairn_index__abort(cairn_txn *txn)
 {
 	if (!txn)
 		return;
+	if (txn->writes)
+		mark_writer(txn->index, false);
 	mdb_txn_abort(txn->txn);
-	count(txn->index, -1);
+	leave(txn->index);
 	free(txn);
 }
 

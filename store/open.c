@@ -112,6 +112,7 @@ static int write_format(int directory, const cairn_store *store, cairn_error *er
 {
 	char uuid[2 * CAIRN_UUID_BYTES + 1], text[256], name[64];
 	size_t len;
+	ssize_t n;
 	int fd, failed = 0;
 
 	cairn_hex_encode(store->uuid, CAIRN_UUID_BYTES, uuid);
@@ -120,8 +121,12 @@ static int write_format(int directory, const cairn_store *store, cairn_error *er
 		CAIRN_FORMAT_VERSION, CAIRN_CHUNK_BYTES, uuid);
 	snprintf(name, sizeof(name), "format.new.%ld", (long)getpid());
 	fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0 || write(fd, text, len) != (ssize_t)len || fsync(fd) != 0)
-		failed = errno ? errno : EIO;
+	if (fd < 0)
+		failed = errno;
+	else if ((n = write(fd, text, len)) != (ssize_t)len)
+		failed = n < 0 ? errno : ENOSPC;
+	else if (fsync(fd) != 0)
+		failed = errno;
 	if (fd >= 0)
 		close(fd);
 	/* link, unlike rename, replaces nothing. */
@@ -305,25 +310,32 @@ const char *cairn_store_path(const cairn_store *store)
 	return store->path;
 }
 
+/* A new name is durable once the directory that it is in was synced. 0 or an errno value. */
+static int sync_parent(const char *path)
+{
+	char *parent = cairn_strdup(path);
+	size_t len = parent ? strlen(parent) : 0;
+	int rc;
+
+	if (!parent)
+		return ENOMEM;
+	while (len > 1 && parent[len - 1] == '/')
+		len--;
+	while (len > 0 && parent[len - 1] != '/')
+		len--;
+	parent[len] = 0;
+	rc = cairn_disk__sync_directory(AT_FDCWD, len ? parent : ".");
+	free(parent);
+	return rc;
+}
+
 /* Opens the directory itself, made where allowed. */
 static int open_directory(int *out, const char *path, bool create, cairn_error *err)
 {
-	char *parent;
-	int fd, rc = 0;
+	int fd, rc;
 
 	if (create && mkdir(path, 0777) == 0) {
-		/* Durable like everything in it. */
-		parent = cairn_strdup(path);
-		if (parent) {
-			char *slash = strrchr(parent, '/');
-
-			if (slash && slash != parent)
-				*slash = 0;
-			rc = cairn_disk__sync_directory(
-				AT_FDCWD, slash ? (slash == parent ? "/" : parent) : ".");
-		}
-		free(parent);
-		if (rc)
+		if ((rc = sync_parent(path)))
 			return cairn_disk__fail(
 				err, rc, path, "cannot sync the parent of '%s'", path);
 	} else if (create && errno != EEXIST) {

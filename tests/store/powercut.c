@@ -413,29 +413,29 @@ static bool ignore_directory_syncs(const event *e)
 
 static void test_store_powercut__keeps_every_acknowledged_commit(void **state)
 {
-	assert_int_equal(count_losses(*state, 120, ignore_nothing), 0);
+	assert_int_equal(count_losses(*state, 60, ignore_nothing), 0);
 }
 
 static void test_store_powercut__keeps_them_without_o_direct(void **state)
 {
 	no_direct_writes = true;
-	assert_int_equal(count_losses(*state, 40, ignore_nothing), 0);
+	assert_int_equal(count_losses(*state, 25, ignore_nothing), 0);
 	no_direct_writes = false;
 }
 
 static void test_store_powercut__would_notice_a_segment_not_synced(void **state)
 {
-	assert_true(count_losses(*state, 40, ignore_segment_syncs) > 0);
+	assert_true(count_losses(*state, 15, ignore_segment_syncs) > 0);
 }
 
 static void test_store_powercut__would_notice_an_index_not_synced(void **state)
 {
-	assert_true(count_losses(*state, 40, ignore_index_syncs) > 0);
+	assert_true(count_losses(*state, 15, ignore_index_syncs) > 0);
 }
 
 static void test_store_powercut__would_notice_a_directory_not_synced(void **state)
 {
-	assert_true(count_losses(*state, 40, ignore_directory_syncs) > 0);
+	assert_true(count_losses(*state, 15, ignore_directory_syncs) > 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)

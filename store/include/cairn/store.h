@@ -87,7 +87,9 @@ CAIRN_MUST int cairn_batch_put(cairn_batch *batch, const char *table, const void
 CAIRN_MUST int cairn_batch_delete(
 	cairn_batch *batch, const char *table, const void *key, size_t key_len, cairn_error *err);
 /* Called inside the write transaction, after the puts above: may read current records and
- * change more (compare-and-swap). < 0 aborts the commit. */
+ * change more (compare-and-swap). < 0 aborts the commit. Values got from `now` are valid until
+ * the next change; nothing may be changed inside a scan of it, and no other batch committed.
+ * May be called a second time for one commit, after the first was undone (the index grew). */
 typedef int (*cairn_batch_fn)(cairn_snapshot *now, cairn_batch *batch, void *arg, cairn_error *err);
 void cairn_batch_on_commit(cairn_batch *batch, cairn_batch_fn fn, void *arg);
 /* Syncs the segment, then publishes all in one transaction. Frees the batch, whatever it
