@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "run/job.h"
 #include "run/spawn.h"
 
@@ -236,13 +237,22 @@ void cairn_attempt_kill(cairn_attempt *attempt)
 	attempt->is_killed = true;
 }
 
+/* CAIRN_TEST_GRACE shortens it for tests. */
+static double grace(void)
+{
+	const char *text = getenv("CAIRN_TEST_GRACE");
+	double seconds;
+
+	return text && cairn_parse_double(text, &seconds) ? seconds : CAIRN_GRACE_S;
+}
+
 void cairn_attempt_tick(cairn_attempt *attempt, double now)
 {
 	if (attempt->has_ended)
 		return;
 	if (attempt->timeout_at > 0 && now >= attempt->timeout_at && !attempt->is_timed_out) {
 		attempt->is_timed_out = true;
-		attempt->kill_at = now + CAIRN_GRACE_S;
+		attempt->kill_at = now + grace();
 		kill(attempt->pid, SIGTERM);
 	}
 	if (attempt->kill_at > 0 && now >= attempt->kill_at) {

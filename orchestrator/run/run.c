@@ -198,24 +198,6 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 	return cairn_journal_flush(&runner->journal, err);
 }
 
-static int check_executors(const cairn_plan *plan, cairn_error *err)
-{
-	for (size_t i = 0; i < plan->n_stages; i++) {
-		const cairn_instance *instance = plan->stages[i].instance;
-		const char *executor = instance->settings.executor;
-
-		if (!executor || !executor[0] || strcmp(executor, "local") == 0)
-			continue;
-		cairn_error_set(err, CAIRN_EWORKFLOW, "stage '%s' wants the executor '%s'",
-			instance->name, executor);
-		cairn_error_hint(err, "This cairn has one executor, 'local'.");
-		cairn_error_at(err, "%s:%d", instance->place.file ? instance->place.file : "?",
-			instance->place.line);
-		return CAIRN_EWORKFLOW;
-	}
-	return 0;
-}
-
 int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn_observer *observer,
 	cairn_run_summary *out, cairn_error *err)
 {
@@ -231,9 +213,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	int lock = -1, rc;
 
 	*out = (cairn_run_summary){0};
-	rc = check_executors(plan, err);
-	if (rc == 0)
-		rc = cairn_signals_open(&runner.signals, err);
+	rc = cairn_signals_open(&runner.signals, err);
 	if (rc < 0)
 		return rc;
 	runner.attempts = cairn_alloc(runner.n_slots, sizeof(*runner.attempts));

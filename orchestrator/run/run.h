@@ -69,6 +69,10 @@ CAIRN_MUST int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err);
 /* After the result of stage i became known: keys of those that wait for it. */
 CAIRN_MUST int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err);
+/* What stage i would cost, as its plugin estimates from parameters and the inputs known so far. 1:
+ * the plugin has no estimate. Runs the plugin in a child process. */
+CAIRN_MUST int cairn_plan_estimate(
+	cairn_plan *plan, size_t i, cairn_estimate *out, cairn_error *err);
 void cairn_plan_free(cairn_plan *plan);
 
 /* ---- run ------------------------------------------------------------------------------- */
