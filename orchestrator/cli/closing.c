@@ -7,18 +7,47 @@
 
 #define MAX_HIGHLIGHT_LINES 40
 
+/* What people look for first; the rest follows in the order of the record. */
+static const char *const first_names[] = {
+	"win_rate", "rm_win_rate", "accuracy", "valid_loss", "loss", "reward", "kl"};
+
+static bool comes_first(const char *name)
+{
+	for (size_t i = 0; i < CAIRN_COUNT(first_names); i++) {
+		if (strcmp(first_names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_value(cairn_text *out, const char *name, const json_t *value)
+{
+	char number[32];
+
+	cairn_text_printf(out, "%s%s %s", out->len ? ", " : "", name,
+		cli_number(number, json_number_value(value)));
+}
+
 void cli_summary_text(cairn_text *out, const json_t *summary, size_t limit)
 {
 	const char *name;
 	json_t *value;
-	char number[32];
 
+	for (size_t i = 0; i < CAIRN_COUNT(first_names) && limit > 0; i++) {
+		value = json_object_get(summary, first_names[i]);
+		if (value) {
+			add_value(out, first_names[i], value);
+			limit--;
+		}
+	}
 	json_object_foreach((json_t *)summary, name, value)
 	{
-		if (limit-- == 0)
+		if (limit == 0)
 			break;
-		cairn_text_printf(out, "%s%s %s", out->len ? ", " : "", name,
-			cli_number(number, json_number_value(value)));
+		if (!comes_first(name)) {
+			add_value(out, name, value);
+			limit--;
+		}
 	}
 }
 

@@ -71,7 +71,7 @@ void fixture_result(fixture *f, const char *instance, const char *plugin, uint8_
 	json_t *in = json_object(), *out = json_object(), *result;
 	cairn_key key = fixture_key(key_byte);
 	cairn_batch *batch;
-	char port[16];
+	char port[32];
 
 	for (size_t i = 0; inputs[i]; i++) {
 		json_t *list = json_array();
