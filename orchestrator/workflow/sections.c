@@ -189,7 +189,7 @@ static void read_param(cairn_draft *draft, const cairn_section *section, const c
 	cairn_error_hint(err, "Give it in the file that includes both: that wins.");
 }
 
-/* Is the section's name new and good? */
+/* Is the section's name new and good? first: of that name, where there is one. */
 static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_map *map,
 	size_t number, const cairn_place *first)
 {
@@ -211,6 +211,7 @@ static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_m
 	}
 	if (cairn_map_put(map, draft->scratch, section->name, number) == CAIRN_MAP_NONE)
 		return true;
+	CAIRN_ASSERT(first);
 	err = cairn_draft__mistake(
 		draft, section->place, NULL, "section [%s] is given twice", section->title);
 	first_at(draft, err, *first);
