@@ -259,13 +259,9 @@ static uint64_t host_rng_key(cairn_run *run, const char *stream)
 
 static void open_kernels(struct fakehost *host)
 {
-	static const char *const places[] = {CAIRN_PLUGIN_DIR "/kernels/cpu.so",
-		CAIRN_PLUGIN_DIR "/cpu.so", CAIRN_PLUGIN_DIR "/../kernels/cpu.so",
-		CAIRN_PLUGIN_DIR "/../cpu.so"};
-	void *library = NULL;
+	void *library =
+		dlopen(CAIRN_PLUGIN_DIR "/kernels/cpu.so", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 
-	for (size_t i = 0; !library && i < CAIRN_COUNT(places); i++)
-		library = dlopen(places[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!library) {
 		print_message("the CPU backend is not built: %s\n", dlerror());
 		skip();
