@@ -14,6 +14,7 @@
  *             against the index's own idea of its size before anything is read.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -154,7 +155,7 @@ static int check_length(const cairn_index *index, cairn_error *err)
 
 static int create_env(cairn_index *index, bool readonly, size_t map_bytes)
 {
-	int rc = mdb_env_create(&index->env);
+	int fd, rc = mdb_env_create(&index->env);
 
 	if (rc)
 		return rc;
@@ -162,7 +163,13 @@ static int create_env(cairn_index *index, bool readonly, size_t map_bytes)
 		(rc = mdb_env_set_maxdbs(index->env, 32)) ||
 		(rc = mdb_env_set_maxreaders(index->env, MAX_READERS)))
 		return rc;
-	return mdb_env_open(index->env, index->path, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0666);
+	if ((rc = mdb_env_open(
+		     index->env, index->path, MDB_NOTLS | (readonly ? MDB_RDONLY : 0), 0666)))
+		return rc;
+	/* LMDB 0.9.24 leaves this one open for the programs that we start. */
+	if ((rc = mdb_env_get_fd(index->env, &fd)))
+		return rc;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : errno;
 }
 
 int cairn_index__open(cairn_index **out, const char *directory, bool create, bool readonly,

@@ -164,6 +164,27 @@ static void test_store_open__once_per_process(void **state)
 	OK(try_open(*state, 0, &err));
 }
 
+static void test_store_open__leaves_no_file_open_for_other_programs(void **state)
+{
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	int n_seen = 0;
+
+	support_commit(store, 1, 100 << 10, 1); /* so that there is a segment too */
+	for (int fd = 0; fd < 256; fd++) {
+		char link[64], path[600] = "";
+		int flags = fcntl(fd, F_GETFD);
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		if (flags < 0 || readlink(link, path, sizeof(path) - 1) <= 0 ||
+			strncmp(path, *state, strlen(*state)) != 0)
+			continue;
+		n_seen++;
+		assert_true(flags & FD_CLOEXEC);
+	}
+	assert_true(n_seen >= 4);
+	cairn_store_close(store);
+}
+
 static void test_store_open__knows_network_file_systems(void **state)
 {
 	(void)state;
@@ -190,6 +211,7 @@ int main(void)
 		TEST(test_store_open__may_be_created_by_many_at_once),
 		TEST(test_store_open__finds_a_lost_or_swapped_index),
 		TEST(test_store_open__once_per_process),
+		TEST(test_store_open__leaves_no_file_open_for_other_programs),
 		cmocka_unit_test(test_store_open__knows_network_file_systems),
 	};
 
