@@ -119,8 +119,9 @@ typedef struct account_book {
 	json_t *stages;
 	json_t *seen;   /* key text -> instance that counted it */
 	json_t *groups; /* array of {"axis", "value"}, costs beside it */
-	cairn_cost group_costs[256];
+	cairn_cost *group_costs;
 	size_t n_groups;
+	bool has_failed; /* no memory */
 } account_book;
 
 static void add_to_group(
@@ -134,9 +135,14 @@ static void add_to_group(
 			strcmp(cairn_json_string(group, "value", ""), value) == 0)
 			break;
 	}
-	if (i == CAIRN_COUNT(book->group_costs))
-		return;
 	if (i == book->n_groups) {
+		cairn_cost *grown = cairn_realloc(book->group_costs, i + 1, sizeof(*grown));
+		if (!grown) {
+			book->has_failed = true;
+			return;
+		}
+		book->group_costs = grown;
+		grown[i] = (cairn_cost){0};
 		json_array_append_new(
 			book->groups, json_pack("{s:s, s:s}", "axis", axis, "value", value));
 		book->n_groups++;
@@ -178,6 +184,8 @@ static int count_stage(account_book *book, const char *instance, const char *plu
 		add_to_group(book, "", "shared", &cost);
 	json_object_foreach((json_t *)axes, axis, value)
 		add_to_group(book, axis, json_string_value(value), &cost);
+	if (book->has_failed)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory adding up groups");
 	return 0;
 }
 
@@ -232,6 +240,7 @@ static void free_book(account_book *book)
 	json_decref(book->stages);
 	json_decref(book->seen);
 	json_decref(book->groups);
+	free(book->group_costs);
 	free(book);
 }
 

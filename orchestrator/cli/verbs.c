@@ -16,7 +16,8 @@ static const cli_verb verbs[] = {
 		"plugins, and prints every mistake with its place.",
 		0, 1, cli_check},
 	{"plan", NULL, "[FILE]", "say what `run` would do, and why",
-		"One line per stage: cached, ready or pending, with the reason. Same as `run -n`.",
+		"One line per stage: cached, ready or pending, with the reason and what its plugin "
+		"expects it to cost. Same as `run -n`.",
 		0, 1, cli_plan},
 	{"status", NULL, "[RUN]", "the stages of a run and their outputs",
 		"RUN is the id of a run, its first or last characters, or the name of a workflow; "

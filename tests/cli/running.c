@@ -192,7 +192,7 @@ static void test_cli_run__dry_run_runs_nothing(void **state)
 	drive_write("w.ini", two_stages);
 	got = cairn_is(0, "run -n");
 	assert_has(got->out, "no result yet");
-	assert_has(got->out, "cached 0, to run 2 | next: cairn run w.ini");
+	assert_has(got->out, "cached 0, to run 2 | estimated ");
 	assert_has(cairn_is(3, "status")->err, "no run yet");
 	cairn_is(1, "plan --exit-code");
 	cairn_is(0, "run -q");
