@@ -78,6 +78,8 @@ int fixture_setup(void **state)
 	assert_int_equal(chdir(f->dir), 0);
 	setenv("CAIRN_PLUGIN_PATH", CAIRN_TEST_PLUGIN_DIR, 1);
 	unsetenv("CAIRN_TEST_KILL_AT");
+	/* Sanitizers must leave the deliberate crashes to the kernel. */
+	setenv("ASAN_OPTIONS", "handle_segv=0:handle_abort=0", 1);
 	f->options.jobs = 1;
 	f->options.threads = 1;
 	f->observer.event = on_event;

@@ -4,7 +4,7 @@
 
 static int run_crash(const cairn_host *host, cairn_run *run, const void *params)
 {
-	volatile int *volatile nowhere = NULL;
+	volatile int *volatile nowhere = (volatile int *)64;
 	int rc = write_out(host, run, "never to be seen");
 
 	(void)params;
