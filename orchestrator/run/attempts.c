@@ -206,9 +206,8 @@ static json_t *own_result(cairn_runner *runner, const cairn_planned *planned)
 
 static const char *record_state(const cairn_attempt *attempt, enum cairn_state state)
 {
-	return state == CAIRN_STATE_STOPPED && attempt->is_killed && !attempt->said_bye
-		       ? "killed"
-		       : cairn_state_name(state);
+	return state == CAIRN_STATE_STOPPED && !attempt->said_bye ? "killed"
+								  : cairn_state_name(state);
 }
 
 static void write_end(cairn_runner *runner, const cairn_attempt *attempt, enum cairn_state state,

@@ -228,6 +228,7 @@ void cairn_attempt_ask_stop(cairn_attempt *attempt)
 {
 	if (!attempt->has_ended)
 		kill(attempt->pid, SIGTERM);
+	attempt->is_asked = true;
 }
 
 void cairn_attempt_kill(cairn_attempt *attempt)

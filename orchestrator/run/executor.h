@@ -25,7 +25,8 @@ typedef struct cairn_attempt {
 	char *log_path;
 	char run[CAIRN_RUN_TEXT];
 	double started, timeout_at, kill_at; /* monotonic seconds; 0: never */
-	bool is_timed_out, is_killed;        /* is_killed: by us, as the user asked */
+	bool is_timed_out, is_asked;         /* is_asked: to stop */
+	bool is_killed;                      /* by us, as the user asked */
 
 	/* What the wire told. */
 	uint64_t step, total, resumed_step;

@@ -9,7 +9,7 @@
  *
  * Events (table `event`): {"ms", "type", "instance" or null, "text" or null, and where they
  * mean something "state", "step", "attempt", "error"}; type is planned, started, checkpoint,
- * warning, retry, ended, stopping or finished.
+ * warning, ended, stopping or finished.
  */
 #ifndef CAIRN_RUN_JOURNAL_H
 #define CAIRN_RUN_JOURNAL_H

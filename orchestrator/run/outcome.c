@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "run/executor.h"
@@ -13,7 +14,9 @@ static enum cairn_state fail(const cairn_attempt *attempt, cairn_error *err)
 static enum cairn_state died(
 	const cairn_attempt *attempt, const cairn_planned *planned, cairn_error *err)
 {
-	if (attempt->is_killed)
+	/* The second: asked to stop before it could even listen. */
+	if (attempt->is_killed || (attempt->is_asked && WIFSIGNALED(attempt->status) &&
+					  WTERMSIG(attempt->status) == SIGTERM))
 		return CAIRN_STATE_STOPPED;
 	if (WIFSIGNALED(attempt->status))
 		cairn_spawn_death(err, "stage process", WTERMSIG(attempt->status));

@@ -250,6 +250,37 @@ static void test_run_stages__timeout(void **state)
 	assert_string_equal(ended->error.message, "'h' took longer than 0.2 seconds");
 }
 
+static void test_run_stages__memory_limit(void **state)
+{
+	fixture *f = *state;
+	const seen_event *ended;
+
+#ifdef __SANITIZE_ADDRESS__
+	skip(); /* the sanitizer's own memory is more than the limit */
+#endif
+	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = hog\nmemory = 128M\n"), 1);
+	ended = event_of(f, CAIRN_EVENT_ENDED, "a");
+	assert_int_equal(ended->error.code, CAIRN_ENOMEM);
+	assert_string_equal(ended->error.message, "no 268435456 bytes for the hog");
+	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = hog\n"), 0);
+}
+
+/* Kept after a failure, to be looked at; removed after success. */
+static void test_run_stages__scratch(void **state)
+{
+	static const char ini[] = HEAD "[stage a]\nplugin = litter\n";
+	fixture *f = *state;
+	char run[CAIRN_RUN_TEXT], path[256];
+
+	for (int n = 1; n <= 2; n++) {
+		assert_int_equal(fixture_run(f, ini), n == 1);
+		cairn_run_id_format(&f->summary.run, run);
+		snprintf(path, sizeof(path), "store/tmp/%s-a-%d", run, n);
+		assert_int_equal(access(path, F_OK), n == 1 ? 0 : -1);
+	}
+	assert_int_equal(access("store/tmp", F_OK), 0);
+}
+
 static void test_run_stages__waits_for_people(void **state)
 {
 	static const char ini[] = HEAD "[stage a]\nplugin = waiter\nuntil = come\n"
@@ -404,6 +435,8 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_stages__crash_leaves_a_log),
 		FIXTURE_TEST(test_run_stages__retries),
 		FIXTURE_TEST(test_run_stages__timeout),
+		FIXTURE_TEST(test_run_stages__memory_limit),
+		FIXTURE_TEST(test_run_stages__scratch),
 		FIXTURE_TEST(test_run_stages__waits_for_people),
 		FIXTURE_TEST(test_run_stages__jobs_in_parallel),
 		FIXTURE_TEST(test_run_stages__twins_run_once),
