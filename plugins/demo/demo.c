@@ -5,9 +5,8 @@
  * In the order of the paper (2203.02155, 3.2 and A.1): duplicates go, found by a long common
  * prefix; a user gives at most 200 prompts; the split is by user, so that nobody's rows are on
  * both sides; what identifies people is taken out of the training side. Prompts for the later
- * steps come from a file of their own, or else from the demonstrations. Users are drawn by name:
- * a user is on the same side in demonstrations and prompts, and stays there when rows are added.
- * Rows keep the order of the files.
+ * steps come from a file of their own, or else from the demonstrations; a user is on the same side
+ * in both. Rows keep the order of the files.
  * Reads like: demo_read.c, demo_sift.c, demo_report.c.
  */
 #include "demo.h"
@@ -88,8 +87,8 @@ static int load_set(struct demo_work *w, struct demo_set *set)
 
 	if ((rc = demo_read(w, set)) || (rc = demo_sift(w, set)))
 		return rc;
-	set->draws = cairn_alloc(set->n + 1, sizeof(*set->draws));
-	if (!set->draws)
+	set->is_valid = cairn_alloc(set->n + 1, sizeof(*set->is_valid));
+	if (!set->is_valid)
 		return w->host->fail(w->run, CAIRN_ENOMEM, "no memory for the rows");
 	return 0;
 }
@@ -127,7 +126,7 @@ static int put_rows(struct demo_work *w, const struct demo_set *set, bool is_val
 	if (!rows)
 		return w->host->fail(w->run, CAIRN_ENOMEM, "no memory for the rows");
 	for (size_t i = 0; i < set->n; i++)
-		if ((set->draws[i] < w->threshold) == is_valid)
+		if (set->is_valid[i] == is_valid)
 			rows[n++] = set->rows[i];
 	if (as_prompts)
 		rc = demo_unique_prompts(w, rows, &n);
@@ -150,7 +149,7 @@ static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 	int rc;
 
 	if ((rc = load_set(&w, &w.demos)) || (rc = load_set(&w, &w.prompts)) ||
-		(rc = demo_draw(&w)))
+		(rc = demo_split(&w)))
 		goto out;
 	demo_clean(&w, &w.demos);
 	demo_clean(&w, &w.prompts);
@@ -169,9 +168,9 @@ static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 	host->summary(the_run, "valid", (double)w.demos.counts.valid);
 out:
 	free(w.demos.rows);
-	free(w.demos.draws);
+	free(w.demos.is_valid);
 	free(w.prompts.rows);
-	free(w.prompts.draws);
+	free(w.prompts.is_valid);
 	cairn_arena_free(w.arena);
 	return rc;
 }

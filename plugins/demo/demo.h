@@ -37,7 +37,7 @@ struct demo_set {
 	const char *port;
 	bool has_completions;
 	gpt_row *rows;
-	double *draws; /* [n] uniform by user: low ones are held out */
+	bool *is_valid; /* [n] held out */
 	size_t n, cap;
 	struct demo_counts counts;
 };
@@ -48,15 +48,14 @@ struct demo_work {
 	const struct demo_params *params;
 	cairn_arena *arena;
 	struct demo_set demos, prompts;
-	double threshold; /* rows that drew less are held out */
 };
 
 /* demo_read.c: rows of all files of set->port, by the templates. */
 CAIRN_MUST int demo_read(struct demo_work *w, struct demo_set *set);
 /* demo_sift.c: takes out duplicates, and what a user has above the cap. */
 CAIRN_MUST int demo_sift(struct demo_work *w, struct demo_set *set);
-/* Draws for every row, and the threshold that leaves no side empty without need. */
-CAIRN_MUST int demo_draw(struct demo_work *w);
+/* Decides which users are held out, the same in both sets. */
+CAIRN_MUST int demo_split(struct demo_work *w);
 /* Drops or masks what may identify people in training rows. */
 void demo_clean(struct demo_work *w, struct demo_set *set);
 /* Keeps the first of the rows whose prompts begin alike; *n is how many stay. */

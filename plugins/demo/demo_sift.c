@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* demo_sift.c - duplicates, the cap per user, the split by user, what identifies people. */
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -111,49 +110,68 @@ int demo_unique_prompts(const struct demo_work *w, gpt_row *rows, size_t *n)
 
 /* ---- the split --------------------------------------------------------------------------- */
 
-/* Prompts of a file of their own may have no user among the held-out ones. Then the one who drew
- * lowest joins them. */
-static void reach_lowest(struct demo_work *w, const struct demo_set *set)
+static int by_value(const void *a, const void *b)
 {
-	double lowest = 1;
+	double x = *(const double *)a, y = *(const double *)b;
 
-	for (size_t i = 0; i < set->n; i++)
-		lowest = fmin(lowest, set->draws[i]);
-	if (set->n && w->threshold <= lowest)
-		w->threshold = nextafter(lowest, 1);
+	return (x > y) - (x < y);
 }
 
-static bool trains_any(const struct demo_work *w, const struct demo_set *set)
+/* Draws of the rows of a set, in their order. */
+static void draw_all(const struct demo_set *set, uint64_t key, double *draws)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (set->draws[i] >= w->threshold)
-			return true;
-	return set->n == 0;
+		draws[i] = gpt_split_draw(&set->rows[i], key);
 }
 
-int demo_draw(struct demo_work *w)
+/* Users of the demonstrations are split; of the other users of prompts, the same share. `known`
+ * holds the demonstrations' draws, sorted; `scratch` has room for the larger set. */
+static void split_sets(struct demo_work *w, uint64_t key, double *known, double *scratch)
 {
-	uint64_t key = w->host->rng_key(w->run, "split");
-	struct demo_set *sets[] = {&w->demos, &w->prompts};
-	double *sorted = cairn_alloc(w->demos.n + 1, sizeof(*sorted));
+	struct demo_set *demos = &w->demos, *prompts = &w->prompts;
+	double of_demos, of_others, draw;
+	size_t n = 0;
 
-	if (!sorted)
-		return w->host->fail(w->run, CAIRN_ENOMEM, "no memory to split the rows");
-	for (size_t s = 0; s < CAIRN_COUNT(sets); s++)
-		for (size_t i = 0; i < sets[s]->n; i++)
-			sets[s]->draws[i] = gpt_split_draw(&sets[s]->rows[i], key);
-	if (w->demos.n)
-		memcpy(sorted, w->demos.draws, w->demos.n * sizeof(*sorted));
-	w->threshold = gpt_split_threshold(sorted, w->demos.n, w->params->valid_fraction);
-	free(sorted);
-	if (w->threshold > 0)
-		reach_lowest(w, &w->prompts);
-	if (!trains_any(w, &w->demos) || !trains_any(w, &w->prompts))
-		w->threshold = 0;
-	if (w->threshold <= 0 && w->params->valid_fraction > 0)
+	draw_all(demos, key, scratch);
+	of_demos = gpt_split_threshold(scratch, demos->n, w->params->valid_fraction);
+	for (size_t i = 0; i < demos->n; i++)
+		demos->is_valid[i] = gpt_split_draw(&demos->rows[i], key) < of_demos;
+	for (size_t i = 0; i < prompts->n; i++) {
+		draw = gpt_split_draw(&prompts->rows[i], key);
+		if (!bsearch(&draw, known, demos->n, sizeof(draw), by_value))
+			scratch[n++] = draw;
+	}
+	of_others = gpt_split_threshold(scratch, n, w->params->valid_fraction);
+	for (size_t i = 0; i < prompts->n; i++) {
+		draw = gpt_split_draw(&prompts->rows[i], key);
+		prompts->is_valid[i] =
+			draw < (bsearch(&draw, known, demos->n, sizeof(draw), by_value)
+					       ? of_demos
+					       : of_others);
+	}
+	if (of_demos <= 0 && w->params->valid_fraction > 0)
 		w->host->log(w->run, CAIRN_LOG_WARNING,
-			"too few users to hold any out: all rows are for training");
-	return 0;
+			"too few users to hold any out: all demonstrations are for training");
+}
+
+int demo_split(struct demo_work *w)
+{
+	size_t larger = w->demos.n > w->prompts.n ? w->demos.n : w->prompts.n;
+	double *known = cairn_alloc(w->demos.n + 1, sizeof(*known));
+	double *scratch = cairn_alloc(larger + 1, sizeof(*scratch));
+	uint64_t key = w->host->rng_key(w->run, "split");
+	int rc = 0;
+
+	if (known && scratch) {
+		draw_all(&w->demos, key, known);
+		qsort(known, w->demos.n, sizeof(*known), by_value);
+		split_sets(w, key, known, scratch);
+	} else {
+		rc = w->host->fail(w->run, CAIRN_ENOMEM, "no memory to split the rows");
+	}
+	free(known);
+	free(scratch);
+	return rc;
 }
 
 /* ---- people's data --------------------------------------------------------------------------- */
@@ -179,7 +197,7 @@ void demo_clean(struct demo_work *w, struct demo_set *set)
 
 	for (size_t i = 0; i < set->n; i++) {
 		gpt_row *row = &set->rows[i];
-		bool is_valid = set->draws[i] < w->threshold;
+		bool is_valid = set->is_valid[i];
 		size_t n = 0;
 
 		if (!is_valid) {
@@ -191,7 +209,7 @@ void demo_clean(struct demo_work *w, struct demo_set *set)
 		if (n && w->params->pii == PII_DROP)
 			continue;
 		set->rows[kept] = *row;
-		set->draws[kept++] = set->draws[i];
+		set->is_valid[kept++] = is_valid;
 		set->counts.valid += is_valid;
 		set->counts.train += !is_valid;
 	}

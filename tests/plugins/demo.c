@@ -148,6 +148,28 @@ static void test_plugin_demo__splits_by_user(void **state)
 	fakehost_free(host);
 }
 
+/* Prompts of other users are held out in the same share. */
+static void test_plugin_demo__splits_prompts_of_others(void **state)
+{
+	cairn_text demos = {0}, prompts = {0};
+	struct fakehost *host;
+
+	(void)state;
+	add_rows(&demos, "d", 40, 20);
+	for (int i = 0; i < 200; i++)
+		cairn_text_printf(
+			&prompts, "{\"prompt\":\"p%d\",\"user\":\"other %d\"}\n", i, i % 40);
+	host = demo(demos.data);
+	fakehost_file(host, "prompts", "data/prompts.jsonl", prompts.data);
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(count(rows(host, "valid"), "\n"), 2 * 2);
+	assert_int_equal(count(rows(host, "prompts_valid"), "\n"), 4 * 5);
+	assert_int_equal(count(rows(host, "prompts_train"), "\n"), 36 * 5);
+	cairn_text_free(&demos);
+	cairn_text_free(&prompts);
+	fakehost_free(host);
+}
+
 static void test_plugin_demo__holds_out_nobody_of_one(void **state)
 {
 	struct fakehost *host = demo("{\"prompt\":\"p\",\"completion\":\"c\",\"user\":\"u\"}\n"
@@ -333,6 +355,7 @@ int main(void)
 		cmocka_unit_test(test_plugin_demo__counts_characters),
 		cmocka_unit_test(test_plugin_demo__caps_a_user),
 		cmocka_unit_test(test_plugin_demo__splits_by_user),
+		cmocka_unit_test(test_plugin_demo__splits_prompts_of_others),
 		cmocka_unit_test(test_plugin_demo__holds_out_nobody_of_one),
 		cmocka_unit_test(test_plugin_demo__masks_what_identifies_people),
 		cmocka_unit_test(test_plugin_demo__leaves_held_out_rows_as_they_are),
