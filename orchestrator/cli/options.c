@@ -137,6 +137,7 @@ static int take_choice(cli *c, const cli_option *option, const char *text,
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(text, choices[i]) == 0) {
 			*out = choices[i];
+			cairn_text_free(&list);
 			return CLI_OK;
 		}
 		cairn_text_printf(&list, "%s%s",

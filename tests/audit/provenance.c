@@ -17,7 +17,7 @@
 extern char **environ;
 
 /* libgit2 1.5 forgets PCRE2's memory for each value of a configuration that does not match. */
-const char *__lsan_default_suppressions(void);
+CAIRN_EXPORT const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libpcre2\n";
