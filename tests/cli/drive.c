@@ -138,24 +138,47 @@ const outcome *cairn_is(int status, const char *args)
 	return got;
 }
 
-const outcome *cairn_signalled(const char *args, const char *text, int signal)
+/* Ten seconds at most; the stages under test take longer than that. */
+static bool wait_for(int fd, const char *text)
 {
 	const struct timespec nap = {0, 10000000};
-	int out = open_capture(), err = open_capture();
-	pid_t pid = start(args, out, err);
 	bool is_there = false;
 
-	/* Ten seconds at most; the stage under test takes longer than that. */
 	for (int i = 0; i < 1000 && !is_there; i++) {
-		char *now = read_all(err);
+		char *now = read_all(fd);
 		is_there = strstr(now, text) != NULL;
 		free(now);
 		nanosleep(&nap, NULL);
 	}
+	return is_there;
+}
+
+const outcome *cairn_signalled(const char *args, const char *text, int signal)
+{
+	int out = open_capture(), err = open_capture();
+	pid_t pid = start(args, out, err);
+	bool is_there = wait_for(err, text);
+
 	kill(pid, is_there ? signal : SIGKILL);
 	finish(pid, out, err);
 	if (!is_there)
 		fail_msg("cairn %s never said '%s':\n%s", args, text, last.err);
+	return &last;
+}
+
+const outcome *cairn_beside(const char *other, const char *text, const char *args)
+{
+	int out = open_capture(), err = open_capture(), status;
+	pid_t pid = start(other, out, err);
+	bool is_there = wait_for(err, text);
+
+	if (is_there)
+		cairn(args);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(out);
+	close(err);
+	assert_true(is_there);
 	return &last;
 }
 

@@ -27,6 +27,8 @@ const outcome *cairn(const char *args);
 const outcome *cairn_is(int status, const char *args);
 /* Starts it, sends `signal` once standard error contains `text`, and waits. */
 const outcome *cairn_signalled(const char *args, const char *text, int signal);
+/* Runs `args` while `other` is running and has said `text`; then `other` is killed. */
+const outcome *cairn_beside(const char *other, const char *text, const char *args);
 /* Runs with --json; standard output must be one document of that schema. Caller decrefs. */
 json_t *cairn_json(const char *args, const char *schema);
 

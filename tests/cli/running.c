@@ -186,6 +186,22 @@ static void test_cli_run__killed_run_is_shown_as_interrupted(void **state)
 	assert_has(cairn_is(0, "log")->out, "interrupted");
 }
 
+static void test_cli_run__busy_store_without_waiting_is_75(void **state)
+{
+	const outcome *got;
+
+	(void)state;
+	drive_write("w.ini", "[workflow]\nname = w\n[stage a]\nplugin = counter\n"
+			     "steps = 200\npause = 0.1\n");
+	got = cairn_beside("run", "start", "run --no-wait");
+	assert_int_equal(got->status, 75);
+	assert_has(got->err, "uses the store");
+	/* Readers never wait. */
+	got = cairn_beside("run", "start", "status");
+	assert_int_equal(got->status, 0);
+	assert_has(got->out, "running");
+}
+
 static void test_cli_run__dry_run_runs_nothing(void **state)
 {
 	const outcome *got;
@@ -241,6 +257,7 @@ int main(void)
 		DRIVEN(test_cli_run__waiting_for_people_is_five),
 		DRIVEN(test_cli_run__signal_stops_and_the_next_run_goes_on),
 		DRIVEN(test_cli_run__killed_run_is_shown_as_interrupted),
+		DRIVEN(test_cli_run__busy_store_without_waiting_is_75),
 		DRIVEN(test_cli_run__dry_run_runs_nothing),
 		DRIVEN(test_cli_run__init_never_overwrites),
 		DRIVEN(test_cli_run__init_writes_what_runs),
