@@ -212,10 +212,10 @@ static void numbers_text(cairn_text *out, const eval_stage *self)
 		cairn_text_add_char(out, '\n');
 	}
 	if (isfinite(self->model.loss))
-		cairn_text_printf(out, "loss on held-out text: %.3f", self->model.loss);
-	if (isfinite(tax))
 		cairn_text_printf(
-			out, ", baseline %.3f (alignment tax %+.3f)", self->baseline.loss, tax);
+			out, "alignment tax: loss on held-out text %.3f", self->model.loss);
+	if (isfinite(tax))
+		cairn_text_printf(out, ", baseline %.3f (%+.3f)", self->baseline.loss, tax);
 	if (isfinite(self->model.loss))
 		cairn_text_add_char(out, '\n');
 	if (isfinite(self->rm_accuracy))
