@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * host_memory.c - see host_memory.h. A block is preceded by 64 bytes that hold its size,
- * so that the peak can be told.
+ * so that the peak can be told. Large blocks ask for huge pages: tensors are walked by rows
+ * and by columns, and with small pages the columns would pay for an address each.
  */
 #include "kernels/host_memory.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 enum {
 	ALIGN = 64,
+	PAGE = 4096,
+	LARGE = 4 << 20,
 };
 
 static void *block_alloc(const cairn_kernels *k, size_t bytes)
 {
 	host_memory *memory = k->self;
-	size_t whole, now, peak;
+	size_t align, whole, now, peak;
 	char *block;
 
-	if (bytes > SIZE_MAX - 2 * (size_t)ALIGN)
+	if (bytes > SIZE_MAX - 2 * (size_t)PAGE)
 		return NULL;
-	whole = (bytes + ALIGN - 1) / ALIGN * ALIGN + ALIGN;
-	block = aligned_alloc(ALIGN, whole);
+	align = bytes >= LARGE ? PAGE : ALIGN;
+	whole = (bytes + ALIGN + align - 1) / align * align;
+	block = aligned_alloc(align, whole);
 	if (!block)
 		return NULL;
+	if (align == PAGE)
+		(void)madvise(block, whole, MADV_HUGEPAGE);
 	memset(block, 0, whole);
 	memcpy(block, &whole, sizeof(whole));
 	now = atomic_fetch_add(&memory->now, whole) + whole;

@@ -6,6 +6,7 @@
  * It is for tests and for comparing speeds: the results are the same bits.
  */
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kernels/cpu/cpu.h"
 
@@ -76,13 +77,23 @@ static int choose_unit(const unit **out, cairn_error *err)
 
 /* ---- buffers ------------------------------------------------------------------------------- */
 
+enum {
+	PAGE = 4096,
+	HUGE_PAGE = 2 << 20,
+};
+
+/* Large buffers on huge pages: panels are walked in an order that small ones would make pay. */
 static void *grow(cpu_block *block, size_t bytes)
 {
 	if (bytes > block->bytes || !block->data) {
+		size_t page = bytes >= HUGE_PAGE / 2 ? (size_t)HUGE_PAGE : (size_t)PAGE;
+
 		free(block->data);
-		block->bytes = (bytes + bytes / 8 + 4096) / 4096 * 4096;
-		block->data = aligned_alloc(4096, block->bytes);
+		block->bytes = (bytes + page) / page * page;
+		block->data = aligned_alloc(page, block->bytes);
 		CAIRN_ASSERT(block->data);
+		if (page == HUGE_PAGE)
+			(void)madvise(block->data, block->bytes, MADV_HUGEPAGE);
 	}
 	return block->data;
 }

@@ -19,6 +19,15 @@ typedef void tile_fn(
 /* By m = 1..MR. */
 extern tile_fn *const ISA(tiles)[MR + 1];
 
+enum {
+	WIDE_ROWS = 3,
+	WIDE_NV = 8,
+	WIDE = WIDE_NV * VL,
+};
+
+/* By m = 1..WIDE_ROWS: the same of WIDE columns. */
+extern tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
+
 /* ---- pack.c ------------------------------------------------------------------------------ */
 
 /* Rows i0..i0+m-1 (m <= MR) and terms k0..k0+kc-1 of op(A) into a panel. */

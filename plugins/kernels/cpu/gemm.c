@@ -16,10 +16,11 @@
 #include "kernels/cpu/compute.h"
 
 enum {
-	ROWS = 12,                 /* panels of A in a block of C: 344 KiB at MR = 14 */
+	ROWS = 18,                 /* panels of A in a block of C: 504 KiB at MR = 14 */
 	MAX_ROWS = 4096 / MR * MR, /* of A packed at once */
 	MAX_COLUMNS = 4096,        /* of B packed at once */
 	FEW_ROWS = 64,             /* up to here each task packs for itself */
+	DIRECT_ROWS = 2 * MR,
 	OWN_ROWS = 8 * MR,
 	OWN_COLUMNS = 8 * NR,
 	TASKS = 8, /* wanted for each thread, so that a slow one costs little */
@@ -50,17 +51,17 @@ static void finish(const cairn_gemm *g, int64_t i0, int64_t m, int64_t j0, int64
 
 /* One tile of C at (i,j) from packed panels; at the edge by way of a full tile. */
 static void one_tile(const cairn_gemm *g, int64_t i, int64_t j, int64_t m, int64_t n, int64_t k0,
-	int64_t kc, const float *a, const float *b)
+	int64_t kc, const float *a, const float *b, int64_t ldb)
 {
 	float *at = g->C + i * g->ldc + j;
 	bool add = k0 > 0 || g->accumulate;
 
 	if (n == NR) {
-		ISA(tiles)[m](kc, a, b, NR, at, g->ldc, add);
+		ISA(tiles)[m](kc, a, b, ldb, at, g->ldc, add);
 	} else {
 		float edge[MR * NR];
 
-		ISA(tiles)[m](kc, a, b, NR, edge, NR, false);
+		ISA(tiles)[m](kc, a, b, ldb, edge, NR, false);
 		for (int64_t r = 0; r < m; r++)
 			for (int64_t c = 0; c < n; c++)
 				at[r * g->ldc + c] = add ? at[r * g->ldc + c] + edge[r * NR + c]
@@ -82,25 +83,64 @@ static void no_terms(const cairn_gemm *g)
 
 /* ---- on one thread ------------------------------------------------------------------------ */
 
+/* Rows i0..i0+rows-1 against `columns` columns of one block of K. Panels of B are in `b`; where
+ * it is NULL, full panels are read where they are. Rows are shared out evenly: 16 are 8 and 8,
+ * because the last two of 14 and 2 would wait for their own sums. */
+static void serial_rows(cpu *c, int thread, const cairn_gemm *g, int64_t i0, int64_t rows,
+	int64_t j0, int64_t columns, int64_t k0, int64_t kc, const float *b)
+{
+	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
+	int64_t height = pieces(rows, pieces(rows, MR));
+
+	for (int64_t i = 0; i < rows; i += height)
+		ISA(pack_a)
+	(a + i / height * PANEL_A, g, i0 + i, at_most(height, rows - i), k0, kc);
+	for (int64_t j = 0; j < columns; j += NR) {
+		const float *panel = b ? b + j / NR * PANEL_B : g->B + k0 * g->ldb + j0 + j;
+
+		for (int64_t i = 0; i < rows; i += height)
+			one_tile(g, i0 + i, j0 + j, at_most(height, rows - i),
+				at_most(NR, columns - j), k0, kc, a + i / height * PANEL_A, panel,
+				b ? NR : g->ldb);
+	}
+}
+
+/* At most WIDE_ROWS rows against columns j0..j1-1 of B where it lies; returns where it ended. */
+static int64_t serial_wide(
+	cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t j1, int64_t k0, int64_t kc)
+{
+	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
+
+	ISA(pack_a)(a, g, 0, g->M, k0, kc);
+	for (; j0 + WIDE <= j1; j0 += WIDE) {
+		ISA(wide_tiles)
+		[g->M](kc, a, g->B + k0 * g->ldb + j0, g->ldb, g->C + j0, g->ldc,
+			k0 > 0 || g->accumulate);
+		if (k0 + kc == g->K)
+			finish(g, 0, g->M, j0, WIDE);
+	}
+	return j0;
+}
+
 static void serial_block(cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t columns,
 	int64_t k0, int64_t kc)
 {
-	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
 	float *b = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (OWN_COLUMNS / NR) * PANEL_B);
+	int64_t end = j0 + columns, direct = 0;
 
+	if (!g->transpose_b && g->M <= WIDE_ROWS)
+		j0 = serial_wide(c, thread, g, j0, end, k0, kc);
+	/* So few rows use B once or twice: a copy of it would cost more than it saves. */
+	if (!g->transpose_b && g->M <= DIRECT_ROWS)
+		direct = (end - j0) / NR * NR;
+	if (direct)
+		serial_rows(c, thread, g, 0, g->M, j0, direct, k0, kc, NULL);
+	j0 += direct;
+	columns = end - j0;
 	for (int64_t j = 0; j < columns; j += NR)
 		ISA(pack_b)(b + j / NR * PANEL_B, g, j0 + j, at_most(NR, columns - j), k0, kc);
-	for (int64_t i0 = 0; i0 < g->M; i0 += OWN_ROWS) {
-		int64_t rows = at_most(OWN_ROWS, g->M - i0);
-
-		for (int64_t i = 0; i < rows; i += MR)
-			ISA(pack_a)(a + i / MR * PANEL_A, g, i0 + i, at_most(MR, rows - i), k0, kc);
-		for (int64_t j = 0; j < columns; j += NR)
-			for (int64_t i = 0; i < rows; i += MR)
-				one_tile(g, i0 + i, j0 + j, at_most(MR, rows - i),
-					at_most(NR, columns - j), k0, kc, a + i / MR * PANEL_A,
-					b + j / NR * PANEL_B);
-	}
+	for (int64_t i0 = 0; i0 < g->M && columns > 0; i0 += OWN_ROWS)
+		serial_rows(c, thread, g, i0, at_most(OWN_ROWS, g->M - i0), j0, columns, k0, kc, b);
 }
 
 static void serial_columns(cpu *c, int thread, const cairn_gemm *g, int64_t from, int64_t to)
@@ -187,7 +227,7 @@ static void block_task(void *context, int64_t task, int thread)
 		for (int64_t i = i0; i < i1; i += MR)
 			one_tile(job->g, job->i0 + i, job->j0 + j, at_most(MR, i1 - i),
 				at_most(NR, j1 - j), job->k0, job->kc, job->a + i / MR * PANEL_A,
-				job->b + j / NR * PANEL_B);
+				job->b + j / NR * PANEL_B, NR);
 }
 
 /* Rows i0.. and columns j0.. of C for one block of K. */

@@ -7,6 +7,10 @@
  */
 #include "kernels/cpu/compute.h"
 
+enum {
+	AHEAD = 16, /* rows */
+};
+
 #if defined(CPU_AVX512)
 
 /* Interleaves 1, 2, 4 and 8 floats in turn: after four rounds row i holds column i. */
@@ -86,27 +90,37 @@ ALWAYS void pack_rows(
 	else if (n == 16)
 		for (; k + 16 <= kc; k += 16)
 			transpose_rows(to + k * stride, stride, from + k, ld, 16);
+	else if (n > 2)
+		for (; k + 16 <= kc; k += 16)
+			transpose_rows(to + k * stride, stride, from + k, ld, (int)n);
 #endif
 	for (; k < kc; k++)
 		for (int64_t i = 0; i < n; i++)
 			to[k * stride + i] = from[i * ld + k];
 }
 
+/* to[k][stride] = n floats of each of kc rows of `from`. */
+ALWAYS void copy_rows(
+	float *to, int64_t stride, const float *from, int64_t ld, int64_t n, int64_t kc)
+{
+	for (int64_t k = 0; k < kc; k++) {
+		/* The rows lie far apart: no hardware foresees them. */
+		__builtin_prefetch(from + (k + AHEAD) * ld);
+		__builtin_prefetch(from + (k + AHEAD) * ld + n - 1);
+		memcpy(to + k * stride, from + k * ld, sizeof(float) * (size_t)n);
+	}
+}
+
 void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc)
 {
 	const float *from = g->transpose_a ? g->A + k0 * g->lda + i0 : g->A + i0 * g->lda + k0;
 
-	if (!g->transpose_a) {
+	if (!g->transpose_a)
 		pack_rows(to, MR, from, g->lda, m, kc);
-		return;
-	}
-	if (m == MR) {
-		for (int64_t k = 0; k < kc; k++)
-			memcpy(to + k * MR, from + k * g->lda, sizeof(float) * MR);
-		return;
-	}
-	for (int64_t k = 0; k < kc; k++)
-		memcpy(to + k * MR, from + k * g->lda, sizeof(float) * (size_t)m);
+	else if (m == MR)
+		copy_rows(to, MR, from, g->lda, MR, kc);
+	else
+		copy_rows(to, MR, from, g->lda, m, kc);
 }
 
 void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc)
@@ -115,16 +129,11 @@ void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t 
 
 	if (n < NR)
 		memset(to, 0, sizeof(float) * (size_t)(kc * NR));
-	if (g->transpose_b) {
+	if (g->transpose_b)
 		for (int64_t j = 0; j < n; j += 16)
 			pack_rows(to + j, NR, from + j * g->ldb, g->ldb, at_most(16, n - j), kc);
-		return;
-	}
-	if (n == NR) {
-		for (int64_t k = 0; k < kc; k++)
-			memcpy(to + k * NR, from + k * g->ldb, sizeof(float) * NR);
-		return;
-	}
-	for (int64_t k = 0; k < kc; k++)
-		memcpy(to + k * NR, from + k * g->ldb, sizeof(float) * (size_t)n);
+	else if (n == NR)
+		copy_rows(to, NR, from, g->ldb, NR, kc);
+	else
+		copy_rows(to, NR, from, g->ldb, n, kc);
 }

@@ -38,13 +38,14 @@ static void embed_task(void *context, int64_t task, int thread)
 	(void)thread;
 	for (int64_t r = task * job->rows; r < end; r++) {
 		float *to = job->out + r * C;
-		const float *a = job->wte + job->token[r] * C;
-		const float *b = job->wpe + job->position[r] * C;
+		const float *a, *b;
 
 		if (job->token[r] < 0) {
 			memset(to, 0, sizeof(float) * (size_t)C);
 			continue;
 		}
+		a = job->wte + job->token[r] * C;
+		b = job->wpe + job->position[r] * C;
 		for (int64_t c = 0; c < C; c++)
 			to[c] = a[c] + b[c];
 	}

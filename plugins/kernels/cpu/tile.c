@@ -4,39 +4,54 @@
  *
  * The body is written once with m as a constant; a function is made of it for every height,
  * so that the last rows of a matrix cost what they are worth. AVX-512: 14 x 32 uses 28 of 32
- * registers for sums; AVX2: 6 x 16 uses 12 of 16.
+ * registers for sums; AVX2: 6 x 16 uses 12 of 16. The wide ones are for one to three rows
+ * against a B that is not packed: there the time goes into fetching B, in long pieces.
  */
 #include "kernels/cpu/compute.h"
 
-ALWAYS void tile(int m, int64_t kc, const float *a, const float *b, int64_t ldb, float *c,
+enum {
+	AHEAD = 12, /* rows of B */
+};
+
+ALWAYS void tile(int m, int nv, int64_t kc, const float *a, const float *b, int64_t ldb, float *c,
 	int64_t ldc, bool add)
 {
-	vec sum[MR][NV];
+	vec sum[MR][WIDE_NV];
 
+	/* C is met once in hundreds of steps: it comes from far, so ask for it now. */
+#pragma GCC unroll 16
+	for (int i = 0; i < m; i++) {
+		__builtin_prefetch(c + i * ldc, 1);
+		__builtin_prefetch(c + i * ldc + nv * VL - 1, 1);
+	}
 #pragma GCC unroll 16
 	for (int i = 0; i < m; i++)
-#pragma GCC unroll 4
-		for (int j = 0; j < NV; j++)
+#pragma GCC unroll 8
+		for (int j = 0; j < nv; j++)
 			sum[i][j] = vec_zero();
 	for (int64_t k = 0; k < kc; k++, a += MR, b += ldb) {
-		vec row[NV];
+		vec row[WIDE_NV];
 
-#pragma GCC unroll 4
-		for (int j = 0; j < NV; j++)
+#pragma GCC unroll 8
+		for (int j = 0; j < nv; j++) {
+			/* Where B is not packed its rows lie far apart: no hardware foresees them.
+			 */
+			__builtin_prefetch(b + AHEAD * ldb + j * VL);
 			row[j] = vec_load(b + j * VL);
+		}
 #pragma GCC unroll 16
 		for (int i = 0; i < m; i++) {
 			vec x = vec_all(a[i]);
 
-#pragma GCC unroll 4
-			for (int j = 0; j < NV; j++)
+#pragma GCC unroll 8
+			for (int j = 0; j < nv; j++)
 				sum[i][j] = vec_fma(x, row[j], sum[i][j]);
 		}
 	}
 #pragma GCC unroll 16
 	for (int i = 0; i < m; i++) {
-#pragma GCC unroll 4
-		for (int j = 0; j < NV; j++) {
+#pragma GCC unroll 8
+		for (int j = 0; j < nv; j++) {
 			float *to = c + i * ldc + j * VL;
 
 			vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
@@ -48,7 +63,7 @@ ALWAYS void tile(int m, int64_t kc, const float *a, const float *b, int64_t ldb,
 	static void tile_##m(int64_t kc, const float *a, const float *b, int64_t ldb, float *c, \
 		int64_t ldc, bool add)                                                          \
 	{                                                                                       \
-		tile(m, kc, a, b, ldb, c, ldc, add);                                            \
+		tile(m, NV, kc, a, b, ldb, c, ldc, add);                                        \
 	}
 
 TILE(1)
@@ -91,3 +106,16 @@ tile_fn *const ISA(tiles)[MR + 1] = {
 	tile_14,
 #endif
 };
+
+#define WIDE(m)                                                                                 \
+	static void wide_##m(int64_t kc, const float *a, const float *b, int64_t ldb, float *c, \
+		int64_t ldc, bool add)                                                          \
+	{                                                                                       \
+		tile(m, WIDE_NV, kc, a, b, ldb, c, ldc, add);                                   \
+	}
+
+WIDE(1)
+WIDE(2)
+WIDE(3)
+
+tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1] = {NULL, wide_1, wide_2, wide_3};
