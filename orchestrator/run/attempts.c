@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "run/job.h"
 #include "run/plan.h"
 #include "run/process.h"
@@ -230,8 +231,7 @@ static void write_end(cairn_runner *runner, const cairn_attempt *attempt, enum c
 	cairn_journal_live(&runner->journal, attempt->stage, false);
 }
 
-/* Those that need stage i cannot run any more; i itself has its final state. */
-static void block_dependents(cairn_runner *runner, size_t i)
+void cairn_runner_block_dependents(cairn_runner *runner, size_t i)
 {
 	cairn_plan *plan = runner->plan;
 
@@ -259,7 +259,7 @@ static void block_dependents(cairn_runner *runner, size_t i)
 	}
 }
 
-/* Stages whose state changed because a result became known: cached ones are over. */
+/* Stages whose state changed because a result became known: cached and blocked ones are over. */
 static void settle_others(cairn_runner *runner, size_t done, const enum cairn_state *before)
 {
 	cairn_plan *plan = runner->plan;
@@ -270,6 +270,8 @@ static void settle_others(cairn_runner *runner, size_t done, const enum cairn_st
 		if (j == done || plan->stages[j].state == before[j])
 			continue;
 		cairn_journal_stage(&runner->journal, j);
+		if (plan->stages[j].state == CAIRN_STATE_BLOCKED)
+			cairn_runner_block_dependents(runner, j);
 		if (plan->stages[j].state != CAIRN_STATE_CACHED)
 			continue;
 		cairn_journal_refs(&runner->journal, j);
@@ -281,7 +283,7 @@ static void settle_others(cairn_runner *runner, size_t done, const enum cairn_st
 static int succeed(cairn_runner *runner, size_t i, json_t *take_result, cairn_error *err)
 {
 	cairn_plan *plan = runner->plan;
-	enum cairn_state *before = calloc(plan->n_stages, sizeof(*before));
+	enum cairn_state *before = cairn_alloc(plan->n_stages, sizeof(*before));
 	int rc;
 
 	json_decref(plan->stages[i].result);
@@ -357,7 +359,7 @@ static int settle(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err
 	if (result)
 		rc = succeed(runner, attempt->stage, result, err);
 	else
-		block_dependents(runner, attempt->stage);
+		cairn_runner_block_dependents(runner, attempt->stage);
 out:
 	cairn_journal_stage(&runner->journal, attempt->stage);
 	cairn_attempt_clear(attempt);

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "run/abi.h"
 #include "run/host.h"
+#include "run/plugins.h"
 #include "run/wire.h"
 
 static const cairn_host table = {
@@ -92,17 +93,30 @@ static int read_job(cairn_run *run, cairn_error *err)
 	return rc < 0 ? rc : cairn_job_read(&run->job, json, run->arena, err);
 }
 
+/* A long run outlives a rebuild of its plugins. The key and the provenance speak of the file
+ * that was planned with, so no other may run in its name. */
+static int check_digest(const cairn_run *run, cairn_error *err)
+{
+	char digest[65];
+	int rc = cairn_plugin_digest(run->job.plugin_path, digest, err);
+
+	if (rc < 0 || strcmp(digest, run->job.plugin_digest) == 0)
+		return rc;
+	cairn_error_set(err, CAIRN_EABI, "the plugin '%s' changed since the run was planned",
+		run->job.plugin_path);
+	cairn_error_hint(err, "Run again: the plan is then made with the new one.");
+	return CAIRN_EABI;
+}
+
 static int load_plugin(cairn_run *run, cairn_error *err)
 {
-	int rc = cairn_abi_stage(&run->plugin, run->job.plugin_path, run->arena, err);
+	int rc = check_digest(run, err);
 
+	if (rc == 0)
+		rc = cairn_abi_stage(&run->plugin, run->job.plugin_path, run->arena, err);
 	if (rc < 0)
 		return rc;
-	if (run->job.n_values != run->plugin.n_params)
-		return cairn_error_set(err, CAIRN_EABI,
-			"'%s' changed since the run was planned: %zu parameters became %llu",
-			run->job.plugin_path, run->job.n_values,
-			(unsigned long long)run->plugin.n_params);
+	CAIRN_ASSERT(run->job.n_values == run->plugin.n_params); /* the same file */
 	run->params = cairn_arena_alloc(run->arena, run->plugin.params_size + 1, 1);
 	return cairn_param_fill(
 		run->plugin.params, run->plugin.n_params, run->job.values, run->params, err);

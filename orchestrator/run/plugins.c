@@ -138,6 +138,18 @@ static int hash_file(int fd, const char *path, char out[65], cairn_error *err)
 	return 0;
 }
 
+int cairn_plugin_digest(const char *path, char out[65], cairn_error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return cairn_error_errno(err, errno == ENOENT ? CAIRN_ENOTFOUND : CAIRN_EIO, errno,
+			"cannot open the plugin '%s'", path);
+	rc = hash_file(fd, path, out, err);
+	close(fd);
+	return rc;
+}
+
 static int info_from(cairn_plugin_info *out, const json_t *json, const char *path,
 	const char *digest, cairn_arena *arena, cairn_error *err)
 {

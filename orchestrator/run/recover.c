@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/alloc.h"
 #include "run/journal.h"
 #include "run/process.h"
 
@@ -167,7 +168,7 @@ static int bury_all(cairn_store *store, const struct live_list *list, cairn_erro
 
 int cairn_run_recover(cairn_store *store, cairn_error *err)
 {
-	struct live_list list = {.items = calloc(MAX_LIVE, sizeof(struct live))};
+	struct live_list list = {.items = cairn_alloc(MAX_LIVE, sizeof(struct live))};
 	cairn_snapshot *snapshot = NULL;
 	const void *value;
 	bool has_run = false;

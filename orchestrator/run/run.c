@@ -91,6 +91,8 @@ static void record_plan(cairn_runner *runner)
 		cairn_journal_stage(journal, i);
 		if (plan->stages[i].state == CAIRN_STATE_CACHED)
 			cairn_journal_refs(journal, i);
+		if (plan->stages[i].state == CAIRN_STATE_BLOCKED)
+			cairn_runner_block_dependents(runner, i);
 	}
 	cairn_journal_event(journal, "planned", SIZE_MAX, NULL, NULL);
 }

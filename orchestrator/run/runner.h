@@ -54,5 +54,7 @@ CAIRN_MUST int cairn_runner_start(cairn_runner *runner, size_t i, cairn_error *e
 /* Takes what its wire brought, watches its time; true when it is over and settled. */
 CAIRN_MUST int cairn_runner_serve(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err);
 void cairn_runner_heartbeat(cairn_runner *runner);
+/* Those that need stage i cannot run any more; i itself has its final state. */
+void cairn_runner_block_dependents(cairn_runner *runner, size_t i);
 
 #endif

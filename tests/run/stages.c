@@ -337,10 +337,50 @@ static void test_run_stages__missing_optional_output_blocks(void **state)
 	fixture *f = *state;
 
 	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = counter\n"
-					     "[stage b]\nplugin = counter\ninput.in = a:extra\n"),
+					     "[stage b]\nplugin = counter\ninput.in = a:extra\n"
+					     "[stage c]\nplugin = counter\ninput.in = b:out\n"),
 		1);
 	assert_int_equal(stage_of(f, "b")->state, CAIRN_STATE_BLOCKED);
 	assert_string_equal(stage_of(f, "b")->reason, "'a' wrote no output 'extra'");
+	assert_string_equal(stage_of(f, "c")->reason, "needs 'b', which is blocked");
+}
+
+static void copy_plugin(const char *name, const char *more)
+{
+	char from[512], to[64], block[65536];
+	FILE *in, *out;
+	size_t n;
+
+	snprintf(from, sizeof(from), "%s/%s.so", CAIRN_TEST_PLUGIN_DIR, name);
+	snprintf(to, sizeof(to), "%s.so", name);
+	in = fopen(from, "r");
+	out = fopen(to, "w");
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(block, 1, sizeof(block), in)) > 0)
+		assert_int_equal(fwrite(block, 1, n, out), n);
+	fputs(more, out);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* A rebuild in the middle of a run: nothing is computed by code that the plan does not know. */
+static void test_run_stages__plugin_replaced_after_the_plan(void **state)
+{
+	static const char ini[] = HEAD "[stage a]\nplugin = counter\n";
+	fixture *f = *state;
+	const seen_event *ended;
+
+	setenv("CAIRN_PLUGIN_PATH", f->dir, 1);
+	copy_plugin("counter", "");
+	assert_int_equal(fixture_plan(f, ini), 0);
+	copy_plugin("counter", "rebuilt");
+	assert_int_equal(
+		cairn_run_workflow(f->plan, &f->options, &f->observer, &f->summary, &f->error), 1);
+	ended = event_of(f, CAIRN_EVENT_ENDED, "a");
+	assert_int_equal(ended->error.code, CAIRN_EABI);
+	assert_non_null(strstr(ended->error.message, "changed since the run was planned"));
+	assert_int_equal(fixture_run(f, ini), 0);
 }
 
 static void test_run_stages__lock(void **state)
@@ -441,6 +481,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_stages__jobs_in_parallel),
 		FIXTURE_TEST(test_run_stages__twins_run_once),
 		FIXTURE_TEST(test_run_stages__missing_optional_output_blocks),
+		FIXTURE_TEST(test_run_stages__plugin_replaced_after_the_plan),
 		FIXTURE_TEST(test_run_stages__lock),
 		FIXTURE_TEST(test_run_stages__two_runs_at_once),
 		FIXTURE_TEST(test_run_stages__flops_are_metered),
