@@ -71,16 +71,16 @@ void fixture_result(fixture *f, const char *instance, const char *plugin, uint8_
 	json_t *in = json_object(), *out = json_object(), *result;
 	cairn_key key = fixture_key(key_byte);
 	cairn_batch *batch;
-	char port[32];
+	char port[24]; /* "out" and any size_t */
 
 	for (size_t i = 0; inputs[i]; i++) {
 		json_t *list = json_array();
-		snprintf(port, sizeof(port), "in%zu", i);
+		snprintf(port, sizeof(port), "in%zu", i % 100);
 		json_array_append_new(list, bound((uint8_t)inputs[i], "dataset/demo"));
 		json_object_set_new(in, port, list);
 	}
 	for (size_t i = 0; outputs[i]; i++) {
-		snprintf(port, sizeof(port), "out%zu", i);
+		snprintf(port, sizeof(port), "out%zu", i % 100);
 		json_object_set_new(out, port, bound((uint8_t)outputs[i], "model/lm"));
 	}
 	result = json_pack("{s:s, s:s, s:s, s:o, s:o, s:{s:s}, s:{s:f}}", "instance", instance,

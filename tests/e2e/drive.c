@@ -30,10 +30,10 @@ const char *drive_directory(void)
 
 void drive_clean(void)
 {
-	char *const args[] = {"rm", "-rf", directory, NULL};
+	const char *const args[] = {"rm", "-rf", directory, NULL};
 	pid_t pid;
 
-	if (is_made && posix_spawnp(&pid, "rm", NULL, NULL, args, environ) == 0)
+	if (is_made && posix_spawnp(&pid, "rm", NULL, NULL, (char *const *)args, environ) == 0)
 		waitpid(pid, NULL, 0);
 	is_made = false;
 	memcpy(directory + strlen(directory) - 6, "XXXXXX", 6);
