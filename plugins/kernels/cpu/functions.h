@@ -77,6 +77,7 @@ static inline double scalar_log(double x)
 	}
 	s = (m - 1) / (m + 1);
 	s2 = s * s;
+#pragma GCC unroll 11
 	for (int i = 21; i >= 1; i -= 2)
 		sum = sum * s2 + 1.0 / i;
 	return n * 0.69314718055994531 + 2 * s * sum;

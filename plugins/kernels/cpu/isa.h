@@ -50,6 +50,9 @@ ALWAYS v16 v_select(v16i mask, v16 a, v16 b)
 	return (v16)((mask & (v16i)a) | (~mask & (v16i)b));
 }
 
+/* Eight 64-bit lanes, for products of 32-bit numbers. */
+typedef uint64_t v8u __attribute__((vector_size(64)));
+
 #if defined(CPU_AVX512)
 
 #include <immintrin.h>
@@ -96,6 +99,12 @@ ALWAYS v16 v_load_part(const float *p, int64_t n, float rest)
 ALWAYS void v_store_part(float *p, v16 x, int64_t n)
 {
 	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)x);
+}
+
+/* Lower halves multiplied; the upper halves count nothing. */
+ALWAYS v8u v_product(v8u a, v8u b)
+{
+	return (v8u)_mm512_mul_epu32((__m512i)a, (__m512i)b);
 }
 
 #elif defined(CPU_AVX2)
@@ -149,6 +158,18 @@ ALWAYS v16 v_sqrt(v16 a)
 	return x.whole;
 }
 
+ALWAYS v8u v_product(v8u a, v8u b)
+{
+	union {
+		v8u whole;
+		__m256i half[2];
+	} x = {a}, y = {b};
+
+	x.half[0] = _mm256_mul_epu32(x.half[0], y.half[0]);
+	x.half[1] = _mm256_mul_epu32(x.half[1], y.half[1]);
+	return x.whole;
+}
+
 #else
 
 #define CPU_ISA          portable
@@ -185,6 +206,11 @@ ALWAYS v16 v_sqrt(v16 x)
 	for (int i = 0; i < 16; i++)
 		x[i] = sqrtf(x[i]);
 	return x;
+}
+
+ALWAYS v8u v_product(v8u a, v8u b)
+{
+	return (a & UINT32_MAX) * (b & UINT32_MAX);
 }
 
 #endif
@@ -240,6 +266,38 @@ ALWAYS v16 v_keep(v16 x, int64_t left)
 
 /* ---- across lanes: lane i with lane i+8, then 4, 2, 1 apart ------------------------------ */
 
+#if defined(CPU_AVX512) || defined(CPU_AVX2)
+
+ALWAYS __m256 v_half(v16 x, int which)
+{
+	union {
+		v16 whole;
+		__m256 half[2];
+	} u = {x};
+
+	return u.half[which];
+}
+
+ALWAYS float v_sum(v16 x)
+{
+	__m256 h = _mm256_add_ps(v_half(x, 0), v_half(x, 1));
+	__m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+
+	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+	return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+
+ALWAYS float v_largest(v16 x)
+{
+	__m256 h = _mm256_max_ps(v_half(x, 0), v_half(x, 1));
+	__m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+
+	q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+	return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+
+#else
+
 ALWAYS float v_sum(v16 x)
 {
 	float t[16];
@@ -261,5 +319,7 @@ ALWAYS float v_largest(v16 x)
 			t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
 	return t[0];
 }
+
+#endif
 
 #endif

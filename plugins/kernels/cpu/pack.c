@@ -117,6 +117,8 @@ void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t 
 
 	if (!g->transpose_a)
 		pack_rows(to, MR, from, g->lda, m, kc);
+	else if (MR > 8 && i0 + 16 <= g->M)
+		copy_rows(to, MR, from, g->lda, 16, kc); /* the next row overwrites the rest */
 	else if (m == MR)
 		copy_rows(to, MR, from, g->lda, MR, kc);
 	else

@@ -5,7 +5,7 @@
 enum {
 	ELEMENTS = 16384, /* of one task */
 	COLUMNS = 64,     /* of one task over columns */
-	GROUPS = 16,      /* of four coins, drawn together */
+	GROUPS = 8,       /* of four coins, drawn together */
 };
 
 typedef struct rows_job {
@@ -145,39 +145,32 @@ static void scatter_rows(const cairn_kernels *k, float *x, const float *rows, co
  * ---------------------------------------------------------------------------------------- */
 
 /*
- * Philox4x32-10 of GROUPS counters (row, site, first + i): gpt/rng.h's, in loops that
- * vectorise. coin[4*i + j] is word j of counter i.
+ * Philox4x32-10 of GROUPS counters (row, site, first + i): gpt/rng.h's, eight at a time in
+ * lanes of 64 bits, whose upper halves hold rubbish. coin[4*i + j] is word j of counter i.
  */
 static void draw(
 	uint32_t coin[4 * GROUPS], uint64_t key, uint64_t row, uint32_t site, uint32_t first)
 {
+	const v8u place = {0, 1, 2, 3, 4, 5, 6, 7};
+	v8u none = {0}, c0 = none + (uint32_t)row, c1 = none + (row >> 32), c2 = none + site;
+	v8u c3 = place + first;
 	uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-	uint32_t c0[GROUPS], c1[GROUPS], c2[GROUPS], c3[GROUPS];
 
-	for (uint32_t i = 0; i < GROUPS; i++) {
-		c0[i] = (uint32_t)row;
-		c1[i] = (uint32_t)(row >> 32);
-		c2[i] = site;
-		c3[i] = first + i;
-	}
 	for (int round = 0; round < 10; round++) {
-		for (int i = 0; i < GROUPS; i++) {
-			uint64_t p0 = (uint64_t)0xD2511F53u * c0[i];
-			uint64_t p1 = (uint64_t)0xCD9E8D57u * c2[i];
+		v8u p0 = v_product(c0, none + 0xD2511F53u), p1 = v_product(c2, none + 0xCD9E8D57u);
 
-			c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0;
-			c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-			c1[i] = (uint32_t)p1;
-			c3[i] = (uint32_t)p0;
-		}
+		c0 = (p1 >> 32) ^ c1 ^ k0;
+		c2 = (p0 >> 32) ^ c3 ^ k1;
+		c1 = p1;
+		c3 = p0;
 		k0 += 0x9E3779B9u;
 		k1 += 0xBB67AE85u;
 	}
 	for (int i = 0; i < GROUPS; i++) {
-		coin[4 * i] = c0[i];
-		coin[4 * i + 1] = c1[i];
-		coin[4 * i + 2] = c2[i];
-		coin[4 * i + 3] = c3[i];
+		coin[4 * i] = (uint32_t)c0[i];
+		coin[4 * i + 1] = (uint32_t)c1[i];
+		coin[4 * i + 2] = (uint32_t)c2[i];
+		coin[4 * i + 3] = (uint32_t)c3[i];
 	}
 }
 
