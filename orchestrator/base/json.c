@@ -50,27 +50,52 @@ int cairn_json_parse(
 	return 0;
 }
 
-static void write_canonical(cairn_text *text, const json_t *json);
+/* How to write: canonical (sorted, compact) or for people (insertion order, indented). */
+struct style {
+	bool is_pretty;
+	int depth;
+};
+
+static void write_value(cairn_text *text, const json_t *json, struct style style);
 
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void write_string(cairn_text *text, const char *string)
+/* jansson's escaping; for strings, integers and literals. */
+static void write_scalar(cairn_text *text, const json_t *json)
 {
-	json_t *json = json_string(string);
+	char *scalar = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT);
 
-	if (json)
-		write_canonical(text, json);
+	if (scalar)
+		cairn_text_add(text, scalar);
 	else
 		text->failed = true;
-	json_decref(json);
+	free(scalar);
 }
 
-static void write_object(cairn_text *text, const json_t *json)
+static void write_real(cairn_text *text, double value)
+{
+	char number[32];
+
+	cairn_format_double(value, number);
+	cairn_text_add(text, number);
+	/* 2.0 must read back as a real. */
+	if (!strpbrk(number, ".en"))
+		cairn_text_add(text, ".0");
+}
+
+static void write_break(cairn_text *text, struct style style)
+{
+	if (style.is_pretty)
+		cairn_text_printf(text, "\n%*s", 2 * style.depth, "");
+}
+
+static void write_object(cairn_text *text, const json_t *json, struct style style)
 {
 	size_t n = json_object_size(json), k = 0;
+	struct style inside = {style.is_pretty, style.depth + 1};
 	const char **names = cairn_alloc(n, sizeof(*names));
 	const char *key;
 	json_t *value;
@@ -80,80 +105,89 @@ static void write_object(cairn_text *text, const json_t *json)
 		return;
 	}
 	json_object_foreach((json_t *)json, key, value) names[k++] = key;
-	qsort(names, n, sizeof(*names), by_name);
+	if (!style.is_pretty)
+		qsort(names, n, sizeof(*names), by_name);
 	cairn_text_add_char(text, '{');
 	for (size_t i = 0; i < n; i++) {
+		json_t *name = json_string(names[i]);
+
 		if (i)
 			cairn_text_add_char(text, ',');
-		write_string(text, names[i]);
-		cairn_text_add_char(text, ':');
-		write_canonical(text, json_object_get(json, names[i]));
+		write_break(text, inside);
+		if (name)
+			write_scalar(text, name);
+		else
+			text->failed = true;
+		json_decref(name);
+		cairn_text_add(text, style.is_pretty ? ": " : ":");
+		write_value(text, json_object_get(json, names[i]), inside);
 	}
+	if (n)
+		write_break(text, style);
 	cairn_text_add_char(text, '}');
 	free(names);
 }
 
-/* jansson escapes strings but prints reals its own way, so the structure is ours. Depth is bounded
- * by the parser and by our own builders.
- */
-static void write_canonical(cairn_text *text, const json_t *json)
+static void write_array(cairn_text *text, const json_t *json, struct style style)
 {
-	char number[32];
-	char *scalar;
-	size_t i;
+	struct style inside = {style.is_pretty, style.depth + 1};
 	json_t *value;
+	size_t i;
 
+	cairn_text_add_char(text, '[');
+	json_array_foreach(json, i, value)
+	{
+		if (i)
+			cairn_text_add_char(text, ',');
+		write_break(text, inside);
+		write_value(text, value, inside);
+	}
+	if (json_array_size(json))
+		write_break(text, style);
+	cairn_text_add_char(text, ']');
+}
+
+/* Depth is bounded by the parser and by our own builders. */
+static void write_value(cairn_text *text, const json_t *json, struct style style)
+{
 	switch (json_typeof(json)) {
 	case JSON_OBJECT:
-		write_object(text, json);
+		write_object(text, json, style);
 		return;
 	case JSON_ARRAY:
-		cairn_text_add_char(text, '[');
-		json_array_foreach(json, i, value)
-		{
-			if (i)
-				cairn_text_add_char(text, ',');
-			write_canonical(text, value);
-		}
-		cairn_text_add_char(text, ']');
+		write_array(text, json, style);
 		return;
 	case JSON_REAL:
-		cairn_format_double(json_real_value(json), number);
-		cairn_text_add(text, number);
-		/* 2.0 must read back as a real. */
-		if (!strpbrk(number, ".en"))
-			cairn_text_add(text, ".0");
+		write_real(text, json_real_value(json));
 		return;
 	case JSON_STRING:
 	case JSON_INTEGER:
 	case JSON_TRUE:
 	case JSON_FALSE:
 	case JSON_NULL:
-		scalar = json_dumps(json, JSON_ENCODE_ANY | JSON_COMPACT);
-		if (scalar)
-			cairn_text_add(text, scalar);
-		else
-			text->failed = true;
-		free(scalar);
+		write_scalar(text, json);
 		return;
 	}
 }
 
-char *cairn_json_canonical(const json_t *json)
+static char *write_whole(const json_t *json, struct style style)
 {
 	cairn_text text = {0};
 
-	write_canonical(&text, json);
-	if (text.failed) {
+	write_value(&text, json, style);
+	if (text.failed)
 		cairn_text_free(&text);
-		return NULL;
-	}
 	return text.data;
+}
+
+char *cairn_json_canonical(const json_t *json)
+{
+	return write_whole(json, (struct style){.is_pretty = false});
 }
 
 char *cairn_json_pretty(const json_t *json)
 {
-	return json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	return write_whole(json, (struct style){.is_pretty = true});
 }
 
 const char *cairn_json_string(const json_t *object, const char *key, const char *fallback)

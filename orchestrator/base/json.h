@@ -19,7 +19,8 @@ CAIRN_MUST int cairn_json_parse(
 	json_t **out, const char *text, size_t len, const char *place, cairn_error *err);
 /* Caller frees with free(). NULL where there is no memory. */
 char *cairn_json_canonical(const json_t *json);
-/* For people: indented by two, keys in insertion order. Caller frees. */
+/* For people: indented by two, keys in insertion order, reals as in the canonical form. Caller
+ * frees. */
 char *cairn_json_pretty(const json_t *json);
 
 /* Borrowed string of object[key], or `fallback` where absent or no string. */

@@ -146,6 +146,11 @@ static void test_json_canonical__sorts_and_prints_shortest(void **state)
 	out = cairn_json_canonical(json);
 	assert_string_equal(out, "{\"a\":[1,2.0,true,null,\"\xc3\xa9\\n\"],\"b\":0.1}");
 	free(out);
+	out = cairn_json_pretty(json);
+	assert_string_equal(out,
+		"{\n  \"b\": 0.1,\n  \"a\": [\n    1,\n    2.0,\n    true,\n    null,\n"
+		"    \"\xc3\xa9\\n\"\n  ]\n}");
+	free(out);
 	json_decref(json);
 }
 
