@@ -229,6 +229,10 @@ void cairn_format_double(double value, char out[32])
 	locale_t before;
 
 	pthread_once(&once, make_locale);
+	if (value == nearbyint(value) && fabs(value) < 1e15) {
+		snprintf(out, 32, "%.0f", value);
+		return;
+	}
 	before = uselocale(c_locale);
 	for (int digits = 1; digits <= 17; digits++) {
 		snprintf(out, 32, "%.*g", digits, value);

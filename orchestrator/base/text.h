@@ -36,7 +36,8 @@ bool cairn_parse_size(const char *text, uint64_t *out);
 bool cairn_parse_duration(const char *text, double *out);
 /* yes/no/true/false/on/off/1/0 */
 bool cairn_parse_bool(const char *text, bool *out);
-/* Shortest text that reads back as the same double: the canonical form in keys and reports. */
+/* Shortest text that reads back as the same double, whole numbers below 1e15 without an exponent:
+ * the canonical form in keys and reports. */
 void cairn_format_double(double value, char out[32]);
 
 /* The candidate nearest to `word` (edit distance at most a third of its length), or NULL. */

@@ -41,13 +41,10 @@ static int refuse_type(const cairn_param *param, const char *text, cairn_error *
 	return CAIRN_EPARAM;
 }
 
-/* The one text of a real: 1000 rather than 1e+03, else the shortest that reads back; no -0. */
+/* The one text of a real; -0 is 0. */
 static void real_text(double value, char out[32])
 {
-	if (value == nearbyint(value) && fabs(value) < 1e15)
-		snprintf(out, 32, "%lld", (long long)value);
-	else
-		cairn_format_double(value, out);
+	cairn_format_double(value == 0 ? 0 : value, out);
 }
 
 static int check_range(const cairn_param *param, double value, const char *text, cairn_error *err)

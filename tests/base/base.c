@@ -75,7 +75,8 @@ static void test_text_format_double__is_shortest_and_reads_back(void **state)
 		double value;
 		const char *text;
 	} cases[] = {{9.65e-6, "9.65e-06"}, {0.1, "0.1"}, {1, "1"}, {1e-5, "1e-05"},
-		{1.0 / 3, "0.3333333333333333"}, {27.8, "27.8"}, {-0.0, "-0"}};
+		{1.0 / 3, "0.3333333333333333"}, {27.8, "27.8"}, {-0.0, "-0"}, {38400, "38400"},
+		{1e15, "1e+15"}};
 	char out[32];
 	double back;
 
