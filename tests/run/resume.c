@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,15 +243,30 @@ static void test_run_resume__killed_runner_is_recovered(void **state)
 	json_decref(run);
 }
 
+/* Waits until the first attempt of a stage has written a line into its log. */
+static void wait_for_log(fixture *f, const char *instance)
+{
+	struct stat st = {0};
+
+	for (int i = 0; i < 1000 && st.st_size == 0; i++) {
+		json_t *attempt = attempt_of(f, instance, 1);
+		if (attempt)
+			stat(cairn_json_string(attempt, "log", ""), &st);
+		json_decref(attempt);
+		usleep(10000);
+	}
+	assert_true(st.st_size > 0);
+}
+
 static void test_run_resume__second_signal_kills(void **state)
 {
+	static const char hang[] = HEAD "[stage h]\nplugin = hang\n";
 	fixture *f = *state;
-	pid_t pid = fixture_spawn_run(f, HEAD "[stage h]\nplugin = hang\n");
+	pid_t pid = fixture_spawn_run(f, hang);
 	int status;
 
-	for (int i = 0; i < 500 && access("store/logs", F_OK) != 0; i++)
-		usleep(10000);
-	usleep(50000);
+	assert_int_equal(fixture_plan(f, hang), 0);
+	wait_for_log(f, "h");
 	kill(pid, SIGINT);
 	usleep(100000); /* a hanging stage does not hear it */
 	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);

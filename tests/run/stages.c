@@ -237,8 +237,8 @@ static void test_run_stages__timeout(void **state)
 	const seen_event *ended;
 
 	/* One that asks: it stops after a checkpoint, and goes on from it. */
-	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = counter\nsteps = 40\n"
-					     "pause = 0.02s\ntimeout = 0.4s\nretries = 9\n"),
+	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = counter\nsteps = 60\n"
+					     "pause = 0.02s\ntimeout = 0.8s\nretries = 9\n"),
 		0);
 	assert_true(count_attempts(f, "a") >= 2);
 	/* One that does not. */
@@ -306,7 +306,7 @@ static void test_run_stages__jobs_in_parallel(void **state)
 	f->options.jobs = 3;
 	assert_int_equal(fixture_run(f, HEAD "[axis n]\nvalues = 1, 2, 3\n"
 					     "[stage a]\nplugin = counter\nforeach = n\n"
-					     "text = ${n}\nsteps = 10\npause = 0.02s\n"),
+					     "text = ${n}\nsteps = 10\npause = 0.05s\n"),
 		0);
 	for (size_t i = 0; i < f->n_events; i++) {
 		running += f->events[i].type == CAIRN_EVENT_STARTED;
@@ -403,7 +403,7 @@ static void test_run_stages__lock(void **state)
 /* One waits for the other, and finds its results. */
 static void test_run_stages__two_runs_at_once(void **state)
 {
-	static const char ini[] = HEAD "[stage a]\nplugin = counter\npause = 0.02s\n";
+	static const char ini[] = HEAD "[stage a]\nplugin = counter\npause = 0.05s\n";
 	fixture *f = *state;
 	pid_t other = fixture_spawn_run(f, ini);
 	int status;

@@ -6,7 +6,8 @@
 
 static int run_hang(const cairn_host *host, cairn_run *run, const void *params)
 {
-	(void)host, (void)run, (void)params;
+	(void)params;
+	host->log(run, CAIRN_LOG_INFO, "hanging");
 	while (pause() < 0)
 		; /* a signal: wait on */
 	return CAIRN_EBUG;
