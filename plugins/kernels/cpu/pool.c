@@ -20,6 +20,7 @@
 
 enum {
 	SPINS = 4000, /* looks before sleeping: some tens of microseconds */
+	YIELD_EVERY = 64,
 	MAX_THREADS = 1024,
 };
 
@@ -42,8 +43,12 @@ typedef struct worker_start {
 	int id;
 } worker_start;
 
-static void relax(void)
+/* Between two looks. Now and then the core is offered to whoever else wants it: it may be the
+ * thread that one waits for. */
+static void relax(int look)
 {
+	if (look % YIELD_EVERY == YIELD_EVERY - 1)
+		sched_yield();
 #if defined(__x86_64__)
 	__builtin_ia32_pause();
 #endif
@@ -82,7 +87,7 @@ static void wait_for_work(pool *p)
 	for (int i = 0; i < p->spins; i++) {
 		if (has_work(p) || atomic_load(&p->stop))
 			return;
-		relax();
+		relax(i);
 	}
 	pthread_mutex_lock(&p->lock);
 	atomic_fetch_add(&p->sleepers, 1);
@@ -109,7 +114,7 @@ static void wait_for_tasks(pool *p, int64_t n)
 	for (int i = 0; i < p->spins; i++) {
 		if (atomic_load(&p->finished) == n)
 			return;
-		relax();
+		relax(i);
 	}
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->caller_sleeps, true);
