@@ -280,14 +280,12 @@ static void settle_others(cairn_runner *runner, size_t done, const enum cairn_st
 	}
 }
 
-static int succeed(cairn_runner *runner, size_t i, json_t *take_result, cairn_error *err)
+static int succeed(cairn_runner *runner, size_t i, cairn_error *err)
 {
 	cairn_plan *plan = runner->plan;
 	enum cairn_state *before = cairn_alloc(plan->n_stages, sizeof(*before));
 	int rc;
 
-	json_decref(plan->stages[i].result);
-	plan->stages[i].result = take_result;
 	if (!before)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory after a stage");
 	for (size_t j = 0; j < plan->n_stages; j++)
@@ -355,9 +353,13 @@ static int settle(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err
 		goto out;
 	if (planned->state == CAIRN_STATE_FAILED)
 		runner->has_failed = true;
+	if (result) { /* before anybody is told: an observer looks at it */
+		json_decref(planned->result);
+		planned->result = result;
+	}
 	tell_end(runner, attempt, &why);
 	if (result)
-		rc = succeed(runner, attempt->stage, result, err);
+		rc = succeed(runner, attempt->stage, err);
 	else
 		cairn_runner_block_dependents(runner, attempt->stage);
 out:

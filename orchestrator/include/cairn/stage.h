@@ -207,7 +207,8 @@ typedef struct cairn_host {
 	int (*entry_get)(cairn_run *run, const cairn_artifact *artifact, const char *name,
 		cairn_tensor *out);
 
-	/* Starts the artifact of an output port. One commit per port. */
+	/* Starts the artifact of an output port. One commit per port, one writer open at a time
+	 * (else EBUG). */
 	int (*output_begin)(cairn_run *run, const char *port, cairn_writer **out);
 	/* Starts a checkpoint of the state after `step` steps. */
 	int (*checkpoint_begin)(cairn_run *run, uint64_t step, cairn_writer **out);
