@@ -71,7 +71,7 @@ int demo_report(const struct demo_work *w)
 	}
 	if ((rc = w->host->output_begin(w->run, "report", &writer)) ||
 		(rc = put_text(w, writer, "report.json", machine)) ||
-		(rc = put_text(w, writer, "report.txt", text.data)))
+		(rc = put_text(w, writer, "highlight.txt", text.data)))
 		goto out;
 	rc = w->host->commit(writer);
 out:

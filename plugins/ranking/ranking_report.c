@@ -106,7 +106,7 @@ static int put_report(const struct ranking_work *w, const char *json, const char
 	if (!rc)
 		rc = put_text(w, writer, "report.json", json);
 	if (!rc)
-		rc = put_text(w, writer, "report.txt", text);
+		rc = put_text(w, writer, "highlight.txt", text);
 	return rc ? rc : w->host->commit(writer);
 }
 

@@ -154,7 +154,7 @@ static void test_plugin_ranking__measures_agreement(void **state)
 	assert_int_equal(fakehost_run(host), CAIRN_DONE);
 	assert_in_range(fakehost_summary(host, "agreement") * 100, 20, 95);
 	assert_non_null(
-		strstr(fake_text(fakehost_output(host, "report"), "report.txt"), "agreement"));
+		strstr(fake_text(fakehost_output(host, "report"), "highlight.txt"), "agreement"));
 	fakehost_free(host);
 }
 
@@ -435,8 +435,8 @@ static void test_plugin_ranking__imports_ukpconvarg1(void **state)
 		json_decref(row);
 	}
 	print_message("same: %s\nopposite: %s",
-		fake_text(fakehost_output(same, "report"), "report.txt"),
-		fake_text(fakehost_output(opposite, "report"), "report.txt"));
+		fake_text(fakehost_output(same, "report"), "highlight.txt"),
+		fake_text(fakehost_output(opposite, "report"), "highlight.txt"));
 	json_decref(held_out);
 	fakehost_free(same);
 	fakehost_free(opposite);
