@@ -266,8 +266,8 @@ static void test_plugin_demo__keeps_the_order_and_all_fields(void **state)
 	assert_string_equal(rows(host, "train"), text);
 	assert_string_equal(rows(host, "prompts_train"),
 		"{\"answer\":\"a\",\"prompt\":\"z\",\"user\":\"u\"}\n{\"prompt\":\"a\"}\n");
-	assert_non_null(strstr(
-		fake_text(fakehost_output(host, "report"), "highlight.txt"), "train              2"));
+	assert_non_null(strstr(fake_text(fakehost_output(host, "report"), "highlight.txt"),
+		"train              2"));
 	fakehost_free(host);
 }
 
