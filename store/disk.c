@@ -51,6 +51,8 @@ int cairn_disk__fail(cairn_error *err, int errno_value, const char *path, const 
 			"The store must be writable for this: see to the permissions "
 			"of '%s'.",
 			path);
+	else if (errno_value == ENOENT)
+		cairn_error_hint(err, "The directory above it must exist: is '%s' meant?", path);
 	return rc;
 }
 

@@ -151,6 +151,8 @@ int cli_fail(cli *c, int code, const char *hint, const char *format, ...)
 	cairn_error_set(&err, code, "%s", message);
 	if (hint)
 		cairn_error_hint(&err, "%s", hint);
+	else if (code == CAIRN_EUSAGE)
+		cairn_error_hint(&err, "`cairn help` lists verbs and options.");
 	return cli_error(c, &err);
 }
 
