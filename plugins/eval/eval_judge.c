@@ -213,13 +213,18 @@ int eval_rankings(eval_stage *self)
 	const gpt_work *work = &self->work;
 	gpt_rows rows = {0};
 	gpt_examples examples = {0};
+	gpt_limits limits;
 	int code;
 
 	if (!self->reward || !gpt_bound(work, "rankings"))
 		return 0;
-	code = gpt_rows_load(&rows, work->host, work->run, "rankings");
+	/* As the reward model was trained: `max_new` is for what is drawn here, not for these. */
+	code = gpt_limits_set(
+		&limits, work, self->params->max_prompt, 0, self->reward->config.n_ctx);
 	if (!code)
-		code = gpt_examples_make(&examples, work, &rows, self->tokenizer, &self->limits,
+		code = gpt_rows_load(&rows, work->host, work->run, "rankings");
+	if (!code)
+		code = gpt_examples_make(&examples, work, &rows, self->tokenizer, &limits,
 			GPT_EXAMPLE_CANDIDATES, "rankings");
 	if (!code)
 		code = score_rankings(self, &rows, &examples);
