@@ -3,7 +3,8 @@
 #   make            build into build/
 #   make run        install what is missing, build, run workflows/instructgpt.ini
 #   make test       install what is missing, build, run all tests
-#   make sanitize   unit tests under the address and undefined-behaviour sanitizers
+#   make sanitize   unit and store tests under the address and undefined-behaviour sanitizers
+#   make tsan       what runs in threads under the thread sanitizer
 #   make bench      benchmarks beside their peers
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make format     clang-format over the sources; check-format only looks
@@ -13,7 +14,7 @@ PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all run test sanitize bench install format check-format clean deps test-deps
+.PHONY: all run test sanitize tsan bench install format check-format clean deps test-deps
 
 all: deps $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS)
@@ -41,7 +42,17 @@ sanitize: test-deps
 	@cmake -G Ninja -S . -B $(BUILD)-sanitize -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
 		-DCAIRN_SANITIZE=address,undefined
 	@cmake --build $(BUILD)-sanitize -j $(JOBS)
-	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -L unit
+	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -L 'unit|store'
+
+THREADED = test-kernels-pool test-kernels-attention test-kernels-head test-kernels-updates \
+	test-store-artifact test-store-record
+
+tsan: test-deps
+	@cmake -G Ninja -S . -B $(BUILD)-tsan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \
+		-DCAIRN_SANITIZE=thread
+	@cmake --build $(BUILD)-tsan -j $(JOBS) --target $(THREADED) kernels-cpu
+	@ctest --test-dir $(BUILD)-tsan --output-on-failure -R \
+		"^($(subst $(eval ) ,|,$(strip $(THREADED))))$$"
 
 bench: deps
 	@cmake -G Ninja -S . -B $(BUILD) -DCAIRN_BENCH=ON
@@ -58,4 +69,4 @@ check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-tsan
