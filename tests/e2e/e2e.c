@@ -97,7 +97,7 @@ static void test_e2e_kills__same_artifacts(void **state)
 		random = random * 1664525u + 1013904223u;
 		/* Grows slowly, so that a slow machine gets through as well. */
 		if (!drive_and_kill(ARGS("--store", killed, "run", tiny),
-			    20 + (random >> 20) % 400 + 20 * kills))
+			    15 + (random >> 20) % 60 + 4 * kills))
 			break;
 		kills++;
 		assert_true(kills < 500);
