@@ -99,8 +99,8 @@ static json_t *report_json(const eval_stage *self)
 	json_t *json = json_object();
 	int bad = !json;
 
-	bad |= json_object_set_new(json, "judge", gpt_report_string(self->params->judge));
-	bad |= json_object_set_new(json, "utility", gpt_report_string(self->params->utility));
+	bad |= json_object_set_new(json, "judge", gpt_json_string(self->params->judge));
+	bad |= json_object_set_new(json, "utility", gpt_json_string(self->params->utility));
 	bad |= json_object_set_new(json, "labelers", json_integer((json_int_t)self->n_labelers));
 	bad |= set(json, "noise", self->params->noise);
 	bad |= json_object_set_new(json, "prompts", json_integer((json_int_t)self->n_prompts));
@@ -125,7 +125,7 @@ static int set_side(json_t *json, const char *name, const eval_side *side, size_
 	json_t *object = json_object();
 	int bad = !object;
 
-	bad |= json_object_set_new(object, "text", gpt_report_string(side->text[i]));
+	bad |= json_object_set_new(object, "text", gpt_json_string(side->text[i]));
 	bad |= json_object_set_new(object, "ended", json_boolean(side->said.ended[i]));
 	if (side->utility)
 		bad |= set(object, "utility", side->utility[i]);
@@ -144,7 +144,7 @@ static json_t *sample_json(const eval_stage *self, size_t i)
 	json_t *json = json_object();
 	int bad = !json;
 
-	bad |= json_object_set_new(json, "prompt", gpt_report_string(prompt_of(self, i)));
+	bad |= json_object_set_new(json, "prompt", gpt_json_string(prompt_of(self, i)));
 	bad |= set_side(json, "model", &self->model, i);
 	if (self->baseline.model)
 		bad |= set_side(json, "baseline", &self->baseline, i);

@@ -520,3 +520,24 @@ int gpt_get_state(const cairn_host *host, cairn_run *run, const cairn_artifact *
 			sizeof(adam->t));
 	return rc;
 }
+
+int gpt_put_training(const cairn_host *host, cairn_run *run, cairn_writer *writer,
+	const gpt_model *model, const gpt_adam *adam, const void *counters, size_t bytes)
+{
+	int code = gpt_put_state(host, run, writer, "model", model, adam);
+
+	return code ? code : gpt_put_bytes(host, run, writer, "counters", counters, bytes);
+}
+
+int gpt_resume_training(const cairn_host *host, cairn_run *run, gpt_model *model, gpt_adam *adam,
+	void *counters, size_t bytes)
+{
+	cairn_artifact checkpoint = {0};
+	uint64_t step = 0;
+	int code = host->resume(run, &checkpoint, &step);
+
+	if (code <= 0)
+		return code;
+	code = gpt_get_state(host, run, &checkpoint, "model", model, adam);
+	return code ? code : gpt_get_bytes(host, run, &checkpoint, "counters", counters, bytes);
+}

@@ -44,4 +44,12 @@ CAIRN_MUST int gpt_put_bytes(const cairn_host *host, cairn_run *run, cairn_write
 CAIRN_MUST int gpt_get_bytes(const cairn_host *host, cairn_run *run,
 	const cairn_artifact *checkpoint, const char *name, void *data, size_t bytes);
 
+/* The whole state of a stage that trains one network: weights, moments, and the counters that
+ * tell where it is. */
+CAIRN_MUST int gpt_put_training(const cairn_host *host, cairn_run *run, cairn_writer *writer,
+	const gpt_model *model, const gpt_adam *adam, const void *counters, size_t bytes);
+/* From the newest checkpoint, if there is one; else everything stays as it is. */
+CAIRN_MUST int gpt_resume_training(const cairn_host *host, cairn_run *run, gpt_model *model,
+	gpt_adam *adam, void *counters, size_t bytes);
+
 #endif

@@ -37,6 +37,10 @@ int gpt_jsonl_bad(const gpt_jsonl *reader, cairn_error *err, const char *format,
 /* The next line of a text, without its end; false at the end of the text. */
 bool gpt_line_next(const char *text, size_t len, size_t *at, const char **line, size_t *line_len);
 
+/* A JSON string of any bytes: what is no UTF-8 becomes U+FFFD. New reference, NULL without memory.
+ */
+json_t *gpt_json_string(const char *bytes);
+
 /* Counts bad rows against a limit. */
 typedef struct gpt_bad_rows {
 	uint64_t limit; /* how many are tolerated */

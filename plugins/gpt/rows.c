@@ -229,46 +229,11 @@ void gpt_rows_writer_free(gpt_rows_writer *writer)
 	free(writer);
 }
 
-/* Model output is bytes and may break off inside a character: what is no UTF-8 becomes U+FFFD,
- * a byte each, because JSON can hold text only. */
-static json_t *json_of_text(const char *text)
-{
-	json_t *string = json_string(text);
-	cairn_text mended = {0};
-
-	if (string)
-		return string;
-	for (const char *c = text; *c;) {
-		char one[5] = {0};
-		size_t len = 1;
-
-		/* json_string() judges: the shortest prefix that is a whole character. */
-		for (; len <= 4 && c[len - 1]; len++) {
-			memcpy(one, c, len);
-			if ((string = json_string(one)))
-				break;
-		}
-		if (string) {
-			cairn_text_add_bytes(&mended, c, len);
-			c += len;
-		} else {
-			cairn_text_add(&mended, "\xef\xbf\xbd");
-			c++;
-		}
-		json_decref(string);
-		string = NULL;
-	}
-	if (!mended.failed)
-		string = json_string(cairn_text_get(&mended));
-	cairn_text_free(&mended);
-	return string;
-}
-
 static int set_string(json_t *object, const char *key, const char *text, bool keep_empty)
 {
 	if (!text || (!text[0] && !keep_empty))
 		return 0;
-	return json_object_set_new(object, key, json_of_text(text));
+	return json_object_set_new(object, key, gpt_json_string(text));
 }
 
 static int set_lists(json_t *object, const gpt_row *row)
@@ -277,7 +242,7 @@ static int set_lists(json_t *object, const gpt_row *row)
 	int rc = 0;
 
 	for (int32_t i = 0; i < row->n_completions; i++) {
-		rc |= json_array_append_new(texts, json_of_text(row->completions[i]));
+		rc |= json_array_append_new(texts, gpt_json_string(row->completions[i]));
 		if (row->ended)
 			rc |= json_array_append_new(ended, json_boolean(row->ended[i]));
 		if (row->ranks)

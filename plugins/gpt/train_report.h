@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "gpt/jsonl.h"
 #include "gpt/train_run.h"
 
 /* Puts a text file into a report. */
@@ -15,8 +16,6 @@ CAIRN_MUST int gpt_report_json(
 	const gpt_work *work, cairn_writer *writer, const char *name, json_t *take_json);
 /* Appends a JSON object as one line; takes the reference. */
 void gpt_report_line(cairn_text *text, json_t *take_json);
-/* A string of any bytes: what is no UTF-8 becomes U+FFFD. New reference, NULL without memory. */
-json_t *gpt_report_string(const char *bytes);
 /* A number; null where it is not finite, which JSON cannot hold. */
 json_t *gpt_report_number(double value);
 

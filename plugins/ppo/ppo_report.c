@@ -22,8 +22,8 @@ static json_t *sample_json(const ppo_stage *self, size_t e, const char *completi
 	int bad = !json;
 
 	bad |= json_object_set_new(
-		json, "prompt", gpt_report_string(self->rows.rows[rollout->row[e]].prompt));
-	bad |= json_object_set_new(json, "completion", gpt_report_string(completion));
+		json, "prompt", gpt_json_string(self->rows.rows[rollout->row[e]].prompt));
+	bad |= json_object_set_new(json, "completion", gpt_json_string(completion));
 	bad |= json_object_set_new(json, "ended", json_boolean(rollout->drawn.ended[e]));
 	bad |= json_object_set_new(json, "score", gpt_report_number(rollout->score[e]));
 	bad |= json_object_set_new(json, "kl", gpt_report_number(episode_kl(rollout, e)));

@@ -157,29 +157,15 @@ static int open_stage(struct pretrain *self)
 static int save(void *opaque, cairn_writer *writer)
 {
 	struct pretrain *self = opaque;
-	const gpt_work *work = &self->work;
-	int code = gpt_put_state(work->host, work->run, writer, "model", self->model, self->adam);
 
-	if (!code)
-		code = gpt_put_bytes(
-			work->host, work->run, writer, "counters", &self->at, sizeof(self->at));
-	return code;
+	return gpt_put_training(self->work.host, self->work.run, writer, self->model, self->adam,
+		&self->at, sizeof(self->at));
 }
 
 static int resume(struct pretrain *self)
 {
-	const gpt_work *work = &self->work;
-	cairn_artifact checkpoint = {0};
-	uint64_t step = 0;
-	int found = work->host->resume(work->run, &checkpoint, &step);
-
-	if (found <= 0)
-		return found;
-	found = gpt_get_state(work->host, work->run, &checkpoint, "model", self->model, self->adam);
-	if (!found)
-		found = gpt_get_bytes(work->host, work->run, &checkpoint, "counters", &self->at,
-			sizeof(self->at));
-	return found;
+	return gpt_resume_training(self->work.host, self->work.run, self->model, self->adam,
+		&self->at, sizeof(self->at));
 }
 
 /* Adds the held-out loss to the metric row. */

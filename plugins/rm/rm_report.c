@@ -170,7 +170,7 @@ static json_t *as_json(const rm_stage *self, const struct findings *found)
 	json_t *json = json_object();
 	int bad = !json;
 
-	bad |= json_object_set_new(json, "group", gpt_report_string(self->params->group));
+	bad |= json_object_set_new(json, "group", gpt_json_string(self->params->group));
 	bad |= json_object_set_new(json, "n_rankings", json_integer((json_int_t)self->train.n));
 	bad |= json_object_set_new(json, "first_loss", gpt_report_number(self->at.first_loss));
 	bad |= json_object_set_new(json, "loss", gpt_report_number(self->at.loss));
