@@ -101,6 +101,8 @@ typedef struct ppo_stage {
 	ppo_counters at;
 } ppo_stage;
 
+/* ppo_run.c: how often a batch of episodes is drawn. */
+uint64_t ppo_count_iterations(const ppo_params *params);
 int ppo_check(const void *params, cairn_error *err);
 int ppo_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out);

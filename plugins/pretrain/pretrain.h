@@ -18,6 +18,8 @@ typedef struct pretrain_params {
 	int64_t eval_every, valid_tokens;
 } pretrain_params;
 
+/* Optimizer steps that `steps` or `tokens` ask for. */
+uint64_t pretrain_total_steps(const pretrain_params *params);
 int pretrain_check(const void *params, cairn_error *err);
 int pretrain_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out);

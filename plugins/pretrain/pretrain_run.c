@@ -11,7 +11,6 @@
 #include "base/alloc.h"
 #include "gpt/checkpoint.h"
 #include "gpt/train_data.h"
-#include "gpt/train_estimate.h"
 #include "gpt/train_lm.h"
 
 /* What a checkpoint holds beside the tensors. */
@@ -36,7 +35,7 @@ struct pretrain {
 	struct counters at;
 };
 
-static uint64_t total_steps(const pretrain_params *params)
+uint64_t pretrain_total_steps(const pretrain_params *params)
 {
 	uint64_t context = (uint64_t)(params->context ? params->context : params->n_ctx);
 	uint64_t per_step = (uint64_t)params->batch * context;
@@ -64,34 +63,6 @@ int pretrain_check(const void *opaque, cairn_error *err)
 	if (params->context > params->n_ctx)
 		return cairn_error_set(err, CAIRN_EPARAM, "'context' %lld is above 'n_ctx' %lld",
 			(long long)params->context, (long long)params->n_ctx);
-	return 0;
-}
-
-int pretrain_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
-	cairn_estimate *out)
-{
-	const pretrain_params *params = opaque;
-	uint64_t context = (uint64_t)(params->context ? params->context : params->n_ctx);
-	gpt_config config = {
-		.n_layer = (int32_t)params->n_layer,
-		.n_head = (int32_t)params->n_head,
-		.n_embd = (int32_t)params->n_embd,
-		.n_ctx = (int32_t)params->n_ctx,
-		.n_vocab = (int32_t)gpt_estimate_number(
-			inputs, n_inputs, "tokenizer", "n_vocab", 50257),
-		.n_inner = (int32_t)(4 * params->n_embd),
-	};
-	int64_t B = params->micro_tokens / (int64_t)context;
-	double n_params = (double)gpt_param_count(&config, GPT_HEAD_LM);
-	double tokens = (double)total_steps(params) * (double)params->batch * (double)context;
-
-	*out = (cairn_estimate){
-		.flop = 6 * n_params * tokens,
-		.memory_bytes = gpt_memory_bytes(&config, GPT_HEAD_LM, B > 0 ? B : 1,
-					(int64_t)context, true) +
-				(uint64_t)(8 * n_params),
-		.output_bytes = gpt_estimate_bytes(n_params, 0),
-	};
 	return 0;
 }
 
@@ -137,7 +108,7 @@ static int open_stage(struct pretrain *self)
 	if (code)
 		return code;
 	self->length = (int32_t)(params->context ? params->context : params->n_ctx);
-	self->total = total_steps(params);
+	self->total = pretrain_total_steps(params);
 	self->data_key = host->rng_key(self->work.run, "data");
 	self->work.dropout = params->dropout;
 	self->work.dropout_key = host->rng_key(self->work.run, "dropout");

@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "gpt/checkpoint.h"
 #include "gpt/train_data.h"
-#include "gpt/train_estimate.h"
 #include "gpt/train_generate.h"
 
 struct sample {
@@ -22,24 +21,6 @@ struct sample {
 	gpt_completions completions;
 	gpt_sampling options;
 };
-
-int sample_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
-	cairn_estimate *out)
-{
-	const sample_params *params = opaque;
-	double n_params = gpt_estimate_number(inputs, n_inputs, "policy", "n_params", 0);
-	double rows = gpt_estimate_number(inputs, n_inputs, "prompts", "rows", 0);
-	double length = gpt_estimate_length(
-		inputs, n_inputs, "policy", params->max_prompt, params->max_new);
-
-	if (params->max_prompts > 0 && rows > (double)params->max_prompts)
-		rows = (double)params->max_prompts;
-	*out = (cairn_estimate){
-		.flop = 2 * n_params * rows * (double)params->K * length,
-		.memory_bytes = gpt_estimate_bytes(n_params, 0),
-	};
-	return 0;
-}
 
 static int open_stage(struct sample *self)
 {

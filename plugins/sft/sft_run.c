@@ -15,7 +15,6 @@
 #include "base/alloc.h"
 #include "gpt/checkpoint.h"
 #include "gpt/train_data.h"
-#include "gpt/train_estimate.h"
 #include "gpt/train_lm.h"
 
 /* What a checkpoint holds beside the tensors. */
@@ -63,24 +62,6 @@ int sft_check(const void *opaque, cairn_error *err)
 		cairn_error_hint(err, "Raise 'batch' or 'pretrain_mix'.");
 		return code;
 	}
-	return 0;
-}
-
-int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
-	cairn_estimate *out)
-{
-	const sft_params *params = opaque;
-	double n_params = gpt_estimate_number(inputs, n_inputs, "base", "n_params", 0);
-	double rows = gpt_estimate_number(inputs, n_inputs, "demos", "rows", 0);
-	double length = gpt_estimate_length(
-		inputs, n_inputs, "base", params->max_prompt, params->max_response);
-
-	*out = (cairn_estimate){
-		.flop = 6 * n_params * rows * (double)params->epochs * length /
-			(1 - params->pretrain_mix),
-		.memory_bytes = gpt_estimate_bytes(n_params, 1),
-		.output_bytes = gpt_estimate_bytes(n_params, 0),
-	};
 	return 0;
 }
 
