@@ -60,7 +60,13 @@ int gpt_config_check(const gpt_config *config, cairn_error *err)
 
 static size_t count_tensors(const gpt_config *config, enum gpt_head head)
 {
-	return gpt__after_layers(config, head == GPT_HEAD_SCALAR ? SCORE_BIAS : LN_F_BIAS) + 1;
+	int last = LN_F_BIAS;
+
+	if (head == GPT_HEAD_SCALAR)
+		last = SCORE_BIAS;
+	else if (config->untied)
+		last = LM_HEAD_WEIGHT;
+	return gpt__after_layers(config, last) + 1;
 }
 
 /* cols 0: a vector of `rows`. */
@@ -105,6 +111,9 @@ static void name_tensors(gpt_tensor *tensors, const gpt_config *config, enum gpt
 	}
 	name_tensor(&tensors[gpt__after_layers(config, LN_F_WEIGHT)], "ln_f.weight", C, 0);
 	name_tensor(&tensors[gpt__after_layers(config, LN_F_BIAS)], "ln_f.bias", C, 0);
+	if (head == GPT_HEAD_LM && config->untied)
+		name_tensor(&tensors[gpt__after_layers(config, LM_HEAD_WEIGHT)], "lm_head.weight",
+			config->n_vocab, C);
 	if (head != GPT_HEAD_SCALAR)
 		return;
 	name_tensor(&tensors[gpt__after_layers(config, SCORE_WEIGHT)], "score.weight", C, 0);
@@ -244,6 +253,8 @@ void gpt_model_init(gpt_model *model, uint64_t rng_key)
 	fill(model, gpt__after_layers(config, LN_F_BIAS), 0, 0, rng_key);
 	if (model->head == GPT_HEAD_SCALAR)
 		gpt_model_init_score(model, rng_key);
+	else if (config->untied)
+		fill(model, gpt__after_layers(config, LM_HEAD_WEIGHT), 0, 0.02, rng_key);
 }
 
 void gpt_model_init_score(gpt_model *model, uint64_t rng_key)
@@ -303,10 +314,12 @@ uint64_t gpt_param_count(const gpt_config *config, enum gpt_head head)
 	uint64_t C = (uint64_t)config->n_embd, inner = (uint64_t)config->n_inner;
 	uint64_t matrices = 3 * C * C + C * C + 2 * C * inner;
 	uint64_t vectors = 2 * C + 3 * C + C + 2 * C + inner + C;
-	uint64_t embeddings = C * ((uint64_t)config->n_vocab + (uint64_t)config->n_ctx);
+	uint64_t vocabulary = C * (uint64_t)config->n_vocab;
+	uint64_t embeddings = vocabulary + C * (uint64_t)config->n_ctx;
+	uint64_t own_head = config->untied ? vocabulary : 0;
 
 	return embeddings + (uint64_t)config->n_layer * (matrices + vectors) + 2 * C +
-	       (head == GPT_HEAD_SCALAR ? C + 1 : 0);
+	       (head == GPT_HEAD_SCALAR ? C + 1 : own_head);
 }
 
 uint64_t gpt_memory_bytes(

@@ -5,8 +5,9 @@
  * Parameters lie in one flat buffer (dev memory of the kernel table), gradients in a
  * second of the same layout, so that the optimizer, the moving average and the gradient
  * norm are single calls. Tensors have Hugging Face's GPT-2 names and layouts
- * ("h.0.attn.c_attn.weight" is [in,out]); the head is tied to "wte.weight"; a scalar head
- * adds "score.weight" [C] and "score.bias" [1].
+ * ("h.0.attn.c_attn.weight" is [in,out]); the head is tied to "wte.weight", or `untied`, a
+ * matrix "lm_head.weight" [V,C] of its own; a scalar head adds "score.weight" [C] and
+ * "score.bias" [1].
  *
  * Sequences are padded on the right; attention is causal, so what stands behind a sequence
  * cannot reach it: positions are 0,1,2..., and results do not depend on T or on batch mates.
@@ -22,6 +23,7 @@
 typedef struct gpt_config {
 	int32_t n_layer, n_head, n_embd, n_ctx, n_vocab;
 	int32_t n_inner; /* 4 * n_embd */
+	bool untied;     /* a language-model head has an output matrix of its own */
 } gpt_config;
 
 enum gpt_head {

@@ -87,7 +87,7 @@ static void lm_head(
 		.C = C,
 		.V = model->config.n_vocab,
 		.h = gathered ? acts->wide : acts->h,
-		.wte = gpt__param(model, WTE),
+		.wte = gpt__param(model, gpt__unembedding(model)),
 		.target = acts->target,
 		.temperature = (cairn_real)temperature,
 		.logprob = acts->logprob,
@@ -102,7 +102,7 @@ static void lm_head(
 		k->write(k, acts->weight, acts->host_real, (size_t)n * sizeof(cairn_real));
 		head.dlogprob = acts->weight;
 		head.dh = gathered ? acts->wide + n * C : acts->dnarrow;
-		head.dwte = gpt__grad(model, WTE);
+		head.dwte = gpt__grad(model, gpt__unembedding(model));
 	}
 	k->lm_head(k, &head);
 	if (dloss && gathered) {

@@ -3,9 +3,9 @@
  * model_internal.h - what the model's own files share: where a tensor stands in the table,
  * the activation buffers, and one pass through the layers.
  *
- * The table lists tensors in reading order (wte, wpe, twelve of each layer, ln_f, the scalar
- * head); the flat buffer puts all matrices first, so that weight decay touches one run of it.
- * Every tensor starts at a multiple of 16 elements; the gaps are zero and stay zero.
+ * The table lists tensors in reading order (wte, wpe, twelve of each layer, ln_f, the untied or
+ * the scalar head); the flat buffer puts all matrices first, so that weight decay touches one run
+ * of it. Every tensor starts at a multiple of 16 elements; the gaps are zero and stay zero.
  */
 #ifndef CAIRN_GPT_MODEL_INTERNAL_H
 #define CAIRN_GPT_MODEL_INTERNAL_H
@@ -39,7 +39,8 @@ enum {
 enum {
 	LN_F_WEIGHT,
 	LN_F_BIAS,
-	SCORE_WEIGHT,
+	LM_HEAD_WEIGHT,                /* of an untied language model ... */
+	SCORE_WEIGHT = LM_HEAD_WEIGHT, /* ... or of a scalar head: never both */
 	SCORE_BIAS
 };
 
@@ -51,6 +52,12 @@ static inline size_t gpt__in_layer(int32_t layer, int tensor)
 static inline size_t gpt__after_layers(const gpt_config *config, int tensor)
 {
 	return gpt__in_layer(config->n_layer, tensor);
+}
+
+/* The matrix [V,C] that makes logits of hidden states. */
+static inline size_t gpt__unembedding(const gpt_model *model)
+{
+	return model->config.untied ? gpt__after_layers(&model->config, LM_HEAD_WEIGHT) : WTE;
 }
 
 static inline cairn_real *gpt__param(const gpt_model *model, size_t tensor)

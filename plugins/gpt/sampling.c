@@ -261,7 +261,7 @@ static void draw(sampler *s, const cairn_real *h)
 			     .C = s->model->config.n_embd,
 			     .V = s->model->config.n_vocab,
 			     .h = h,
-			     .wte = gpt__param(s->model, WTE),
+			     .wte = gpt__param(s->model, gpt__unembedding(s->model)),
 			     .temperature = (cairn_real)options->temperature,
 			     .key = options->key,
 			     .row_id = s->row_id,

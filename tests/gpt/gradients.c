@@ -254,7 +254,7 @@ static void check_tensor(
 }
 
 /* p: residual dropout. */
-static void check(enum gpt_head head, objective f, double p)
+static void check_with(const gpt_config *config, enum gpt_head head, objective f, double p)
 {
 	cairn_kernels k;
 	cairn_error err = {0};
@@ -262,7 +262,7 @@ static void check(enum gpt_head head, objective f, double p)
 	double *gradient, before, after;
 
 	assert_int_equal(cairn_kernels_portable_open(&k, 1, &err), 0);
-	model = random_model(&k, &tiny_config, head, GPT_TRAINABLE, 21);
+	model = random_model(&k, config, head, GPT_TRAINABLE, 21);
 	dropout = p;
 	old_is_set = false;
 	before = f(model, false);
@@ -277,10 +277,24 @@ static void check(enum gpt_head head, objective f, double p)
 	cairn_kernels_portable_close(&k);
 }
 
+static void check(enum gpt_head head, objective f, double p)
+{
+	check_with(&tiny_config, head, f, p);
+}
+
 static void test_gpt_gradients__language_model(void **state)
 {
 	(void)state;
 	check(GPT_HEAD_LM, language_model, 0);
+}
+
+static void test_gpt_gradients__untied_head(void **state)
+{
+	gpt_config untied = tiny_config;
+
+	(void)state;
+	untied.untied = true;
+	check_with(&untied, GPT_HEAD_LM, language_model, 0);
 }
 
 static void test_gpt_gradients__temperature(void **state)
@@ -329,6 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpt_gradients__language_model),
+		cmocka_unit_test(test_gpt_gradients__untied_head),
 		cmocka_unit_test(test_gpt_gradients__temperature),
 		cmocka_unit_test(test_gpt_gradients__dropout),
 		cmocka_unit_test(test_gpt_gradients__scalar_head),

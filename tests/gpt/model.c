@@ -299,11 +299,14 @@ static void test_gpt_model__tensors_have_hugging_face_names(void **state)
 /* GPT-2 small has 124,439,808 parameters, as published. */
 static void test_gpt_model__counts_gpt2_small(void **state)
 {
-	static const gpt_config small = {12, 12, 768, 1024, 50257, 3072};
+	static const gpt_config small = {12, 12, 768, 1024, 50257, 3072, false};
+	static const gpt_config untied = {12, 12, 768, 1024, 50257, 3072, true};
 
 	(void)state;
 	assert_int_equal(gpt_param_count(&small, GPT_HEAD_LM), 124439808);
 	assert_int_equal(gpt_param_count(&small, GPT_HEAD_SCALAR), 124439808 + 769);
+	assert_int_equal(gpt_param_count(&untied, GPT_HEAD_LM), 124439808 + 50257 * 768);
+	assert_int_equal(gpt_param_count(&untied, GPT_HEAD_SCALAR), 124439808 + 769);
 }
 
 static void deviation_is(const gpt_model *model, const char *name, double want)
@@ -361,6 +364,51 @@ static void test_gpt_model__initialisation(void **state)
 	gpt_model_free(model);
 	gpt_model_free(again);
 	cairn_kernels_portable_close(&k);
+}
+
+/* The head is its own matrix: [V,C], decays, is drawn; and a model whose two matrices agree gives
+ * what the tied model gives, to the bit. A scalar model of that shape has no such matrix. */
+static void untied(const cairn_kernels *k, void *self)
+{
+	gpt_config apart = config;
+	gpt_model *tied, *own, *scalar;
+	const gpt_tensor *head;
+	split how = {.batch = N, .forward_only = true};
+	results *want = cairn_alloc(1, sizeof(*want)), *got = cairn_alloc(1, sizeof(*got));
+
+	(void)self;
+	apart.untied = true;
+	tied = random_model(k, &config, GPT_HEAD_LM, 0, 3);
+	own = random_model(k, &apart, GPT_HEAD_LM, 0, 4);
+	scalar = random_model(k, &apart, GPT_HEAD_SCALAR, 0, 4);
+	head = gpt_model_tensor(own, "lm_head.weight");
+	assert_non_null(head);
+	assert_true(head->dims[0] == 37 && head->dims[1] == 32 && head->decays);
+	assert_null(gpt_model_tensor(tied, "lm_head.weight"));
+	assert_null(gpt_model_tensor(scalar, "lm_head.weight"));
+	gpt_model_init(own, 42);
+	deviation_is(own, "lm_head.weight", 0.02);
+	gpt_model_copy(own, tied);
+	run(tied, &how, want);
+	run(own, &how, got);
+	assert_memory_not_equal(want, got, sizeof(*want));
+	k->copy(k, own->params + head->offset,
+		tied->params + gpt_model_tensor(tied, "wte.weight")->offset,
+		head->size * sizeof(cairn_real));
+	run(own, &how, got);
+	assert_memory_equal(want, got, sizeof(*want));
+	gpt_model_copy(scalar, own);
+	free(want);
+	free(got);
+	gpt_model_free(tied);
+	gpt_model_free(own);
+	gpt_model_free(scalar);
+}
+
+static void test_gpt_model__untied_head(void **state)
+{
+	(void)state;
+	on_each_backend(untied, NULL);
 }
 
 /* METHOD 5.4: the loss of an untrained model is ln V. */
@@ -459,11 +507,11 @@ static void test_gpt_model__memory(void **state)
 static void test_gpt_model__refuses_bad_configurations(void **state)
 {
 	static const gpt_config bad[] = {
-		{0, 4, 32, 16, 37, 128},
-		{3, 5, 32, 16, 37, 128},
-		{3, 4, 32, 65537, 37, 128},
-		{3, 4, 32, 16, 0, 128},
-		{3, 4, 32, 16, 37, -1},
+		{0, 4, 32, 16, 37, 128, false},
+		{3, 5, 32, 16, 37, 128, false},
+		{3, 4, 32, 65537, 37, 128, false},
+		{3, 4, 32, 16, 0, 128, false},
+		{3, 4, 32, 16, 37, -1, false},
 	};
 
 	(void)state;
@@ -533,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_model__tensors_have_hugging_face_names),
 		cmocka_unit_test(test_gpt_model__counts_gpt2_small),
 		cmocka_unit_test(test_gpt_model__initialisation),
+		cmocka_unit_test(test_gpt_model__untied_head),
 		cmocka_unit_test(test_gpt_model__starts_at_ln_vocabulary),
 		cmocka_unit_test(test_gpt_model__copy_and_fold),
 		cmocka_unit_test(test_gpt_model__memory),
