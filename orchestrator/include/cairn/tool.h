@@ -16,7 +16,22 @@
  * An input may be an artifact or a directory. A directory is an artifact of kind "directory"
  * whose entries are its regular files (CAIRN_U8, not its subdirectories), whose id is "" and
  * whose source is the path. An output port of kind "directory" is written to a directory: each
- * entry becomes a file; nothing is visible there before commit().
+ * entry becomes a file; nothing is visible there before commit(). Files that cannot be entries
+ * (a name of more than 200 bytes or with control characters) are left out.
+ *
+ * On the command line:
+ *
+ *   required inputs  arguments, in order: an artifact, or where the port's kind lists
+ *                    "directory", a directory
+ *   optional inputs  options of the port's name: `--tokenizer gpt2`
+ *   parameters       options: `--top-k 40`; a bool may stand alone: `--decode`. A parameter
+ *                    `json` makes `--json` the tool's own; `--threads` is the runner's, for
+ *                    tools that need kernels; `-n` is short for `--samples`
+ *   what is left     `text`, or the directory of an output port of kind "directory"
+ *
+ * Outputs of other kinds go to the store, all in one transaction after run() returned 0, with
+ * a name each; the lineage says which tool made them, from which artifacts or, of a directory,
+ * from which files, by the digests of those that entry_get() read.
  */
 #ifndef CAIRN_TOOL_H
 #define CAIRN_TOOL_H
@@ -73,6 +88,7 @@ typedef struct cairn_tools {
 	cairn_abi_head head;
 	const cairn_tool *tools;
 	uint64_t n_tools;
+	const char *version; /* of these tools, for the lineage of what they make; may be NULL */
 } cairn_tools;
 
 /* A shared object of tools defines this, a constant. */
