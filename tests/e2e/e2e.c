@@ -60,6 +60,7 @@ static void write_file(const char *path, const char *text)
 
 static void test_e2e_workflow__runs_and_is_cached(void **state)
 {
+	static const char *const threads[] = {"1", "2", "3", "4"};
 	const char *store = store_at("a");
 	char *first, *second;
 
@@ -73,12 +74,14 @@ static void test_e2e_workflow__runs_and_is_cached(void **state)
 	assert_string_equal(first, second);
 	free(second);
 
-	store = store_at("b");
-	run_ok(ARGS("--store", store, "run", tiny, "--threads", "1", "-j", "2"));
-	second = drive_outputs(store);
-	assert_string_equal(first, second);
+	for (size_t i = 0; i < CAIRN_COUNT(threads); i++) {
+		store = store_at(threads[i]);
+		run_ok(ARGS("--store", store, "run", tiny, "--threads", threads[i], "-j", "2"));
+		second = drive_outputs(store);
+		assert_string_equal(first, second);
+		free(second);
+	}
 	free(first);
-	free(second);
 }
 
 /* ---- kills: SIGKILL anywhere, the same artifacts ------------------------------------------ */
