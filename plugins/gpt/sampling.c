@@ -38,6 +38,7 @@ typedef struct sampler {
 
 	/* The live sequences of the round, host, [slots]. */
 	int64_t n_live;
+	bool stopped; // by options->drawn
 	gpt_sequence **live;
 	int32_t *host_slot, *host_i32;
 	uint64_t *host_row_id;
@@ -277,6 +278,7 @@ static void draw(sampler *s, const cairn_real *h)
 /* Appends what was drawn; sequences that are finished leave. */
 static void take_tokens(sampler *s)
 {
+	const gpt_sampling *options = s->options;
 	int64_t kept = 0;
 
 	for (int64_t i = 0; i < s->n_live; i++) {
@@ -285,13 +287,15 @@ static void take_tokens(sampler *s)
 		if (sequence->logprobs)
 			sequence->logprobs[sequence->n_tokens] = s->host_real[i];
 		sequence->tokens[sequence->n_tokens++] = s->host_i32[i];
-		sequence->ended = s->host_i32[i] == s->options->end_token;
+		sequence->ended = s->host_i32[i] == options->end_token;
+		s->stopped =
+			s->stopped || (options->drawn && options->drawn(options->self, sequence));
 		if (sequence->ended || sequence->n_tokens == room(s, sequence))
 			continue;
 		s->live[kept] = sequence;
 		s->host_slot[kept++] = s->host_slot[i];
 	}
-	s->n_live = kept;
+	s->n_live = s->stopped ? 0 : kept;
 }
 
 /* One position further: the last token of each live sequence through the layers. */
@@ -354,7 +358,7 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 		cairn_error_hint(err, "Sample fewer sequences at once, or shorter ones.");
 		goto out;
 	}
-	for (int64_t first = 0; !rc && first < n; first += s.slots)
+	for (int64_t first = 0; !rc && !s.stopped && first < n; first += s.slots)
 		rc = sample_round(&s, first, n - first < s.slots ? n - first : s.slots, err);
 out:
 	sampler_clear(&s);

@@ -11,6 +11,8 @@
 
 #include "gpt/model.h"
 
+struct gpt_sequence;
+
 typedef struct gpt_sampling {
 	double temperature; /* 1 for rollouts (METHOD 1.6); 0: greedy, logprobs as at 1 */
 	int32_t top_k;      /* 0: all; generation only */
@@ -19,6 +21,10 @@ typedef struct gpt_sampling {
 	int32_t end_token;  /* drawn: the sequence ends with it. -1: none */
 	uint64_t key;
 	int64_t batch; /* sequences at once; 0: chosen */
+	/* Looks at each token as it is drawn, the newest of `sequence`; may be NULL. Not 0: nothing
+	 * more is drawn and gpt_sample() returns 0. */
+	int (*drawn)(void *self, const struct gpt_sequence *sequence);
+	void *self;
 } gpt_sampling;
 
 typedef struct gpt_sequence {
