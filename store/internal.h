@@ -5,7 +5,7 @@
  *
  * Layers, each knowing only those above it in this list:
  *
- *   disk.c, crc.c, bytes.h   file systems, checksums, little-endian encoding
+ *   disk.c, bytes.h          file systems, little-endian encoding
  *   index.c                  LMDB, and the only file that knows it
  *   catalog.c                what lies in the index: sealed records, blobs, chunk places
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "base/crc.h"
 #include "base/text.h"
 #include "cairn/store.h"
 
@@ -61,11 +62,6 @@ const char *cairn_disk__network_name(uint64_t magic, const char *type);
 CAIRN_MUST int cairn_disk__check_local(int directory_fd, const char *path, cairn_error *err);
 /* 0 or an errno value. */
 CAIRN_MUST int cairn_disk__sync_directory(int at, const char *name);
-
-/* ---- crc.c ------------------------------------------------------------------------ */
-
-/* CRC-32C of bytes, going on from `crc` (0 to begin). */
-uint32_t cairn_crc32c(uint32_t crc, const void *bytes, size_t len);
 
 /* ---- index.c ---------------------------------------------------------------------- */
 

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * crc.c - CRC-32C (Castagnoli), reflected, the variant of iSCSI and ext4.
- *
- * It guards what no SHA-256 guards: records, index entries and the headers in segments. Those
- * are small, so one table of 256 words is fast enough.
- */
-#include "store/internal.h"
+#include "base/crc.h"
+
+#include <pthread.h>
 
 #define POLYNOMIAL 0x82f63b78u
 
