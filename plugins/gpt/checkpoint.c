@@ -385,13 +385,16 @@ static json_t *config_json(const gpt_config *config)
 		"tie_word_embeddings", 1);
 }
 
+/* With the network's shape, so that `cairn plan` can tell what a stage that reads it will need. */
 static json_t *meta_json(const gpt_model *model)
 {
+	const gpt_config *config = &model->config;
 	bool scalar = model->head == GPT_HEAD_SCALAR;
-	json_t *meta = json_pack("{s:s, s:s, s:I, s:i}", "architecture", "gpt2", "head",
-		scalar ? "scalar" : "lm", "n_params",
-		(json_int_t)gpt_param_count(&model->config, model->head), "n_ctx",
-		model->config.n_ctx);
+	json_t *meta = json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b}",
+		"architecture", "gpt2", "head", scalar ? "scalar" : "lm", "n_params",
+		(json_int_t)gpt_param_count(config, model->head), "n_ctx", config->n_ctx, "n_layer",
+		config->n_layer, "n_head", config->n_head, "n_embd", config->n_embd, "n_inner",
+		config->n_inner, "n_vocab", config->n_vocab, "untied", (int)config->untied);
 
 	if (meta && scalar &&
 		(json_object_set_new(meta, "reward_gain", json_real(model->reward_gain)) ||

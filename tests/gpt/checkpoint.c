@@ -94,8 +94,9 @@ static void test_gpt_checkpoint__artifact_is_self_describing(void **state)
 
 	save(f, GPT_HEAD_SCALAR, 2, -.5);
 	assert_string_equal(memhost_artifact(f->memory).meta,
-		"{\"architecture\":\"gpt2\",\"head\":\"scalar\",\"n_ctx\":6,\"n_params\":1905,"
-		"\"reward_bias\":-0.5,\"reward_gain\":2.0}");
+		"{\"architecture\":\"gpt2\",\"head\":\"scalar\",\"n_ctx\":6,\"n_embd\":8,\"n_head\":2,"
+		"\"n_inner\":32,\"n_layer\":2,\"n_params\":1905,\"n_vocab\":11,"
+		"\"reward_bias\":-0.5,\"reward_gain\":2.0,\"untied\":false}");
 	assert_int_equal(gpt_param_count(&tiny_config, GPT_HEAD_SCALAR), 1905);
 	config = memhost_entry(f->memory, "config.json");
 	assert_non_null(config);
@@ -106,7 +107,9 @@ static void test_gpt_checkpoint__artifact_is_self_describing(void **state)
 	assert_int_equal(memhost_entries(f->memory), 1 + 2 + 2 * 12 + 2 + 2);
 	save(f, GPT_HEAD_LM, 2, -.5);
 	assert_string_equal(memhost_artifact(f->memory).meta,
-		"{\"architecture\":\"gpt2\",\"head\":\"lm\",\"n_ctx\":6,\"n_params\":1896}");
+		"{\"architecture\":\"gpt2\",\"head\":\"lm\",\"n_ctx\":6,\"n_embd\":8,\"n_head\":2,"
+		"\"n_inner\":32,\"n_layer\":2,\"n_params\":1896,\"n_vocab\":11,"
+		"\"untied\":false}");
 }
 
 /* METHOD 1.4: a reward model starts as a language model with a new head. */
