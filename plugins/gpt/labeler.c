@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "gpt/exact.h"
 #include "gpt/rng.h"
 
 /* Repetition is looked for in so many words at most. */
@@ -268,7 +269,7 @@ static double perceived(const double *utility, int32_t i, double noise, uint64_t
 {
 	if (noise <= 0)
 		return utility[i];
-	return utility[i] - noise * log(-log(gpt_random_uniform(key, id, (uint64_t)i)));
+	return utility[i] - noise * gpt_log(-gpt_log(gpt_random_uniform(key, id, (uint64_t)i)));
 }
 
 void gpt_utility_rank(

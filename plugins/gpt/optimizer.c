@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "base/alloc.h"
+#include "gpt/exact.h"
 #include "gpt/optimizer.h"
 
 static int check_options(const gpt_adam_options *options, cairn_error *err)
@@ -140,7 +141,7 @@ double gpt_learning_rate(enum gpt_schedule schedule, double lr, double floor, ui
 	case GPT_SCHEDULE_CONSTANT:
 		return lr;
 	case GPT_SCHEDULE_COSINE:
-		return lr * (floor + (1 - floor) * 0.5 * (1 + cos(3.141592653589793 * done)));
+		return lr * (floor + (1 - floor) * 0.5 * (1 + gpt_cos_turns(done / 2)));
 	case GPT_SCHEDULE_LINEAR:
 		return lr * (1 - (1 - floor) * done);
 	}

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "gpt/exact.h"
 #include "gpt/rlhf.h"
 
 void rlhf_gae(const double *reward, const double *value, int64_t n, double gamma, double lambda,
@@ -82,7 +83,7 @@ double rlhf_policy_loss(
 	double logp, double old_logp, double advantage, double clip, double *dlogp, bool *clipped)
 {
 	/* PAPER 2203.02155 C.4: PPO with clip 0.2. d ratio / d logp = ratio. */
-	double ratio = exp(logp - old_logp);
+	double ratio = gpt_exp(logp - old_logp);
 	double plain = -advantage * ratio;
 	double bounded = -advantage * clamp(ratio, 1 - clip, 1 + clip);
 	bool is_clipped = bounded > plain;
@@ -113,13 +114,13 @@ double rlhf_value_loss(
 /* -log sigmoid(d), without overflow. */
 static double softplus_minus(double d)
 {
-	return (d < 0 ? -d : 0) + log1p(exp(-fabs(d)));
+	return (d < 0 ? -d : 0) + gpt_log1p(gpt_exp(-fabs(d)));
 }
 
 /* sigmoid(-d) */
 static double sigmoid_minus(double d)
 {
-	return d > 0 ? exp(-d) / (1 + exp(-d)) : 1 / (1 + exp(d));
+	return d > 0 ? gpt_exp(-d) / (1 + gpt_exp(-d)) : 1 / (1 + gpt_exp(d));
 }
 
 double rlhf_ranking_loss(const double *score, const int32_t *rank, int32_t K, bool divide_by_all,

@@ -2,6 +2,7 @@
 /* rng.c - what is made of Philox's bits: permutations and normal numbers. */
 #include <math.h>
 
+#include "gpt/exact.h"
 #include "gpt/rng.h"
 
 void gpt_shuffle(uint64_t key, uint64_t epoch, uint64_t *order, uint64_t n)
@@ -27,5 +28,5 @@ double gpt_random_normal(uint64_t key, uint64_t a, uint64_t b)
 	/* 64 bits of one block for each of Box-Muller's two uniforms, as gpt_random_uniform(). */
 	radius = ((double)(((uint64_t)bits[1] << 32 | bits[0]) >> 11) + 0.5) * 0x1p-53;
 	angle = ((double)(((uint64_t)bits[3] << 32 | bits[2]) >> 11) + 0.5) * 0x1p-53;
-	return sqrt(-2 * log(radius)) * cos(6.283185307179586 * angle);
+	return sqrt(-2 * gpt_log(radius)) * gpt_cos_turns(angle);
 }

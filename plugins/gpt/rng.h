@@ -57,8 +57,8 @@ static inline uint64_t gpt_random_below(uint64_t key, uint64_t a, uint64_t b, ui
 
 /* A permutation of 0..n-1 for (key, epoch): Fisher-Yates. Caller's array. */
 void gpt_shuffle(uint64_t key, uint64_t epoch, uint64_t *order, uint64_t n);
-/* Standard normal (Box-Muller; libm's log and cos of double, rounded to the caller's type). Uses up
- * all 128 bits of draw (a, b): take no other number from it. */
+/* Standard normal (Box-Muller on exact.h: the same bits on any machine). Uses up all 128 bits of
+ * draw (a, b): take no other number from it. */
 double gpt_random_normal(uint64_t key, uint64_t a, uint64_t b);
 
 #endif

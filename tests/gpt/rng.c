@@ -117,6 +117,18 @@ static void test_gpt_rng__normal_moments(void **state)
 	assert_true(fabs(m4 - 3) < 0.125);
 }
 
+/* The same numbers on every machine: initial weights are made of them. */
+static void test_gpt_rng__normal_bits(void **state)
+{
+	static const double want[] = {0x1.209a10621f614p+1, -0x1.7425f9cef4985p-2,
+		0x1.3d59ec7d678bp-1, 0x1.f6ae572c58b0ap-2, 0x1.6ded42a749f9ap+0,
+		0x1.6431f6aab7953p-2};
+
+	(void)state;
+	for (uint64_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		assert_true(gpt_random_normal(5, 0, i) == want[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +137,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_rng__shuffle_is_fair),
 		cmocka_unit_test(test_gpt_rng__uniform_and_below),
 		cmocka_unit_test(test_gpt_rng__normal_moments),
+		cmocka_unit_test(test_gpt_rng__normal_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
