@@ -6,7 +6,8 @@
  * A step takes the next `batch` demonstrations of the epoch's order and, where text is mixed
  * in, round(mix/(1-mix) * batch) windows of it; the loss is the mean over all tokens of the
  * step that count, whichever micro-batch they fell in. Order, windows and dropout follow from
- * the step number, so weights, moments and counters are the whole state.
+ * the step number, so weights, moments and counters are the whole state, but for what
+ * sft_select.c adds to it.
  */
 #include "sft.h"
 
@@ -14,33 +15,7 @@
 
 #include "base/alloc.h"
 #include "gpt/checkpoint.h"
-#include "gpt/train_data.h"
 #include "gpt/train_lm.h"
-
-/* What a checkpoint holds beside the tensors. */
-struct counters {
-	uint64_t step;
-	uint64_t tokens;
-	double loss; /* of the last step */
-};
-
-struct sft {
-	gpt_work work;
-	const sft_params *params;
-	gpt_tokenizer *tokenizer;
-	gpt_model *model;
-	gpt_adam *adam;
-	gpt_rows demo_rows, valid_rows;
-	gpt_examples demos, valid;
-	gpt_order order;
-	gpt_text text;
-	int32_t text_length;
-	uint64_t text_key;
-	gpt_seq *batch;
-	uint64_t per_epoch, total; /* steps */
-	double valid_loss;
-	struct counters at;
-};
 
 /* Windows of pretraining text beside n demonstrations. */
 static size_t mixed_in(const sft_params *params, size_t n)
@@ -67,7 +42,7 @@ int sft_check(const void *opaque, cairn_error *err)
 
 /* ---- set up ---------------------------------------------------------------------------- */
 
-static int open_model(struct sft *self)
+static int open_model(sft_stage *self)
 {
 	const sft_params *params = self->params;
 	const gpt_work *work = &self->work;
@@ -92,7 +67,7 @@ static int open_model(struct sft *self)
 	return 0;
 }
 
-static int open_demos(struct sft *self)
+static int open_demos(sft_stage *self)
 {
 	const sft_params *params = self->params;
 	const gpt_work *work = &self->work;
@@ -117,7 +92,7 @@ static int open_demos(struct sft *self)
 	return code;
 }
 
-static int open_text(struct sft *self)
+static int open_text(sft_stage *self)
 {
 	const sft_params *params = self->params;
 	const gpt_work *work = &self->work;
@@ -140,7 +115,7 @@ static int open_text(struct sft *self)
 		&self->text, work, "pretrain", self->model->config.n_vocab, self->text_length);
 }
 
-static int open_stage(struct sft *self)
+static int open_stage(sft_stage *self)
 {
 	const cairn_host *host = self->work.host;
 	cairn_run *run = self->work.run;
@@ -151,6 +126,8 @@ static int open_stage(struct sft *self)
 		code = open_demos(self);
 	if (!code)
 		code = open_text(self);
+	if (!code)
+		code = sft_select_open(self);
 	if (!code)
 		code = gpt_order_init(
 			&self->order, &self->work, host->rng_key(run, "order"), self->demos.n);
@@ -169,22 +146,34 @@ static int open_stage(struct sft *self)
 
 static int save(void *opaque, cairn_writer *writer)
 {
-	struct sft *self = opaque;
+	sft_stage *self = opaque;
+	int code = gpt_put_training(self->work.host, self->work.run, writer, self->model,
+		self->adam, &self->at, sizeof(self->at));
 
-	return gpt_put_training(self->work.host, self->work.run, writer, self->model, self->adam,
-		&self->at, sizeof(self->at));
+	return code ? code : sft_select_put(self, writer);
 }
 
-static int resume(struct sft *self)
+static int resume(sft_stage *self)
 {
-	return gpt_resume_training(self->work.host, self->work.run, self->model, self->adam,
-		&self->at, sizeof(self->at));
+	const cairn_host *host = self->work.host;
+	cairn_run *run = self->work.run;
+	cairn_artifact checkpoint = {0};
+	uint64_t step = 0;
+	int code = host->resume(run, &checkpoint, &step);
+
+	if (code <= 0)
+		return code;
+	code = gpt_get_state(host, run, &checkpoint, "model", self->model, self->adam);
+	if (!code)
+		code = gpt_get_bytes(
+			host, run, &checkpoint, "counters", &self->at, sizeof(self->at));
+	return code ? code : sft_select_get(self, &checkpoint);
 }
 
 /* ---- training -------------------------------------------------------------------------- */
 
 /* Fills self->batch for the current step; *n_demos of the *n are demonstrations. */
-static void draw_batch(struct sft *self, size_t *n_demos, size_t *n)
+static void draw_batch(sft_stage *self, size_t *n_demos, size_t *n)
 {
 	uint64_t step = self->at.step;
 	uint64_t epoch = step / self->per_epoch, in_epoch = step % self->per_epoch;
@@ -213,7 +202,7 @@ static void draw_batch(struct sft *self, size_t *n_demos, size_t *n)
 	*n = count + n_text;
 }
 
-static int validate(struct sft *self)
+static int validate(sft_stage *self)
 {
 	gpt_lm_sum sum = {0};
 	int code = 0;
@@ -228,14 +217,15 @@ static int validate(struct sft *self)
 	return 0;
 }
 
-static bool validates_after(const struct sft *self, uint64_t step)
+static bool validates_after(const sft_stage *self, uint64_t step)
 {
 	uint64_t every = (uint64_t)self->params->eval_every;
 
-	return step == self->total || step % (every > 0 ? every : self->per_epoch) == 0;
+	return step == self->total || step % (every > 0 ? every : self->per_epoch) == 0 ||
+	       sft_select_is_due(self);
 }
 
-static int train_step(struct sft *self)
+static int train_step(sft_stage *self)
 {
 	const sft_params *params = self->params;
 	gpt_lm_sum demos = {0}, text = {0};
@@ -262,8 +252,11 @@ static int train_step(struct sft *self)
 	if (code)
 		return code;
 	self->at.step++;
+	self->at.units++;
 	self->at.tokens += demos.n_tokens + text.n_tokens;
 	self->at.loss = gpt_lm_mean(&demos);
+	self->at.epoch_nll += demos.nll;
+	self->at.epoch_counted += demos.n_counted;
 	gpt_metrics_clear(&self->work.metrics);
 	gpt_metrics_add(&self->work.metrics, "loss", self->at.loss);
 	if (n > n_demos)
@@ -276,17 +269,36 @@ static int train_step(struct sft *self)
 	return 0;
 }
 
-static int train(struct sft *self)
+/* An optimizer step, and what follows it at the end of an epoch. */
+static int train_unit(sft_stage *self)
 {
-	while (self->at.step < self->total) {
-		cairn_progress progress = {.total = self->total, .phase = "train"};
-		int code = train_step(self);
+	int code = train_step(self);
 
-		if (!code && validates_after(self, self->at.step))
-			code = validate(self);
+	if (!code && validates_after(self, self->at.step))
+		code = validate(self);
+	if (!code && sft_select_is_due(self))
+		code = sft_select_begin(self, self->valid_loss);
+	return code;
+}
+
+static int train(sft_stage *self)
+{
+	uint64_t total = self->total + sft_select_units(self);
+
+	while (self->at.units < total) {
+		cairn_progress progress = {
+			.total = total, .phase = self->at.selecting ? "select" : "train"};
+		int code;
+
+		if (self->at.selecting) {
+			self->at.units++;
+			code = sft_select_unit(self);
+		} else {
+			code = train_unit(self);
+		}
 		if (code)
 			return code;
-		progress.step = self->at.step;
+		progress.step = self->at.units;
 		progress.tokens = self->at.tokens;
 		code = gpt_finish_step(&self->work, &progress, save, self);
 		if (code)
@@ -295,24 +307,24 @@ static int train(struct sft *self)
 	return 0;
 }
 
-static int finish(struct sft *self)
+/* The closing numbers are those of the weights that are kept. */
+static int finish(sft_stage *self)
 {
 	const gpt_work *work = &self->work;
 	int code;
 
+	sft_select_finish(self);
 	gpt_metrics_clear(&self->work.metrics);
 	code = validate(self);
-	if (code)
-		return code;
-	work->host->summary(work->run, "loss", self->at.loss);
-	if (self->valid.n > 0)
-		work->host->summary(work->run, "valid_loss", self->valid_loss);
-	return gpt_save_model(work->host, work->run, "model", self->model, self->tokenizer);
+	if (!code)
+		code = sft_report(self);
+	return code ? code
+		    : gpt_save_model(work->host, work->run, "model", self->model, self->tokenizer);
 }
 
 int sft_run(const cairn_host *host, cairn_run *run, const void *params)
 {
-	struct sft self = {.params = params};
+	sft_stage self = {.params = params, .valid_loss = NAN};
 	int code;
 
 	gpt_work_init(&self.work, host, run, self.params->micro_tokens);
@@ -324,6 +336,7 @@ int sft_run(const cairn_host *host, cairn_run *run, const void *params)
 	if (!code)
 		code = finish(&self);
 	free(self.batch);
+	sft_select_close(&self);
 	gpt_order_free(&self.order);
 	gpt_examples_free(&self.valid);
 	gpt_examples_free(&self.demos);
