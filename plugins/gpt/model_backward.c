@@ -3,7 +3,8 @@
  * model_backward.c - the mirror of model_forward.c, layer by layer from the last.
  *
  * dres is the gradient of the residual stream: both branches of a layer add to it. The
- * gradients of activations are overwritten, those of parameters added to.
+ * gradients of activations are overwritten, those of parameters added to, sequence by sequence:
+ * that is what `cut` (kernels.h) is for.
  */
 #include "gpt/model_internal.h"
 
@@ -15,7 +16,7 @@ static void linear_backward(const gpt_model *model, cairn_real *dx, const cairn_
 	const gpt_tensor *w = &model->tensors[weight];
 	int64_t R = model->acts->R, in = (int64_t)w->dims[0], n = (int64_t)w->dims[1];
 
-	k->bias_backward(k, gpt__grad(model, weight + 1), dout, R, n);
+	k->bias_backward(k, gpt__grad(model, weight + 1), dout, R, n, model->acts->T);
 	k->gemm(k, &(cairn_gemm){
 			   .M = in,
 			   .N = n,
@@ -28,6 +29,7 @@ static void linear_backward(const gpt_model *model, cairn_real *dx, const cairn_
 			   .ldb = n,
 			   .C = gpt__grad(model, weight),
 			   .ldc = n,
+			   .cut = model->acts->T,
 		   });
 	k->gemm(k, &(cairn_gemm){
 			   .M = R,
@@ -51,7 +53,7 @@ static void norm_backward(const gpt_model *model, const cairn_real *x, const cai
 
 	model->k->layernorm_backward(model->k, acts->dres, gpt__grad(model, gain),
 		gpt__grad(model, gain + 1), acts->dnarrow, x, gpt__param(model, gain), mean, rstd,
-		acts->R, model->config.n_embd);
+		acts->R, model->config.n_embd, acts->T);
 }
 
 /* The gradient that enters a branch: dres, or a copy with the forward's coins. */
@@ -120,12 +122,12 @@ void gpt__backward(gpt_model *model)
 		gpt__after_layers(&model->config, LN_F_WEIGHT));
 	for (int32_t l = model->config.n_layer; l-- > 0;)
 		layer_backward(model, l);
-	k->embed_backward(k, gpt__grad(model, WTE), gpt__grad(model, WPE), acts->dres, acts->token,
-		acts->position, acts->R, C);
+	gpt__embedding_backward(model);
 }
 
 void gpt_zero_grads(gpt_model *model)
 {
 	CAIRN_ASSERT(model->grads);
 	model->k->zero(model->k, model->grads, model->n_params * sizeof(cairn_real));
+	gpt__tied_clear(model);
 }

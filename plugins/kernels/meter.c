@@ -12,7 +12,7 @@
  *   decode              4 D NH sum(position + 1): the positions are read back
  *   layernorm           8 an element, backward 14; gelu_backward 16; dropout 1
  *   adam                14 an element; axpy, ema, sum_squares 2 or 3, scale 1
- *   embed, rows, bias   1 addition an element; gather_rows and cache_fill only move
+ *   embed, rows, bias   1 addition an element; gather_rows, cache_fill and pack only move
  *
  * The exponentials of softmax count nothing: no peak is measured in them. Products (gemm,
  * lm_head, sample, attention, decode) also enter gemm_flop. Sequences shorter than T count
@@ -109,6 +109,28 @@ static void meter_gemm(const cairn_kernels *k, const cairn_gemm *g)
 	inner_of(k)->gemm(inner_of(k), g);
 }
 
+static cairn_packed *meter_pack(const cairn_kernels *k, const cairn_real *B, int64_t ldb, int64_t K,
+	int64_t N, bool transpose_b)
+{
+	return inner_of(k)->pack(inner_of(k), B, ldb, K, N, transpose_b);
+}
+
+static void meter_repack(
+	const cairn_kernels *k, cairn_packed *packed, const cairn_real *B, int64_t ldb)
+{
+	inner_of(k)->repack(inner_of(k), packed, B, ldb);
+}
+
+static void meter_pack_free(const cairn_kernels *k, cairn_packed *packed)
+{
+	inner_of(k)->pack_free(inner_of(k), packed);
+}
+
+static size_t meter_packed_bytes(const cairn_kernels *k, int64_t K, int64_t N)
+{
+	return inner_of(k)->packed_bytes(inner_of(k), K, N);
+}
+
 static void meter_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
 {
 	double product = 2 * (double)h->R * (double)h->C * (double)h->V;
@@ -186,11 +208,11 @@ static void meter_layernorm(const cairn_kernels *k, cairn_real *out, cairn_real 
 
 static void meter_layernorm_backward(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
 	cairn_real *dbias, const cairn_real *dout, const cairn_real *x, const cairn_real *gain,
-	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C)
+	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C, int64_t cut)
 {
 	book(k, 14 * (double)R * (double)C);
 	inner_of(k)->layernorm_backward(
-		inner_of(k), dx, dgain, dbias, dout, x, gain, mean, rstd, R, C);
+		inner_of(k), dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, cut);
 }
 
 static void meter_gelu_backward(
@@ -200,11 +222,11 @@ static void meter_gelu_backward(
 	inner_of(k)->gelu_backward(inner_of(k), d, z, n);
 }
 
-static void meter_bias_backward(
-	const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout, int64_t R, int64_t N)
+static void meter_bias_backward(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
+	int64_t R, int64_t N, int64_t cut)
 {
 	book(k, (double)R * (double)N);
-	inner_of(k)->bias_backward(inner_of(k), dbias, dout, R, N);
+	inner_of(k)->bias_backward(inner_of(k), dbias, dout, R, N, cut);
 }
 
 static void meter_dropout(const cairn_kernels *k, cairn_real *x, const uint64_t *row_id, int64_t R,
@@ -269,6 +291,10 @@ static void fill_memory(cairn_kernels *k)
 static void fill_compute(cairn_kernels *k)
 {
 	k->gemm = meter_gemm;
+	k->pack = meter_pack;
+	k->repack = meter_repack;
+	k->pack_free = meter_pack_free;
+	k->packed_bytes = meter_packed_bytes;
 	k->embed = meter_embed;
 	k->embed_backward = meter_embed_backward;
 	k->layernorm = meter_layernorm;

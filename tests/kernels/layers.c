@@ -47,7 +47,7 @@ static void run_norm_backward(const cairn_kernels *k, const void *context, outco
 	float *dgain = normal(k, s->C, 7, 1), *dbias = normal(k, s->C, 8, 1);
 
 	k->layernorm(k, y, mean, rstd, NULL, x, NULL, gain, gain, s->R, s->C);
-	k->layernorm_backward(k, dx, dgain, dbias, dout, x, gain, mean, rstd, s->R, s->C);
+	k->layernorm_backward(k, dx, dgain, dbias, dout, x, gain, mean, rstd, s->R, s->C, 0);
 	emit(out, k, dx, n, s->C > 1 ? 1e-5 : 1e-2); /* one channel: 0 times 1/sqrt(1e-5) */
 	emit(out, k, dgain, s->C, 5e-6);
 	emit(out, k, dbias, s->C, 5e-6);
@@ -124,7 +124,7 @@ static void run_bias(const cairn_kernels *k, const void *context, outcome *out)
 	const shape *s = context;
 	float *dbias = normal(k, s->C, 1, 1);
 
-	k->bias_backward(k, dbias, normal(k, s->R * s->C, 2, 1), s->R, s->C);
+	k->bias_backward(k, dbias, normal(k, s->R * s->C, 2, 1), s->R, s->C, 0);
 	emit(out, k, dbias, s->C, 3e-6);
 }
 

@@ -8,14 +8,28 @@
 
 /* ---- tile.c: the innermost kernel ------------------------------------------------------- */
 
-/* Panels of A: kc rows of MR floats; the stride leaves room for stores of 16. */
-#define PANEL_A ((int64_t)CAIRN_KC * MR + 16)
-/* Panels of B: kc rows of NR floats. */
-#define PANEL_B ((int64_t)CAIRN_KC * NR)
+enum {
+	DEPTH = CAIRN_KC, /* terms of a block of K at most; at least CAIRN_KC */
+	MAX_CHAINS = 64,
+};
+_Static_assert((int)DEPTH >= CAIRN_KC, "a chain must fit into a block");
 
-/* C[m,NR] (add: +=) = chain of fused multiply-adds over kc rows of panels a and b. */
-typedef void tile_fn(
-	int64_t kc, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
+/* A block of K: terms k0 .. k0+kc-1, which are n whole chains. Start with zeros. */
+typedef struct terms {
+	int64_t k0, kc, n;
+	int64_t before; /* chains of the blocks before */
+	int32_t length[MAX_CHAINS];
+} terms;
+
+/* Panels of A: kc rows of MR floats; the stride leaves room for stores of 16. */
+#define PANEL_A ((int64_t)DEPTH * MR + 16)
+/* Panels of B: kc rows of NR floats. */
+#define PANEL_B ((int64_t)DEPTH * NR)
+
+/* C[m,NR] (add: +=) = the chains of fused multiply-adds over rows of panels a and b, each added
+ * to the sum of those before it. */
+typedef void tile_fn(const terms *t, const float *a, const float *b, int64_t ldb, float *c,
+	int64_t ldc, bool add);
 /* By m = 1..MR. */
 extern tile_fn *const ISA(tiles)[MR + 1];
 
@@ -34,6 +48,13 @@ extern tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
 void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc);
 /* Columns j0..j0+n-1 (n <= NR) of op(B); columns behind n are 0. */
 void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc);
+/* pack(): panels of NR columns over all of K. */
+struct cairn_packed {
+	int64_t K, N;
+	bool transpose_b;
+	float *panels; /* [N/NR, rounded up][K][NR] */
+};
+void ISA(fill_pack)(cairn_kernels *k);
 /* to[16][16] of row stride ldt = transpose of from[16][16] of row stride ldf. */
 void ISA(transpose)(float *to, int64_t ldt, const float *from, int64_t ldf);
 
@@ -41,6 +62,8 @@ void ISA(transpose)(float *to, int64_t ldt, const float *from, int64_t ldf);
 
 /* On all threads. */
 void ISA(product)(cpu *c, const cairn_gemm *g);
+/* The same, but the chains have these lengths (each at most CAIRN_KC; their sum is K). */
+void ISA(product_of_chains)(cpu *c, const cairn_gemm *g, const int32_t *length);
 /* On the calling thread: from within a task. */
 void ISA(product_serial)(cpu *c, int thread, const cairn_gemm *g);
 

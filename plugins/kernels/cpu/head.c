@@ -5,14 +5,14 @@
  * Rows go through in chunks of CHUNK: logits [CHUNK,V] are made by one product, turned in
  * place into probabilities and, where a gradient is wanted, into the gradient of the
  * logits, which two more products spend. Rows without a target are left out before that, so
- * padding costs nothing here and cannot reach dwte.
+ * padding costs nothing here and cannot reach dwte. A chunk is made of whole chains of dwte.
  */
 #include "gpt/rng.h"
 #include "kernels/cpu/compute.h"
 #include "kernels/pick.h"
 
 enum {
-	CHUNK = 256,
+	CHUNK = CAIRN_HEAD_ROWS,
 };
 
 /* log softmax of logit x in its row; the one formula for lm_head and sample. */
@@ -23,8 +23,9 @@ static float logprob_of(softmax_row row, float x, float scale)
 	return (float)((double)y - (double)row.max - row.log_sum);
 }
 
+/* logits [rows,V] of row stride ld = h wte^T */
 static void make_logits(cpu *c, float *logits, int64_t ld, const float *h, int64_t rows,
-	const float *wte, int64_t C, int64_t V)
+	const float *wte, const cairn_packed *packed, int64_t C, int64_t V)
 {
 	cairn_gemm g = {.M = rows,
 		.N = V,
@@ -35,7 +36,8 @@ static void make_logits(cpu *c, float *logits, int64_t ld, const float *h, int64
 		.B = wte,
 		.ldb = C,
 		.C = logits,
-		.ldc = ld};
+		.ldc = ld,
+		.packed = packed};
 
 	ISA(product)(c, &g);
 }
@@ -46,6 +48,7 @@ typedef struct head_job {
 	const cairn_lm_head *head;
 	const int32_t *row; /* of the chunk, in the caller's tensors */
 	int64_t n, ld;
+	int32_t length[CHUNK]; /* of the chunk's chains */
 	float *logits, *h, *dh;
 	float scale;
 } head_job;
@@ -112,7 +115,8 @@ static void head_backward(cpu *c, head_job *job)
 		.B = head->wte,
 		.ldb = head->C,
 		.C = job->dh,
-		.ldc = head->C};
+		.ldc = head->C,
+		.packed = head->packed_dh};
 	cairn_gemm dwte = {.M = head->V,
 		.N = head->C,
 		.K = job->n,
@@ -127,7 +131,34 @@ static void head_backward(cpu *c, head_job *job)
 
 	ISA(product)(c, &dh);
 	pool_for(c->pool, job->n, scatter_task, job);
-	ISA(product)(c, &dwte);
+	ISA(product_of_chains)(c, &dwte, job->length);
+}
+
+/* Rows of the chain of dwte that begins with row[0]; n: how many there are. */
+static int64_t chain_rows(const cairn_lm_head *head, const int32_t *row, int64_t n)
+{
+	int64_t first = row[0], end, rows = 1;
+
+	if (head->cut <= 0)
+		return at_most(n, CAIRN_HEAD_ROWS);
+	end = first - first % head->cut % CAIRN_HEAD_ROWS + CAIRN_HEAD_ROWS;
+	end = at_most(end, first - first % head->cut + head->cut);
+	while (rows < n && row[rows] < end)
+		rows++;
+	return rows;
+}
+
+/* Fills a chunk with whole chains of the n rows that are left. */
+static void fill_chunk(head_job *job, int64_t n)
+{
+	int64_t chains = 0, rows;
+
+	for (job->n = 0; job->n < n; job->n += rows) {
+		rows = chain_rows(job->head, job->row + job->n, n - job->n);
+		if (job->n + rows > CHUNK)
+			break;
+		job->length[chains++] = (int32_t)rows;
+	}
 }
 
 /* Lists the rows that have a target; the others get their zeros. */
@@ -161,12 +192,13 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 	job.logits = cpu_shared(c, CPU_ROWS, sizeof(float) * chunk * (size_t)job.ld);
 	job.h = cpu_shared(c, CPU_ROWS_H, sizeof(float) * chunk * (size_t)head->C);
 	job.dh = cpu_shared(c, CPU_ROWS_DH, sizeof(float) * chunk * (size_t)head->C);
-	for (int64_t i = 0; i < n; i += CHUNK) {
+	for (int64_t i = 0; i < n; i += job.n) {
 		job.row = row + i;
-		job.n = at_most(CHUNK, n - i);
+		fill_chunk(&job, n - i);
 		for (int64_t r = 0; r < job.n; r++)
 			gather_task(&job, r, 0);
-		make_logits(c, job.logits, job.ld, job.h, job.n, head->wte, head->C, head->V);
+		make_logits(c, job.logits, job.ld, job.h, job.n, head->wte, head->packed_logits,
+			head->C, head->V);
 		pool_for(c->pool, job.n, head_task, &job);
 		if (head->dlogprob)
 			head_backward(c, &job);
@@ -219,7 +251,8 @@ static void sample(const cairn_kernels *k, const cairn_sample *s)
 	for (job.first = 0; job.first < s->R; job.first += CHUNK) {
 		int64_t rows = at_most(CHUNK, s->R - job.first);
 
-		make_logits(c, logits, job.ld, s->h + job.first * s->C, rows, s->wte, s->C, s->V);
+		make_logits(c, logits, job.ld, s->h + job.first * s->C, rows, s->wte, s->packed,
+			s->C, s->V);
 		pool_for(c->pool, rows, sample_task, &job);
 	}
 }

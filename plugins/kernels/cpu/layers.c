@@ -2,8 +2,9 @@
 /*
  * layers.c - layer norm, gelu's derivative, bias gradients.
  *
- * Sums over rows are made by chunks of CHUNK rows, and the chunks are added in order: the
- * chunks follow from the shape, never from the number of threads.
+ * Sums over rows are made by chunks of CHUNK rows, counted from the start of each sequence
+ * where these are told apart (cut), and the chunks are added in order: they follow from the
+ * shape, never from the number of threads.
  */
 #include "kernels/cpu/compute.h"
 
@@ -14,6 +15,27 @@ enum {
 };
 
 static const float EPSILON = 1e-5f;
+
+/* Rows of one chunk: first .. end-1. */
+typedef struct chunk {
+	int64_t first, end;
+} chunk;
+
+/* R rows in sequences of `cut` (0: one sequence). */
+static int64_t chunks_of(int64_t R, int64_t cut)
+{
+	int64_t rows = cut > 0 && cut < R ? cut : R;
+
+	return R > 0 ? R / rows * pieces(rows, CHUNK) + pieces(R % rows, CHUNK) : 0;
+}
+
+static chunk chunk_at(int64_t R, int64_t cut, int64_t i)
+{
+	int64_t rows = cut > 0 && cut < R ? cut : R, each = pieces(rows, CHUNK);
+	int64_t start = i / each * rows, first = start + i % each * CHUNK;
+
+	return (chunk){first, at_most(at_most(R, start + rows), first + CHUNK)};
+}
 
 /* ---- layer norm, forward ----------------------------------------------------------------------
  */
@@ -87,7 +109,7 @@ static void layernorm(const cairn_kernels *k, float *out, float *mean, float *rs
 typedef struct norm_back_job {
 	float *dx, *dgain, *dbias;
 	const float *dout, *x, *gain, *mean, *rstd;
-	int64_t R, C, chunks;
+	int64_t R, C, cut, chunks;
 	float *partial; /* [chunks][2][C] */
 } norm_back_job;
 
@@ -123,12 +145,13 @@ static void norm_back_row(const norm_back_job *job, int64_t r, float *dgain, flo
 static void norm_back_task(void *context, int64_t task, int thread)
 {
 	const norm_back_job *job = context;
-	int64_t C = job->C, end = at_most(job->R, (task + 1) * CHUNK);
+	int64_t C = job->C;
+	chunk rows = chunk_at(job->R, job->cut, task);
 	float *dgain = job->partial + task * 2 * C;
 
 	(void)thread;
 	memset(dgain, 0, sizeof(float) * 2 * (size_t)C);
-	for (int64_t r = task * CHUNK; r < end; r++)
+	for (int64_t r = rows.first; r < rows.end; r++)
 		norm_back_row(job, r, dgain, dgain + C);
 }
 
@@ -138,25 +161,23 @@ static void norm_sum_task(void *context, int64_t task, int thread)
 	int64_t C = job->C, end = at_most(C, (task + 1) * COLUMNS);
 
 	(void)thread;
-	for (int64_t c = task * COLUMNS; c < end; c++) {
-		float gain = 0, bias = 0;
+	for (int64_t i = 0; i < job->chunks; i++) {
+		const float *gain = job->partial + i * 2 * C, *bias = gain + C;
 
-		for (int64_t i = 0; i < job->chunks; i++) {
-			gain += job->partial[i * 2 * C + c];
-			bias += job->partial[i * 2 * C + C + c];
+		for (int64_t c = task * COLUMNS; c < end; c++) {
+			job->dgain[c] += gain[c];
+			job->dbias[c] += bias[c];
 		}
-		job->dgain[c] += gain;
-		job->dbias[c] += bias;
 	}
 }
 
 static void layernorm_backward(const cairn_kernels *k, float *dx, float *dgain, float *dbias,
 	const float *dout, const float *x, const float *gain, const float *mean, const float *rstd,
-	int64_t R, int64_t C)
+	int64_t R, int64_t C, int64_t cut)
 {
 	cpu *c = k->self;
 	norm_back_job job = {
-		dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, pieces(R, CHUNK), NULL};
+		dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, cut, chunks_of(R, cut), NULL};
 
 	job.partial = cpu_shared(c, CPU_PARTIALS, sizeof(float) * (size_t)(job.chunks * 2 * C));
 	pool_for(c->pool, job.chunks, norm_back_task, &job);
@@ -196,35 +217,33 @@ static void gelu_backward(const cairn_kernels *k, float *d, const float *z, int6
 typedef struct bias_job {
 	float *dbias;
 	const float *dout;
-	int64_t R, N;
+	int64_t R, N, cut, chunks;
 } bias_job;
 
 static void bias_task(void *context, int64_t task, int thread)
 {
 	const bias_job *job = context;
 	int64_t first = task * COLUMNS, n = at_most(COLUMNS, job->N - first);
-	float total[COLUMNS] = {0};
+	float *total = job->dbias + first;
 
 	(void)thread;
-	for (int64_t start = 0; start < job->R; start += CHUNK) {
-		int64_t end = at_most(job->R, start + CHUNK);
+	for (int64_t i = 0; i < job->chunks; i++) {
+		chunk rows = chunk_at(job->R, job->cut, i);
 		v16 sum[COLUMNS / 16] = {{0}};
 
-		for (int64_t r = start; r < end; r++)
+		for (int64_t r = rows.first; r < rows.end; r++)
 			for (int64_t j = 0; j < n; j += 16)
 				sum[j / 16] += v_get(job->dout + r * job->N + first + j, n - j);
 		for (int64_t j = 0; j < n; j += 16)
-			v_store(total + j, v_load(total + j) + sum[j / 16]);
+			v_put(total + j, v_get(total + j, n - j) + sum[j / 16], n - j);
 	}
-	for (int64_t j = 0; j < n; j++)
-		job->dbias[first + j] += total[j];
 }
 
 static void bias_backward(
-	const cairn_kernels *k, float *dbias, const float *dout, int64_t R, int64_t N)
+	const cairn_kernels *k, float *dbias, const float *dout, int64_t R, int64_t N, int64_t cut)
 {
 	cpu *c = k->self;
-	bias_job job = {dbias, dout, R, N};
+	bias_job job = {dbias, dout, R, N, cut, chunks_of(R, cut)};
 
 	pool_for(c->pool, pieces(N, COLUMNS), bias_task, &job);
 }

@@ -139,3 +139,69 @@ void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t 
 	else
 		copy_rows(to, NR, from, g->ldb, n, kc);
 }
+
+/* ---- copies that are kept ----------------------------------------------------------------------
+ */
+
+typedef struct repack_job {
+	const cairn_packed *packed;
+	const float *B;
+	int64_t ldb;
+} repack_job;
+
+static void repack_task(void *context, int64_t task, int thread)
+{
+	const repack_job *job = context;
+	const cairn_packed *p = job->packed;
+	cairn_gemm g = {.transpose_b = p->transpose_b, .B = job->B, .ldb = job->ldb};
+
+	(void)thread;
+	ISA(pack_b)
+	(p->panels + task * p->K * NR, &g, task * NR, at_most(NR, p->N - task * NR), 0, p->K);
+}
+
+static void repack(const cairn_kernels *k, cairn_packed *packed, const float *B, int64_t ldb)
+{
+	cpu *c = k->self;
+	repack_job job = {packed, B, ldb};
+
+	pool_for(c->pool, pieces(packed->N, NR), repack_task, &job);
+}
+
+static size_t packed_bytes(const cairn_kernels *k, int64_t K, int64_t N)
+{
+	(void)k;
+	return sizeof(float) * (size_t)(K * round_up(N, NR));
+}
+
+static void pack_free(const cairn_kernels *k, cairn_packed *packed)
+{
+	if (!packed)
+		return;
+	k->free(k, packed->panels);
+	free(packed);
+}
+
+static cairn_packed *pack(
+	const cairn_kernels *k, const float *B, int64_t ldb, int64_t K, int64_t N, bool transpose_b)
+{
+	cairn_packed *packed = malloc(sizeof(*packed));
+
+	if (!packed)
+		return NULL;
+	*packed = (cairn_packed){K, N, transpose_b, k->alloc(k, packed_bytes(k, K, N))};
+	if (!packed->panels) {
+		free(packed);
+		return NULL;
+	}
+	repack(k, packed, B, ldb);
+	return packed;
+}
+
+void ISA(fill_pack)(cairn_kernels *k)
+{
+	k->pack = pack;
+	k->repack = repack;
+	k->pack_free = pack_free;
+	k->packed_bytes = packed_bytes;
+}

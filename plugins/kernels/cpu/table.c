@@ -5,6 +5,7 @@
 void ISA(fill)(cairn_kernels *k)
 {
 	k->name = CPU_NAME;
+	ISA(fill_pack)(k);
 	ISA(fill_head)(k);
 	ISA(fill_attention)(k);
 	ISA(fill_decode)(k);

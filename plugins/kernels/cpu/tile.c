@@ -13,57 +13,59 @@ enum {
 	AHEAD = 12, /* rows of B */
 };
 
-ALWAYS void tile(int m, int nv, int64_t kc, const float *a, const float *b, int64_t ldb, float *c,
-	int64_t ldc, bool add)
+ALWAYS void tile(int m, int nv, const terms *t, const float *a, const float *b, int64_t ldb,
+	float *c, int64_t ldc, bool add)
 {
-	vec sum[MR][WIDE_NV];
-
 	/* C is met once in hundreds of steps: it comes from far, so ask for it now. */
 #pragma GCC unroll 16
 	for (int i = 0; i < m; i++) {
 		__builtin_prefetch(c + i * ldc, 1);
 		__builtin_prefetch(c + i * ldc + nv * VL - 1, 1);
 	}
+	for (int64_t chain = 0; chain < t->n; chain++, add = true) {
+		vec sum[MR][WIDE_NV];
+
 #pragma GCC unroll 16
-	for (int i = 0; i < m; i++)
+		for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-		for (int j = 0; j < nv; j++)
-			sum[i][j] = vec_zero();
-	for (int64_t k = 0; k < kc; k++, a += MR, b += ldb) {
-		vec row[WIDE_NV];
+			for (int j = 0; j < nv; j++)
+				sum[i][j] = vec_zero();
+		for (int32_t k = t->length[chain]; k > 0; k--, a += MR, b += ldb) {
+			vec row[WIDE_NV];
 
 #pragma GCC unroll 8
-		for (int j = 0; j < nv; j++) {
-			/* Where B is not packed its rows lie far apart: no hardware foresees them.
-			 */
-			__builtin_prefetch(b + AHEAD * ldb + j * VL);
-			row[j] = vec_load(b + j * VL);
+			for (int j = 0; j < nv; j++) {
+				/* Where B is not packed its rows lie far apart: no hardware
+				 * foresees them. */
+				__builtin_prefetch(b + AHEAD * ldb + j * VL);
+				row[j] = vec_load(b + j * VL);
+			}
+#pragma GCC unroll 16
+			for (int i = 0; i < m; i++) {
+				vec x = vec_all(a[i]);
+
+#pragma GCC unroll 8
+				for (int j = 0; j < nv; j++)
+					sum[i][j] = vec_fma(x, row[j], sum[i][j]);
+			}
 		}
 #pragma GCC unroll 16
 		for (int i = 0; i < m; i++) {
-			vec x = vec_all(a[i]);
-
 #pragma GCC unroll 8
-			for (int j = 0; j < nv; j++)
-				sum[i][j] = vec_fma(x, row[j], sum[i][j]);
-		}
-	}
-#pragma GCC unroll 16
-	for (int i = 0; i < m; i++) {
-#pragma GCC unroll 8
-		for (int j = 0; j < nv; j++) {
-			float *to = c + i * ldc + j * VL;
+			for (int j = 0; j < nv; j++) {
+				float *to = c + i * ldc + j * VL;
 
-			vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
+				vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
+			}
 		}
 	}
 }
 
-#define TILE(m)                                                                                 \
-	static void tile_##m(int64_t kc, const float *a, const float *b, int64_t ldb, float *c, \
-		int64_t ldc, bool add)                                                          \
-	{                                                                                       \
-		tile(m, NV, kc, a, b, ldb, c, ldc, add);                                        \
+#define TILE(m)                                                                           \
+	static void tile_##m(const terms *t, const float *a, const float *b, int64_t ldb, \
+		float *c, int64_t ldc, bool add)                                          \
+	{                                                                                 \
+		tile(m, NV, t, a, b, ldb, c, ldc, add);                                   \
 	}
 
 TILE(1)
@@ -107,11 +109,11 @@ tile_fn *const ISA(tiles)[MR + 1] = {
 #endif
 };
 
-#define WIDE(m)                                                                                 \
-	static void wide_##m(int64_t kc, const float *a, const float *b, int64_t ldb, float *c, \
-		int64_t ldc, bool add)                                                          \
-	{                                                                                       \
-		tile(m, WIDE_NV, kc, a, b, ldb, c, ldc, add);                                   \
+#define WIDE(m)                                                                           \
+	static void wide_##m(const terms *t, const float *a, const float *b, int64_t ldb, \
+		float *c, int64_t ldc, bool add)                                          \
+	{                                                                                 \
+		tile(m, WIDE_NV, t, a, b, ldb, c, ldc, add);                              \
 	}
 
 WIDE(1)

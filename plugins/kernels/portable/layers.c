@@ -62,9 +62,10 @@ static void layernorm(const cairn_kernels *k, cairn_real *out, cairn_real *mean,
 
 static void layernorm_backward(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
 	cairn_real *dbias, const cairn_real *dout, const cairn_real *x, const cairn_real *gain,
-	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C)
+	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C, int64_t cut)
 {
 	(void)k;
+	(void)cut; /* rows are added one by one: no split of them is another sum */
 	for (int64_t r = 0; r < R; r++) {
 		const cairn_real *d = dout + r * C, *row = x + r * C;
 		double m = (double)mean[r], s = (double)rstd[r], sum = 0, dot = 0;
@@ -99,16 +100,20 @@ static void gelu_backward(const cairn_kernels *k, cairn_real *d, const cairn_rea
 	}
 }
 
-static void bias_backward(
-	const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout, int64_t R, int64_t N)
+static void bias_backward(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
+	int64_t R, int64_t N, int64_t cut)
 {
+	int64_t rows = cut > 0 ? cut : R;
+
 	(void)k;
 	for (int64_t j = 0; j < N; j++) {
-		double sum = 0;
+		for (int64_t first = 0; first < R; first += rows) {
+			double sum = 0;
 
-		for (int64_t r = 0; r < R; r++)
-			sum += (double)dout[r * N + j];
-		dbias[j] += (cairn_real)sum;
+			for (int64_t r = first; r < R && r < first + rows; r++)
+				sum += (double)dout[r * N + j];
+			dbias[j] += (cairn_real)sum;
+		}
 	}
 }
 

@@ -12,22 +12,77 @@ static double gelu(double z)
 	return z / (1 + exp(-2 * 0.7978845608028654 * (z + 0.044715 * z * z * z)));
 }
 
+/* A dense copy [K,N]. */
+struct cairn_packed {
+	int64_t K, N;
+	bool transpose_b;
+	cairn_real *dense;
+};
+
+static void repack(const cairn_kernels *k, cairn_packed *packed, const cairn_real *B, int64_t ldb)
+{
+	(void)k;
+	for (int64_t x = 0; x < packed->K; x++)
+		for (int64_t j = 0; j < packed->N; j++)
+			packed->dense[x * packed->N + j] =
+				packed->transpose_b ? B[j * ldb + x] : B[x * ldb + j];
+}
+
+static size_t packed_bytes(const cairn_kernels *k, int64_t K, int64_t N)
+{
+	(void)k;
+	return (size_t)K * (size_t)N * sizeof(cairn_real);
+}
+
+static void pack_free(const cairn_kernels *k, cairn_packed *packed)
+{
+	if (!packed)
+		return;
+	k->free(k, packed->dense);
+	free(packed);
+}
+
+static cairn_packed *pack(const cairn_kernels *k, const cairn_real *B, int64_t ldb, int64_t K,
+	int64_t N, bool transpose_b)
+{
+	cairn_packed *packed = malloc(sizeof(*packed));
+
+	if (!packed)
+		return NULL;
+	*packed = (cairn_packed){K, N, transpose_b, k->alloc(k, packed_bytes(k, K, N))};
+	if (!packed->dense) {
+		pack_free(k, packed);
+		return NULL;
+	}
+	repack(k, packed, B, ldb);
+	return packed;
+}
+
+/* Element (x,j) of op(B). */
+static double right(const cairn_gemm *g, int64_t x, int64_t j)
+{
+	if (g->packed)
+		return (double)g->packed->dense[x * g->N + j];
+	return (double)(g->transpose_b ? g->B[j * g->ldb + x] : g->B[x * g->ldb + j]);
+}
+
+static double left(const cairn_gemm *g, int64_t i, int64_t x)
+{
+	return (double)(g->transpose_a ? g->A[x * g->lda + i] : g->A[i * g->lda + x]);
+}
+
+/* Without chains: their parts, added up in double, are the same sum. */
 static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 {
 	(void)k;
+	CAIRN_ASSERT(!g->packed || (g->packed->K == g->K && g->packed->N == g->N));
 	for (int64_t i = 0; i < g->M; i++) {
 		for (int64_t j = 0; j < g->N; j++) {
 			cairn_real *c = &g->C[i * g->ldc + j];
 			double sum = g->accumulate ? (double)*c : 0;
 
-			for (int64_t x = 0; x < g->K; x++) {
-				double a = (double)(g->transpose_a ? g->A[x * g->lda + i]
-								   : g->A[i * g->lda + x]);
-				double b = (double)(g->transpose_b ? g->B[j * g->ldb + x]
-								   : g->B[x * g->ldb + j]);
-
-				sum += a * b;
-			}
+			for (int64_t x = 0; x < g->K; x++)
+				sum += left(g, i, x) * right(g, x, j);
 			if (g->bias)
 				sum += (double)g->bias[j];
 			if (g->gelu && g->pre)
@@ -37,9 +92,9 @@ static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 	}
 }
 
-/* logits of one row; returns log(sum(exp(logits))). */
-static double row_logits(double *logits, const cairn_real *h, const cairn_real *wte, int64_t C,
-	int64_t V, double temperature)
+/* logits of one row against wte [V,C] or its packed transpose; returns log(sum(exp(logits))). */
+static double row_logits(double *logits, const cairn_real *h, const cairn_real *wte,
+	const cairn_packed *packed, int64_t C, int64_t V, double temperature)
 {
 	double max = -INFINITY, sum = 0;
 
@@ -47,7 +102,8 @@ static double row_logits(double *logits, const cairn_real *h, const cairn_real *
 		double dot = 0;
 
 		for (int64_t c = 0; c < C; c++)
-			dot += (double)h[c] * (double)wte[v * C + c];
+			dot += (double)h[c] *
+			       (double)(packed ? packed->dense[c * V + v] : wte[v * C + c]);
 		logits[v] = dot / temperature;
 		max = logits[v] > max ? logits[v] : max;
 	}
@@ -60,6 +116,7 @@ static double row_logits(double *logits, const cairn_real *h, const cairn_real *
 static void row_backward(
 	const cairn_lm_head *head, int64_t r, const double *logits, double lse, double *dh)
 {
+	const cairn_real *wte = head->packed_dh ? head->packed_dh->dense : head->wte;
 	int64_t C = head->C;
 
 	for (int64_t c = 0; c < C; c++)
@@ -70,7 +127,7 @@ static void row_backward(
 			   (double)head->temperature;
 
 		for (int64_t c = 0; c < C; c++) {
-			dh[c] += d * (double)head->wte[v * C + c];
+			dh[c] += d * (double)wte[v * C + c];
 			head->dwte[v * C + c] += (cairn_real)(d * (double)head->h[r * C + c]);
 		}
 	}
@@ -95,8 +152,8 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 				head->dh[r * head->C + c] = 0;
 			continue;
 		}
-		lse = row_logits(logits, head->h + r * head->C, head->wte, head->C, head->V,
-			(double)head->temperature);
+		lse = row_logits(logits, head->h + r * head->C, head->wte, head->packed_logits,
+			head->C, head->V, (double)head->temperature);
 		head->logprob[r] = (cairn_real)(logits[head->target[r]] - lse);
 		for (int64_t v = 0; head->entropy && v < head->V; v++)
 			entropy -= exp(logits[v] - lse) * (logits[v] - lse);
@@ -119,7 +176,7 @@ static void sample(const cairn_kernels *k, const cairn_sample *s)
 
 	(void)k;
 	for (int64_t r = 0; r < s->R; r++) {
-		double lse = row_logits(logits, s->h + r * s->C, s->wte, s->C, s->V,
+		double lse = row_logits(logits, s->h + r * s->C, s->wte, s->packed, s->C, s->V,
 			greedy ? 1 : (double)s->temperature);
 		double uniform = gpt_random_uniform(s->key, s->row_id[r], 0);
 
@@ -142,6 +199,10 @@ static void sample(const cairn_kernels *k, const cairn_sample *s)
 void portable_fill_products(cairn_kernels *k)
 {
 	k->gemm = gemm;
+	k->pack = pack;
+	k->repack = repack;
+	k->pack_free = pack_free;
+	k->packed_bytes = packed_bytes;
 	k->lm_head = lm_head;
 	k->sample = sample;
 }

@@ -8,11 +8,18 @@
  * write(), read(), copy() and zero() move bytes. Tensors are dense, row-major.
  *
  * Numerics, which enter the keys: every element of a product is one chain of fused
- * multiply-adds over k in ascending order, cut every CAIRN_KC terms; block sums are added
- * in order. Other reductions use 16 interleaved lanes added in a fixed tree. So results
- * depend neither on the number of threads nor on the width of the vector unit, and a row
- * of an output depends on its own row of the input only (padding and batch mates cannot
+ * multiply-adds over k in ascending order, cut every CAIRN_KC terms; the parts are added
+ * in order to what C holds. Other reductions use 16 interleaved lanes added in a fixed tree.
+ * So results depend neither on the number of threads nor on the width of the vector unit, and
+ * a row of an output depends on its own row of the input only (padding and batch mates cannot
  * change it).
+ *
+ * Gradients of parameters are sums over the rows of sequences. `cut` = T, the rows of one
+ * sequence, ends a chain with each of them: then a batch adds bit for bit what its sequences
+ * add one after the other, however it is split, and rows of zeros behind a sequence add
+ * nothing. Two sums that meet in one tensor (lm_head and embed_backward in a tied wte) must
+ * be kept apart for that until the last sequence is through: the order of the calls is part
+ * of a sum.
  *
  * Letters as in the papers: B batch, T positions, R rows (B*T), C channels, V vocabulary,
  * NH heads, D = C/NH.
@@ -37,16 +44,21 @@ typedef float cairn_real;
 #endif
 
 #define CAIRN_KERNELS_MAGIC  0x4b524143u /* "CARK" */
-#define CAIRN_KERNELS_MAJOR  1
+#define CAIRN_KERNELS_MAJOR  2
 #define CAIRN_KERNELS_MINOR  0
 #define CAIRN_KERNELS_SYMBOL "cairn_kernels_backend"
 
 /* Depth of one block of a product; part of the numeric class. */
 #define CAIRN_KC 512
+/* Rows of a chain of dwte at most; without `cut`, rows that have a target are counted. */
+#define CAIRN_HEAD_ROWS 256
 /* Name of the numeric class above; the key's component `numerics`. */
-#define CAIRN_NUMERICS "fp32-fma512-lanes16"
+#define CAIRN_NUMERICS "fp32-fma512-lanes16-v2"
 
 typedef struct cairn_kernels cairn_kernels;
+
+/* A copy of a product's right operand in the order in which the backend reads it. */
+typedef struct cairn_packed cairn_packed;
 
 /* C[M,N] = op(A)[M,K] op(B)[K,N] + beta*C + bias; then, where `gelu`, C = gelu(that). */
 typedef struct cairn_gemm {
@@ -63,6 +75,10 @@ typedef struct cairn_gemm {
 	int64_t ldc;
 	const cairn_real *bias; /* [N] or NULL */
 	cairn_real *pre; /* with gelu: receives the value before it, [M,N] of stride ldc; or NULL */
+	/* 0, or: chains end at every multiple of `cut` terms too, and CAIRN_KC counts from there.
+	 */
+	int64_t cut;
+	const cairn_packed *packed; /* of B, K, N, transpose_b; B is then not read. Or NULL */
 } cairn_gemm;
 
 /*
@@ -82,6 +98,11 @@ typedef struct cairn_lm_head {
 	const cairn_real *dlogprob; /* [R] or NULL */
 	cairn_real *dh;             /* [R,C], with dlogprob */
 	cairn_real *dwte;           /* [V,C], with dlogprob */
+	/* 0, or the rows of a sequence: chains of dwte end with it and with every CAIRN_HEAD_ROWS
+	 * positions within it. Rows left out are no terms: they leave no trace in the sums. */
+	int64_t cut;
+	const cairn_packed *packed_logits; /* pack(wte, C, C, V, true) or NULL */
+	const cairn_packed *packed_dh;     /* pack(wte, C, V, C, false) or NULL, with dlogprob */
 } cairn_lm_head;
 
 /* One token a row, drawn from softmax(h wte^T / temperature) by Philox(key, row_id). */
@@ -96,6 +117,7 @@ typedef struct cairn_sample {
 	cairn_real *logprob;    /* [R]: bitwise what cairn_lm_head gives for this row and token */
 	int32_t top_k;          /* 0: all */
 	cairn_real top_p;       /* 1: all; both for generation only, they break PPO's ratio */
+	const cairn_packed *packed; /* pack(wte, C, C, V, true) or NULL; wte is then not read */
 } cairn_sample;
 
 typedef struct cairn_attention {
@@ -149,6 +171,16 @@ struct cairn_kernels {
 	size_t (*peak_bytes)(const cairn_kernels *k);
 
 	void (*gemm)(const cairn_kernels *k, const cairn_gemm *g);
+	/* B is [K,N], or [N,K] where transpose_b, as in cairn_gemm. Products with the copy give
+	 * the bits of products with B as it was at pack() or the last repack(). NULL where there
+	 * is no memory. For weights: they change once in many products. */
+	cairn_packed *(*pack)(const cairn_kernels *k, const cairn_real *B, int64_t ldb, int64_t K,
+		int64_t N, bool transpose_b);
+	void (*repack)(
+		const cairn_kernels *k, cairn_packed *packed, const cairn_real *B, int64_t ldb);
+	void (*pack_free)(const cairn_kernels *k, cairn_packed *packed); /* NULL: nothing */
+	/* What pack() takes from alloc(). */
+	size_t (*packed_bytes)(const cairn_kernels *k, int64_t K, int64_t N);
 	/* out[R,C] = wte[token] + wpe[position] */
 	void (*embed)(const cairn_kernels *k, cairn_real *out, const int32_t *token,
 		const int32_t *position, const cairn_real *wte, const cairn_real *wpe, int64_t R,
@@ -162,17 +194,19 @@ struct cairn_kernels {
 	void (*layernorm)(const cairn_kernels *k, cairn_real *out, cairn_real *mean,
 		cairn_real *rstd, cairn_real *sum, const cairn_real *a, const cairn_real *b,
 		const cairn_real *gain, const cairn_real *bias, int64_t R, int64_t C);
-	/* dx += ..., dgain += ..., dbias += ...; x is the layer's input (`sum`) */
+	/* dx += ..., dgain += ..., dbias += ...; x is the layer's input (`sum`). The sums over
+	 * rows run by chunks of 64, which are added in order; cut: 0, or the rows of a sequence,
+	 * where a chunk ends too. */
 	void (*layernorm_backward)(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
 		cairn_real *dbias, const cairn_real *dout, const cairn_real *x,
 		const cairn_real *gain, const cairn_real *mean, const cairn_real *rstd, int64_t R,
-		int64_t C);
+		int64_t C, int64_t cut);
 	/* d = d * gelu'(z), in place; gelu in its tanh form, as GPT-2 */
 	void (*gelu_backward)(
 		const cairn_kernels *k, cairn_real *d, const cairn_real *z, int64_t n);
-	/* dbias[N] += column sums of dout[R,N] */
+	/* dbias[N] += column sums of dout[R,N], by chunks and cut as above */
 	void (*bias_backward)(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
-		int64_t R, int64_t N);
+		int64_t R, int64_t N, int64_t cut);
 	void (*attention)(const cairn_kernels *k, const cairn_attention *a);
 	void (*attention_backward)(const cairn_kernels *k, const cairn_attention *a);
 	size_t (*cache_bytes)(
