@@ -19,4 +19,10 @@ void gpt_report_line(cairn_text *text, json_t *take_json);
 /* A number; null where it is not finite, which JSON cannot hold. */
 json_t *gpt_report_number(double value);
 
+/* Tags: "fold:3 model:PPO-ptx", facts about a run that tables over many reports sort by. EPARAM
+ * where a word has no name or no value, or names something twice. */
+CAIRN_MUST int gpt_tags_check(const char *tags, cairn_error *err);
+/* The object {"fold":3,"model":"PPO-ptx"}; new reference, NULL without memory. */
+json_t *gpt_tags_json(const char *tags);
+
 #endif

@@ -8,6 +8,18 @@ static const cairn_param params[] = {
 		.type = CAIRN_PARAM_STRING,
 		.offset = offsetof(rm_params, group),
 		.fallback = ""},
+	{.name = "exclude_group",
+		.doc = "Learn from all groups but this one, whose held-out rankings are measured "
+		       "apart (5-fold cross-validation, arXiv:2203.02155 section 4.1).",
+		.type = CAIRN_PARAM_STRING,
+		.offset = offsetof(rm_params, exclude_group),
+		.fallback = ""},
+	{.name = "tags",
+		.doc = "Facts for tables over many reports, as name:value; the report has them "
+		       "under `tags`.",
+		.type = CAIRN_PARAM_STRING,
+		.offset = offsetof(rm_params, tags),
+		.fallback = ""},
 	{.name = "epochs",
 		.doc = "Passes over the rankings (1: more overfits, arXiv:2203.02155 app. C.2).",
 		.type = CAIRN_PARAM_INT,
@@ -52,6 +64,22 @@ static const cairn_param params[] = {
 		.min = 0,
 		.max = 1e6,
 		.unit = "tokens"},
+	{.name = "pairs",
+		.doc = "All pairs of a prompt together as one element of a batch (arXiv:2203.02155 "
+		       "section 3.5), or shuffled, each pair for itself, which overfits.",
+		.type = CAIRN_PARAM_ENUM,
+		.offset = offsetof(rm_params, pairs),
+		.fallback = "together",
+		.choices = "together|shuffled"},
+	{.name = "pairs_batch",
+		.doc = "Shuffled pairs per optimizer step; 0: as many as `batch` prompts have on "
+		       "average.",
+		.type = CAIRN_PARAM_INT,
+		.offset = offsetof(rm_params, pairs_batch),
+		.fallback = "0",
+		.min = 0,
+		.max = 1e9,
+		.unit = "pairs"},
 	{.name = "divide",
 		.doc = "What a prompt's loss is divided by: its pairs without ties, or all "
 		       "C(K,2); arXiv:2203.02155 eq. 1 does not say where ties are dropped.",
@@ -195,5 +223,6 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.state_version = 1,
 	.state_version_oldest = 1,
 	.run = rm_run,
+	.check = rm_check,
 	.estimate = rm_estimate,
 };

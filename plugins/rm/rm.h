@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rm.h - what a workflow can set, what the descriptor calls, and the stage's state. */
+/*
+ * rm.h - what a workflow can set, what the descriptor calls, and the stage's state.
+ *
+ * Reads in this order: rm.c (parameters), rm_run.c (training), rm_batch.c (what a step is made
+ * of), rm_report.c (how good it is).
+ */
 #ifndef CAIRN_RM_H
 #define CAIRN_RM_H
 
 #include "cairn/stage.h"
-#include "gpt/train_data.h"
+#include "gpt/train_accuracy.h"
 
 enum rm_normalize {
 	RM_NORMALIZE_BIAS = 0, /* demonstrations score 0 on average */
@@ -12,9 +17,16 @@ enum rm_normalize {
 	RM_NORMALIZE_NONE = 2,
 };
 
+enum rm_pairs {
+	RM_PAIRS_TOGETHER = 0, /* a prompt with its K completions is one element of a batch */
+	RM_PAIRS_SHUFFLED = 1, /* each pair is */
+};
+
 typedef struct rm_params {
-	const char *group;
+	const char *group, *exclude_group, *tags;
 	int64_t epochs, batch, micro_tokens;
+	int32_t pairs; /* enum rm_pairs */
+	int64_t pairs_batch;
 	int64_t max_prompt, max_response;
 	int32_t divide;    /* 0 kept, 1 all */
 	int32_t normalize; /* enum rm_normalize */
@@ -35,12 +47,11 @@ typedef struct rm_rankings {
 	size_t n;
 } rm_rankings;
 
-/* How a scorer does on rankings. */
-typedef struct rm_quality {
-	double loss,
-		accuracy; /* mean over rankings; share of right pairs, equal scores as halves */
-	double n_pairs;
-} rm_quality;
+/* What enters the loss together: a ranking, or one pair of it. */
+typedef struct rm_item {
+	size_t ranking;
+	int32_t better, worse; /* completions of the pair; unused for a whole ranking */
+} rm_item;
 
 /* What a checkpoint holds beside the tensors. */
 typedef struct rm_counters {
@@ -58,21 +69,32 @@ typedef struct rm_stage {
 	struct gpt_adam *adam;
 	gpt_limits limits;
 	rm_rankings train, valid, others; /* others: held-out rankings of other groups */
+	rm_item *items;                   /* of an epoch, before they are shuffled */
+	size_t n_items, batch_items;
 	gpt_order order;
 	gpt_seq *batch;            /* sequences of a step */
-	uint64_t *pick;            /* its rankings */
+	uint64_t *pick;            /* its items */
 	double *score, *dscore;    /* of one micro-batch or of a whole set */
 	uint64_t per_epoch, total; /* steps */
 	rm_counters at;
 } rm_stage;
 
+int rm_check(const void *params, cairn_error *err);
 int rm_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out);
 int rm_run(const cairn_host *host, cairn_run *run, const void *params);
 
+/* rm_batch.c: what a step is made of. */
+CAIRN_MUST int rm_batch_open(rm_stage *self);
+void rm_batch_close(rm_stage *self);
+/* Fills self->pick and self->batch for the current step. */
+void rm_batch_draw(rm_stage *self, size_t *n_items, size_t *n_seqs);
+/* Ranks of an item's completions; *K of them. */
+const int32_t *rm_item_ranks(const rm_stage *self, uint64_t item, int32_t *K);
+
 /* rm_report.c: quality of the model and of "the longer one is better". */
-CAIRN_MUST int rm_measure(rm_stage *self, const rm_rankings *set, rm_quality *out);
-CAIRN_MUST int rm_measure_length(rm_stage *self, const rm_rankings *set, rm_quality *out);
+CAIRN_MUST int rm_measure(rm_stage *self, const rm_rankings *set, gpt_accuracy *out);
+CAIRN_MUST int rm_measure_length(rm_stage *self, const rm_rankings *set, gpt_accuracy *out);
 /* Sets reward_gain and reward_bias from the demonstrations. */
 CAIRN_MUST int rm_normalise(rm_stage *self, double *demo_mean, double *demo_std);
 /* Measures, sets the summary and commits "report". */

@@ -12,28 +12,7 @@
 #include "gpt/train_report.h"
 #include "rm.h"
 
-/* Quality of scores, one per sequence of the set. */
-static rm_quality judge(const rm_rankings *set, const double *score, bool divide_by_all)
-{
-	rm_quality quality = {0};
-	double right = 0;
-
-	for (size_t u = 0; u < set->n; u++) {
-		const gpt_row *row = &set->rows.rows[set->examples.row[set->first[u]]];
-		int32_t n_pairs = 0;
-		double n_right = 0;
-
-		quality.loss += rlhf_ranking_loss(score + set->first[u], row->ranks,
-			row->n_completions, divide_by_all, NULL, &n_pairs, &n_right);
-		quality.n_pairs += n_pairs;
-		right += n_right;
-	}
-	quality.loss /= (double)set->n;
-	quality.accuracy = right / quality.n_pairs;
-	return quality;
-}
-
-int rm_measure(rm_stage *self, const rm_rankings *set, rm_quality *out)
+int rm_measure(rm_stage *self, const rm_rankings *set, gpt_accuracy *out)
 {
 	double gain = self->model->reward_gain, bias = self->model->reward_bias;
 	int code;
@@ -45,9 +24,10 @@ int rm_measure(rm_stage *self, const rm_rankings *set, rm_quality *out)
 		CAIRN_ACCOUNT_FORWARD, self->score);
 	self->model->reward_gain = gain;
 	self->model->reward_bias = bias;
-	if (!code)
-		*out = judge(set, self->score, self->params->divide == 1);
-	return code;
+	if (code)
+		return code;
+	return gpt_accuracy_of(out, &self->work, &set->rows, &set->examples, self->score,
+		self->params->divide == 1);
 }
 
 static double characters(const char *text)
@@ -59,7 +39,7 @@ static double characters(const char *text)
 	return n;
 }
 
-int rm_measure_length(rm_stage *self, const rm_rankings *set, rm_quality *out)
+int rm_measure_length(rm_stage *self, const rm_rankings *set, gpt_accuracy *out)
 {
 	for (size_t u = 0; u < set->n; u++) {
 		size_t first = set->first[u];
@@ -68,8 +48,7 @@ int rm_measure_length(rm_stage *self, const rm_rankings *set, rm_quality *out)
 		for (int32_t k = 0; k < row->n_completions; k++)
 			self->score[first + (size_t)k] = characters(row->completions[k]);
 	}
-	*out = judge(set, self->score, false);
-	return 0;
+	return gpt_accuracy_of(out, &self->work, &set->rows, &set->examples, self->score, false);
 }
 
 /* ---- normalisation --------------------------------------------------------------------- */
@@ -145,7 +124,7 @@ int rm_normalise(rm_stage *self, double *demo_mean, double *demo_std)
 /* ---- report ---------------------------------------------------------------------------- */
 
 struct findings {
-	rm_quality valid, others, length;
+	gpt_accuracy valid, others, length;
 	double demo_mean, demo_std;
 };
 
@@ -156,13 +135,27 @@ static void summarise(const rm_stage *self, const struct findings *found)
 
 	host->summary(run, "loss", self->at.loss);
 	if (self->valid.n > 0) {
-		host->summary(run, "accuracy", found->valid.accuracy);
+		host->summary(run, "accuracy", found->valid.share);
 		host->summary(run, "valid_loss", found->valid.loss);
 		host->summary(run, "n_pairs", found->valid.n_pairs);
-		host->summary(run, "longer_wins", found->length.accuracy);
+		host->summary(run, "longer_wins", found->length.share);
 	}
 	if (self->others.n > 0)
-		host->summary(run, "accuracy_others", found->others.accuracy);
+		host->summary(run, "accuracy_others", found->others.share);
+}
+
+/* "accuracy", "accuracy_low", "accuracy_high", and the number of pairs. */
+static int add_accuracy(
+	json_t *json, const char *name, const char *n_pairs, const gpt_accuracy *found)
+{
+	char bound[64];
+	int bad = json_object_set_new(json, name, gpt_report_number(found->share));
+
+	(void)snprintf(bound, sizeof(bound), "%s_low", name);
+	bad |= json_object_set_new(json, bound, gpt_report_number(found->low));
+	(void)snprintf(bound, sizeof(bound), "%s_high", name);
+	bad |= json_object_set_new(json, bound, gpt_report_number(found->high));
+	return bad | json_object_set_new(json, n_pairs, gpt_report_number(found->n_pairs));
 }
 
 static json_t *as_json(const rm_stage *self, const struct findings *found)
@@ -170,7 +163,14 @@ static json_t *as_json(const rm_stage *self, const struct findings *found)
 	json_t *json = json_object();
 	int bad = !json;
 
+	bad |= json_object_set_new(json, "schema", json_string("cairn.rm-report/1"));
+	bad |= json_object_set_new(json, "tags", gpt_tags_json(self->params->tags));
 	bad |= json_object_set_new(json, "group", gpt_json_string(self->params->group));
+	bad |= json_object_set_new(
+		json, "exclude_group", gpt_json_string(self->params->exclude_group));
+	bad |= json_object_set_new(json, "pairs",
+		json_string(self->params->pairs == RM_PAIRS_SHUFFLED ? "shuffled" : "together"));
+	bad |= json_object_set_new(json, "epochs", json_integer(self->params->epochs));
 	bad |= json_object_set_new(json, "n_rankings", json_integer((json_int_t)self->train.n));
 	bad |= json_object_set_new(json, "first_loss", gpt_report_number(self->at.first_loss));
 	bad |= json_object_set_new(json, "loss", gpt_report_number(self->at.loss));
@@ -181,21 +181,14 @@ static json_t *as_json(const rm_stage *self, const struct findings *found)
 	bad |= json_object_set_new(json, "demo_mean", gpt_report_number(found->demo_mean));
 	bad |= json_object_set_new(json, "demo_std", gpt_report_number(found->demo_std));
 	if (self->valid.n > 0) {
-		bad |= json_object_set_new(
-			json, "accuracy", gpt_report_number(found->valid.accuracy));
+		bad |= add_accuracy(json, "accuracy", "n_pairs", &found->valid);
 		bad |= json_object_set_new(
 			json, "valid_loss", gpt_report_number(found->valid.loss));
 		bad |= json_object_set_new(
-			json, "n_pairs", gpt_report_number(found->valid.n_pairs));
-		bad |= json_object_set_new(
-			json, "longer_wins", gpt_report_number(found->length.accuracy));
+			json, "longer_wins", gpt_report_number(found->length.share));
 	}
-	if (self->others.n > 0) {
-		bad |= json_object_set_new(
-			json, "accuracy_others", gpt_report_number(found->others.accuracy));
-		bad |= json_object_set_new(
-			json, "n_pairs_others", gpt_report_number(found->others.n_pairs));
-	}
+	if (self->others.n > 0)
+		bad |= add_accuracy(json, "accuracy_others", "n_pairs_others", &found->others);
 	if (bad) {
 		json_decref(json);
 		return NULL;
@@ -203,20 +196,32 @@ static json_t *as_json(const rm_stage *self, const struct findings *found)
 	return json;
 }
 
+static void accuracy_text(cairn_text *text, const char *what, const gpt_accuracy *found)
+{
+	cairn_text_printf(text, "right on %.1f %% [%.1f, %.1f] of %.0f %s", 100 * found->share,
+		100 * found->low, 100 * found->high, found->n_pairs, what);
+}
+
 static void as_text(const rm_stage *self, const struct findings *found, cairn_text *text)
 {
-	const char *group = self->params->group;
+	const char *group = self->params->group, *excluded = self->params->exclude_group;
 
 	cairn_text_printf(text, "reward model%s%s: %zu rankings, loss %.3f -> %.3f\n",
-		*group ? " of " : "", group, self->train.n, self->at.first_loss, self->at.loss);
-	if (self->valid.n > 0)
-		cairn_text_printf(text,
-			"right on %.1f %% of %.0f held-out pairs (\"the longer wins\": %.1f %%)\n",
-			100 * found->valid.accuracy, found->valid.n_pairs,
-			100 * found->length.accuracy);
-	if (self->others.n > 0)
-		cairn_text_printf(text, "on other groups' pairs: %.1f %% of %.0f\n",
-			100 * found->others.accuracy, found->others.n_pairs);
+		*group      ? " of "
+		: *excluded ? " of all but "
+			    : "",
+		*group ? group : excluded, self->train.n, self->at.first_loss, self->at.loss);
+	if (self->valid.n > 0) {
+		accuracy_text(text, "held-out pairs", &found->valid);
+		cairn_text_printf(
+			text, " (\"the longer wins\": %.1f %%)\n", 100 * found->length.share);
+	}
+	if (self->others.n > 0) {
+		accuracy_text(text,
+			*excluded ? "pairs of the group left out" : "pairs of other groups",
+			&found->others);
+		cairn_text_add_char(text, '\n');
+	}
 }
 
 static int write_report(const rm_stage *self, const struct findings *found)

@@ -5,8 +5,9 @@
  *
  * A prompt with its K completions is one element of a batch: K passes through the network give
  * the scores, and all pairs of them enter the loss together. (Pairs shuffled into a data
- * set of their own overfit within one epoch, says the paper.) So K sequences share a unit and a
- * micro-batch, and the loss of a step is the mean over its prompts.
+ * set of their own overfit within one epoch, says the paper: `pairs = shuffled` is there to see
+ * it.) So K sequences share a unit and a micro-batch, and the loss of a step is the mean over
+ * its prompts.
  *
  * Rows where all completions tie teach nothing and are left out.
  */
@@ -18,6 +19,21 @@
 #include "gpt/checkpoint.h"
 #include "gpt/optimizer.h"
 #include "gpt/rlhf.h"
+#include "gpt/train_report.h"
+
+int rm_check(const void *opaque, cairn_error *err)
+{
+	const rm_params *params = opaque;
+
+	if (*params->group && *params->exclude_group) {
+		int code = cairn_error_set(
+			err, CAIRN_EPARAM, "both 'group' and 'exclude_group' are set");
+
+		cairn_error_hint(err, "A group to learn from, or one to leave out: keep one.");
+		return code;
+	}
+	return gpt_tags_check(params->tags, err);
+}
 
 /* ---- set up ---------------------------------------------------------------------------- */
 
@@ -29,14 +45,17 @@ static bool has_pairs(const gpt_row *row)
 	return false;
 }
 
-/* Keeps the rows of the group (or of all others) that have at least one pair. */
-static void filter_rows(gpt_rows *rows, const char *group, bool others, size_t *n_ties)
+/* Keeps the rows that are to be learned (or those of all other groups) and have a pair. */
+static void filter_rows(gpt_rows *rows, const rm_params *params, bool others, size_t *n_ties)
 {
+	const char *group = params->group, *excluded = params->exclude_group;
 	size_t kept = 0;
 
 	*n_ties = 0;
 	for (size_t i = 0; i < rows->n; i++) {
-		bool member = !*group || strcmp(rows->rows[i].group, group) == 0;
+		const char *of = rows->rows[i].group;
+		bool member = (!*group || strcmp(of, group) == 0) &&
+			      (!*excluded || strcmp(of, excluded) != 0);
 
 		if (member == others)
 			continue;
@@ -66,21 +85,25 @@ static int index_rankings(rm_rankings *set, const gpt_work *work)
 static int open_rankings(rm_rankings *set, rm_stage *self, const char *port, bool others)
 {
 	const gpt_work *work = &self->work;
-	const char *group = self->params->group;
+	const char *group = self->params->group, *excluded = self->params->exclude_group;
 	size_t n_ties = 0, n_read;
 	int code = gpt_rows_load(&set->rows, work->host, work->run, port);
 
 	if (code)
 		return code;
 	n_read = set->rows.n;
-	filter_rows(&set->rows, group, others, &n_ties);
+	filter_rows(&set->rows, self->params, others, &n_ties);
 	if (set->rows.n == 0 && (others || strcmp(port, "rankings") != 0))
 		return 0;
 	if (set->rows.n == 0) {
 		code = work->host->fail(work->run, CAIRN_EINPUT, "no ranking to learn from%s%s%s",
-			*group ? " in group '" : "", group, *group ? "'" : "");
-		work->host->hint(work->run, "%zu rankings were read, %zu of the group tie all.",
-			n_read, n_ties);
+			*group      ? " in group '"
+			: *excluded ? " outside of group '"
+				    : "",
+			*group ? group : excluded, *group || *excluded ? "'" : "");
+		work->host->hint(work->run,
+			"%zu rankings were read, %zu of those to learn from tie all.", n_read,
+			n_ties);
 		return code;
 	}
 	if (n_ties > 0)
@@ -124,56 +147,21 @@ static int open_model(rm_stage *self)
 		self->model->config.n_ctx);
 }
 
-/* Room for the batch with the most completions, and for the scores of the largest set. */
-static int make_buffers(rm_stage *self)
-{
-	size_t n = (size_t)self->params->batch, widest = 0, scores;
-
-	for (size_t u = 0; u < self->train.n; u++) {
-		const gpt_row *row =
-			&self->train.rows.rows[self->train.examples.row[self->train.first[u]]];
-
-		if ((size_t)row->n_completions > widest)
-			widest = (size_t)row->n_completions;
-	}
-	scores = n * widest;
-	if (scores < self->valid.examples.n)
-		scores = self->valid.examples.n;
-	if (scores < self->others.examples.n)
-		scores = self->others.examples.n;
-	self->batch = cairn_alloc(n * widest, sizeof(*self->batch));
-	self->pick = cairn_alloc(n, sizeof(*self->pick));
-	self->score = cairn_alloc(scores, sizeof(*self->score));
-	self->dscore = cairn_alloc(scores, sizeof(*self->dscore));
-	if (!self->batch || !self->pick || !self->score || !self->dscore)
-		return gpt_no_memory(&self->work, "a batch");
-	return 0;
-}
-
 static int open_stage(rm_stage *self)
 {
 	gpt_work *work = &self->work;
-	size_t n = (size_t)self->params->batch;
+	bool splits = *self->params->group || *self->params->exclude_group;
 	int code = open_model(self);
 
 	if (!code)
 		code = open_rankings(&self->train, self, "rankings", false);
 	if (!code && gpt_bound(work, "valid"))
 		code = open_rankings(&self->valid, self, "valid", false);
-	if (!code && gpt_bound(work, "valid") && *self->params->group)
+	if (!code && gpt_bound(work, "valid") && splits)
 		code = open_rankings(&self->others, self, "valid", true);
-	if (!code)
-		code = gpt_order_init(
-			&self->order, work, work->host->rng_key(work->run, "order"), self->train.n);
-	if (!code)
-		code = make_buffers(self);
-	if (code)
-		return code;
 	work->dropout = self->params->dropout;
 	work->dropout_key = work->host->rng_key(work->run, "dropout");
-	self->per_epoch = (self->train.n + n - 1) / n;
-	self->total = self->per_epoch * (uint64_t)self->params->epochs;
-	return 0;
+	return code ? code : rm_batch_open(self);
 }
 
 /* ---- checkpoints ----------------------------------------------------------------------- */
@@ -201,75 +189,20 @@ struct step_sum {
 	uint64_t n_pairs, n_scores, n_prompts, n_tokens;
 };
 
-static const gpt_row *ranking_row(const rm_rankings *set, size_t u)
-{
-	return &set->rows.rows[set->examples.row[set->first[u]]];
-}
-
-static int32_t longest(const rm_rankings *set, size_t u)
-{
-	const gpt_seq *seqs = &set->examples.seqs[set->first[u]];
-	int32_t most = 0;
-
-	for (int32_t k = 0; k < ranking_row(set, u)->n_completions; k++)
-		if (seqs[k].n > most)
-			most = seqs[k].n;
-	return most;
-}
-
-/* Short rankings first, for little padding; few enough for an insertion sort. */
-static void sort_pick(const rm_rankings *set, uint64_t *pick, size_t n)
-{
-	for (size_t i = 1; i < n; i++) {
-		uint64_t u = pick[i];
-		size_t j = i;
-
-		for (; j > 0 && longest(set, pick[j - 1]) > longest(set, u); j--)
-			pick[j] = pick[j - 1];
-		pick[j] = u;
-	}
-}
-
-/* Fills self->batch and self->pick for the current step. */
-static void draw_batch(rm_stage *self, size_t *n_rankings, size_t *n_seqs)
-{
-	uint64_t epoch = self->at.step / self->per_epoch;
-	uint64_t in_epoch = self->at.step % self->per_epoch;
-	size_t batch = (size_t)self->params->batch, from = (size_t)in_epoch * batch, n = 0;
-	size_t count = self->train.n - from < batch ? self->train.n - from : batch;
-
-	for (size_t i = 0; i < count; i++)
-		self->pick[i] = gpt_order_at(&self->order, epoch * self->train.n + from + i);
-	sort_pick(&self->train, self->pick, count);
-	for (size_t i = 0; i < count; i++) {
-		size_t u = (size_t)self->pick[i];
-		const gpt_seq *seqs = &self->train.examples.seqs[self->train.first[u]];
-
-		for (int32_t k = 0; k < ranking_row(&self->train, u)->n_completions; k++, n++) {
-			self->batch[n] = seqs[k];
-			self->batch[n].unit = i;
-			/* A sequence is seen once an epoch: (epoch, sequence) is unique. */
-			self->batch[n].id = epoch * self->train.examples.n + seqs[k].id;
-		}
-	}
-	*n_rankings = count;
-	*n_seqs = n;
-}
-
-/* Loss and derivative of the rankings in the current micro-batch, whose scores are known;
- * `ranking` is the first of them in self->pick. */
-static size_t rank_micro(rm_stage *self, size_t ranking, double scale, struct step_sum *sum)
+/* Loss and derivative of the items in the current micro-batch, whose scores are known; `item` is
+ * the first of them in self->pick. */
+static size_t rank_micro(rm_stage *self, size_t item, double scale, struct step_sum *sum)
 {
 	const gpt_micro *micro = &self->work.micro;
 	size_t at = 0;
 
 	while (at < micro->count) {
-		const gpt_row *row = ranking_row(&self->train, (size_t)self->pick[ranking++]);
-		int32_t K = row->n_completions, n_pairs = 0;
+		int32_t K, n_pairs = 0;
+		const int32_t *ranks = rm_item_ranks(self, self->pick[item++], &K);
 		const double *score = self->score + at;
 		double right = 0;
 
-		sum->loss += rlhf_ranking_loss(score, row->ranks, K, self->params->divide == 1,
+		sum->loss += rlhf_ranking_loss(score, ranks, K, self->params->divide == 1,
 			self->dscore + at, &n_pairs, &right);
 		sum->n_right += right;
 		sum->n_pairs += (uint64_t)n_pairs;
@@ -282,17 +215,17 @@ static size_t rank_micro(rm_stage *self, size_t ranking, double scale, struct st
 				sum->most = score[i];
 			sum->n_scores++;
 			for (int32_t j = 0; j < K; j++)
-				if (row->ranks[i] < row->ranks[j])
+				if (ranks[i] < ranks[j])
 					sum->margin += score[i] - score[j];
 		}
 		at += (size_t)K;
 	}
 	sum->n_tokens += micro->real;
-	return ranking;
+	return item;
 }
 
 /* Forward, loss, backward of one micro-batch that starts at sequence `from`. */
-static int train_micro(rm_stage *self, size_t n_seqs, size_t from, size_t *ranking, double scale,
+static int train_micro(rm_stage *self, size_t n_seqs, size_t from, size_t *item, double scale,
 	struct step_sum *sum)
 {
 	gpt_work *work = &self->work;
@@ -307,7 +240,7 @@ static int train_micro(rm_stage *self, size_t n_seqs, size_t from, size_t *ranki
 		return gpt_report(work, &err);
 	for (size_t b = 0; b < micro->count; b++)
 		self->score[b] = (double)micro->x[gpt_micro_row(micro, b, micro->lengths[b])];
-	*ranking = rank_micro(self, *ranking, scale, sum);
+	*item = rank_micro(self, *item, scale, sum);
 	memset(micro->y, 0, micro->count * (size_t)micro->batch.T * sizeof(*micro->y));
 	for (size_t b = 0; b < micro->count; b++)
 		micro->y[gpt_micro_row(micro, b, micro->lengths[b])] = (cairn_real)self->dscore[b];
@@ -338,14 +271,14 @@ static int train_step(rm_stage *self)
 {
 	const rm_params *params = self->params;
 	struct step_sum sum = {0};
-	size_t n_rankings, n_seqs, ranking = 0;
+	size_t n_items, n_seqs, item = 0;
 	double norm = 0, lr;
 	int code = 0;
 
-	draw_batch(self, &n_rankings, &n_seqs);
+	rm_batch_draw(self, &n_items, &n_seqs);
 	gpt_zero_grads(self->model);
 	for (size_t at = 0; at < n_seqs && !code; at += self->work.micro.count)
-		code = train_micro(self, n_seqs, at, &ranking, 1.0 / (double)n_rankings, &sum);
+		code = train_micro(self, n_seqs, at, &item, 1.0 / (double)n_items, &sum);
 	if (!code)
 		code = gpt_check_finite(&self->work, "the loss", sum.loss, self->at.step + 1);
 	if (code)
@@ -356,7 +289,7 @@ static int train_step(rm_stage *self)
 	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
 	if (code)
 		return code;
-	self->at.loss = sum.loss / (double)n_rankings;
+	self->at.loss = sum.loss / (double)n_items;
 	if (self->at.step == 0) {
 		self->at.first_loss = self->at.loss;
 		self->work.host->log(self->work.run, CAIRN_LOG_INFO,
@@ -372,7 +305,7 @@ static int train_step(rm_stage *self)
 static int validate(rm_stage *self)
 {
 	uint64_t step = self->at.step, every = (uint64_t)self->params->eval_every;
-	rm_quality quality;
+	gpt_accuracy quality;
 	int code;
 
 	if (self->valid.n == 0 ||
@@ -382,7 +315,7 @@ static int validate(rm_stage *self)
 	if (code)
 		return code;
 	gpt_metrics_add(&self->work.metrics, "eval_loss", quality.loss);
-	gpt_metrics_add(&self->work.metrics, "eval_accuracy", quality.accuracy);
+	gpt_metrics_add(&self->work.metrics, "eval_accuracy", quality.share);
 	return 0;
 }
 
@@ -420,11 +353,7 @@ int rm_run(const cairn_host *host, cairn_run *run, const void *params)
 		code = rm_report(&self);
 	if (!code)
 		code = gpt_save_model(host, run, "model", self.model, self.tokenizer);
-	free(self.batch);
-	free(self.pick);
-	free(self.score);
-	free(self.dscore);
-	gpt_order_free(&self.order);
+	rm_batch_close(&self);
 	free_rankings(&self.others);
 	free_rankings(&self.valid);
 	free_rankings(&self.train);
