@@ -82,8 +82,10 @@ static double clamp(double x, double low, double high)
 double rlhf_policy_loss(
 	double logp, double old_logp, double advantage, double clip, double *dlogp, bool *clipped)
 {
-	/* PAPER 2203.02155 C.4: PPO with clip 0.2. d ratio / d logp = ratio. */
-	double ratio = gpt_exp(logp - old_logp);
+	/* PAPER 2203.02155 C.4: PPO with clip 0.2. d ratio / d logp = ratio. At a log ratio of
+	 * +-20 it stays where it is (METHOD 2.8, as OpenRLHF): with a negative advantage nothing
+	 * else would bound it. The push back stays, too. */
+	double ratio = gpt_exp(clamp(logp - old_logp, -20, 20));
 	double plain = -advantage * ratio;
 	double bounded = -advantage * clamp(ratio, 1 - clip, 1 + clip);
 	bool is_clipped = bounded > plain;

@@ -81,13 +81,19 @@ static const cairn_param params[] = {
 		.min = 0.01,
 		.max = 100},
 	{.name = "missing_eos",
-		.doc = "Subtracted from the score of a response without end token; the paper "
-		       "states none.",
+		.doc = "Penalty of a response without end token; the paper states none.",
 		.type = CAIRN_PARAM_REAL,
 		.offset = offsetof(ppo_params, missing_eos),
 		.fallback = "0",
 		.min = -1000,
 		.max = 1000},
+	{.name = "missing_eos_form",
+		.doc = "Whether that penalty is subtracted from the score (TRL), or its negative "
+		       "replaces the score (with penalty 1, the code of arXiv:1909.08593).",
+		.type = CAIRN_PARAM_ENUM,
+		.offset = offsetof(ppo_params, missing_eos_form),
+		.fallback = "subtract",
+		.choices = "subtract|replace"},
 	{.name = "beta",
 		.doc = "Coefficient of the per-token KL penalty; where it starts if adaptive "
 		       "(0.02, arXiv:2203.02155 app. C.4).",
@@ -161,6 +167,20 @@ static const cairn_param params[] = {
 		.fallback = "9e-6",
 		.min = 0,
 		.max = 1},
+	{.name = "schedule",
+		.doc = "Of both rates, after the warm-up: constant as in arXiv:2203.02155 app. C.4, "
+		       "linear in the code of arXiv:1909.08593.",
+		.type = CAIRN_PARAM_ENUM,
+		.offset = offsetof(ppo_params, schedule),
+		.fallback = "constant",
+		.choices = "constant|cosine|linear"},
+	{.name = "lr_floor",
+		.doc = "Where a schedule ends, as a part of the rate; nothing where it is constant.",
+		.type = CAIRN_PARAM_REAL,
+		.offset = offsetof(ppo_params, lr_floor),
+		.fallback = "0",
+		.min = 0,
+		.max = 1},
 	{.name = "warmup",
 		.doc = "Iterations of linear warm-up of both rates (10, arXiv:2203.02155 app. "
 		       "C.4).",
@@ -222,14 +242,19 @@ static const cairn_param params[] = {
 		.min = 0,
 		.max = 1e6},
 	{.name = "ema",
-		.doc = "Decay of the moving average of the policy's weights, taken after each "
-		       "optimizer step; 0: none (0.992, arXiv:2203.02155 app. C.4, which does not "
-		       "say how often).",
+		.doc = "Decay of the moving average of the policy's weights; 0: none (0.992, "
+		       "arXiv:2203.02155 app. C.4).",
 		.type = CAIRN_PARAM_REAL,
 		.offset = offsetof(ppo_params, ema),
 		.fallback = "0.992",
 		.min = 0,
 		.max = 0.999999},
+	{.name = "ema_every",
+		.doc = "When the average is taken; the paper does not say.",
+		.type = CAIRN_PARAM_ENUM,
+		.offset = offsetof(ppo_params, ema_every),
+		.fallback = "step",
+		.choices = "step|iteration"},
 	{.name = "output",
 		.doc = "Which weights become the model: the moving average, where there is one, or "
 		       "the last.",
@@ -237,6 +262,13 @@ static const cairn_param params[] = {
 		.offset = offsetof(ppo_params, output),
 		.fallback = "ema",
 		.choices = "ema|last"},
+	{.name = "value_head",
+		.doc = "What the value function's head starts as: the reward model's with gain and "
+		       "bias (arXiv:2203.02155 app. C.4), or 0 (the code of arXiv:1909.08593).",
+		.type = CAIRN_PARAM_ENUM,
+		.offset = offsetof(ppo_params, value_head),
+		.fallback = "reward",
+		.choices = "reward|zero"},
 	{.name = "gamma_rl",
 		.doc = "Discount (none, arXiv:2203.02155 app. C.4).",
 		.type = CAIRN_PARAM_REAL,
@@ -275,6 +307,13 @@ static const cairn_param params[] = {
 		.offset = offsetof(ppo_params, whiten),
 		.fallback = "minibatch",
 		.choices = "minibatch|batch|none"},
+	{.name = "whiten_rewards",
+		.doc = "Scale the rewards of a batch to variance 1, their mean kept, before "
+		       "advantages are made (as the code of arXiv:1909.08593 does; the paper "
+		       "states nothing).",
+		.type = CAIRN_PARAM_BOOL,
+		.offset = offsetof(ppo_params, whiten_rewards),
+		.fallback = "no"},
 };
 
 static const cairn_port inputs[] = {
@@ -318,8 +357,8 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.outputs = outputs,
 	.n_outputs = CAIRN_COUNT(outputs),
 	.capabilities = CAIRN_CAN_CHECKPOINT | CAIRN_NEEDS_KERNELS,
-	.state_version = 1,
-	.state_version_oldest = 1,
+	.state_version = 2,
+	.state_version_oldest = 2,
 	.run = ppo_run,
 	.check = ppo_check,
 	.estimate = ppo_estimate,

@@ -16,8 +16,8 @@ int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	double ptx_length = params->ptx_length > 0 ? (double)params->ptx_length : length;
 	double episodes = (double)ppo_count_iterations(params) * (double)params->batch;
 	double inner = (double)params->inner_epochs;
-	/* Rollout and old log-probabilities, reference, training; METHOD 1.9. */
-	double flop = (2 + 2 + 2 + 6 * inner) * policy * episodes * length;
+	/* Rollout, reference, training; METHOD 1.9. */
+	double flop = (2 + 2 + 6 * inner) * policy * episodes * length;
 
 	flop += (2 * reward + (2 + 6 * inner) * value) * episodes * length;
 	if (params->gamma_ptx > 0)

@@ -3,23 +3,16 @@
  * ppo_rollout.c - one batch of experience: responses, log-probabilities, scores, values,
  * rewards, advantages.
  *
- * The old log-probabilities come from the same forward pass that training uses, not from the
- * sampler, so that the first minibatch's ratio is 1 to the last bit. Checked here, each time:
- *   the sampler and the network agree on what was drawn (MAX_GAP);
- *   before the first update the policy is the reference: KL 0, bit for bit;
- *   an episode's rewards sum to score - beta * (log pi - log pi_ref).
+ * The old log-probabilities are the sampler's. Sampler and training are bitwise one function
+ * (kernels.h), so that the first minibatch's ratio is 1 to the last bit; ppo_verify.c watches it,
+ * token by token, in every iteration.
  */
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "gpt/rlhf.h"
 #include "gpt/train_lm.h"
 #include "ppo.h"
-
-/* Nats. Above it the sampler draws from another distribution than the one that is trained (a
- * temperature, a mask, a cache). Backends of one numeric class give 0. */
-#define MAX_GAP 1e-3
 
 int ppo_rollout_init(ppo_stage *self)
 {
@@ -34,9 +27,11 @@ int ppo_rollout_init(ppo_stage *self)
 	rollout->row = cairn_alloc(n, sizeof(*rollout->row));
 	rollout->first = cairn_alloc(n + 1, sizeof(*rollout->first));
 	rollout->score = cairn_alloc(n, sizeof(*rollout->score));
+	rollout->n_scores = cairn_alloc(n, sizeof(*rollout->n_scores));
 	rollout->logp = cairn_alloc(tokens, sizeof(*rollout->logp));
 	rollout->ref = cairn_alloc(tokens, sizeof(*rollout->ref));
 	rollout->value = cairn_alloc(tokens, sizeof(*rollout->value));
+	rollout->reward = cairn_alloc(tokens, sizeof(*rollout->reward));
 	rollout->advantage = cairn_alloc(tokens, sizeof(*rollout->advantage));
 	rollout->returns = cairn_alloc(tokens, sizeof(*rollout->returns));
 	code = gpt_completions_init(
@@ -45,8 +40,9 @@ int ppo_rollout_init(ppo_stage *self)
 		return code;
 	rollout->drawn.logprobs = cairn_alloc(tokens, sizeof(*rollout->drawn.logprobs));
 	if (!rollout->prompt || !rollout->row || !rollout->first || !rollout->score ||
-		!rollout->logp || !rollout->ref || !rollout->value || !rollout->advantage ||
-		!rollout->returns || !rollout->drawn.logprobs)
+		!rollout->n_scores || !rollout->logp || !rollout->ref || !rollout->value ||
+		!rollout->reward || !rollout->advantage || !rollout->returns ||
+		!rollout->drawn.logprobs)
 		return gpt_no_memory(&self->work, "a rollout");
 	return 0;
 }
@@ -59,9 +55,11 @@ void ppo_rollout_free(ppo_rollout *rollout)
 	free(rollout->seq);
 	free(rollout->returns);
 	free(rollout->advantage);
+	free(rollout->reward);
 	free(rollout->value);
 	free(rollout->ref);
 	free(rollout->logp);
+	free(rollout->n_scores);
 	free(rollout->score);
 	free(rollout->first);
 	free(rollout->row);
@@ -113,14 +111,19 @@ static void scatter(
 	}
 }
 
-static int logprobs(ppo_stage *self, const gpt_seq *sorted, gpt_model *model, int account,
-	cairn_real *room, cairn_real *out)
+/* Log-probabilities of the drawn tokens under the reference. */
+static int reference(ppo_stage *self, const gpt_seq *sorted)
 {
-	int code = gpt_lm_logprobs(&self->work, model, sorted, self->rollout.n,
-		self->params->temperature, account, room, NULL);
+	ppo_rollout *rollout = &self->rollout;
+	cairn_real *room = cairn_alloc(rollout->first[rollout->n] + 1, sizeof(*room));
+	int code = room ? 0 : gpt_no_memory(&self->work, "log-probabilities");
 
 	if (!code)
-		scatter(&self->rollout, sorted, room, out);
+		code = gpt_lm_logprobs(&self->work, self->reference, sorted, rollout->n,
+			self->params->temperature, CAIRN_ACCOUNT_REFERENCE, room, NULL);
+	if (!code)
+		scatter(rollout, sorted, room, rollout->ref);
+	free(room);
 	return code;
 }
 
@@ -152,97 +155,105 @@ static int values(ppo_stage *self, const gpt_seq *sorted)
 	return code;
 }
 
-static int scores(ppo_stage *self, const gpt_seq *sorted, double *room)
+int ppo_score(ppo_stage *self, const gpt_seq *seqs, size_t n, double *score)
+{
+	return gpt_scores(&self->work, self->reward, seqs, n, CAIRN_ACCOUNT_REWARD, score);
+}
+
+/* METHOD 2.3: a response that does not end costs `missing_eos`, or scores -missing_eos whatever
+ * the reward model says. */
+static double final_score(const ppo_params *params, double score, bool ended)
+{
+	if (ended)
+		return score;
+	return (params->missing_eos_form == 1 ? 0 : score) - params->missing_eos;
+}
+
+static int scores(ppo_stage *self, const gpt_seq *sorted)
 {
 	ppo_rollout *rollout = &self->rollout;
-	int code = gpt_scores(
-		&self->work, self->reward, sorted, rollout->n, CAIRN_ACCOUNT_REWARD, room);
+	double *room = cairn_alloc(rollout->n, sizeof(*room));
+	int code = room ? self->score(self, sorted, rollout->n, room)
+			: gpt_no_memory(&self->work, "scores");
 
+	memset(rollout->n_scores, 0, rollout->n * sizeof(*rollout->n_scores));
 	for (size_t i = 0; i < rollout->n && !code; i++) {
 		size_t e = (size_t)sorted[i].id;
 
-		/* Subtracted, not replaced: METHOD 2.3. */
-		rollout->score[e] =
-			room[i] - (rollout->drawn.ended[e] ? 0 : self->params->missing_eos);
+		rollout->score[e] = final_score(self->params, room[i], rollout->drawn.ended[e]);
+		rollout->n_scores[e]++;
 	}
+	free(room);
 	return code;
 }
 
-static int ask_networks(ppo_stage *self)
+int ppo_rollout_judge(ppo_stage *self)
 {
 	ppo_rollout *rollout = &self->rollout;
-	size_t n = rollout->n, tokens = rollout->first[n];
-	gpt_seq *sorted = cairn_alloc(n, sizeof(*sorted));
-	cairn_real *room = cairn_alloc(tokens + 1, sizeof(*room));
-	double *score = cairn_alloc(n, sizeof(*score));
-	int code = 0;
+	gpt_seq *sorted = cairn_alloc(rollout->n, sizeof(*sorted));
+	int code;
 
-	if (!sorted || !room || !score) {
-		code = gpt_no_memory(&self->work, "a rollout");
-		goto out;
-	}
-	memcpy(sorted, rollout->seq, n * sizeof(*sorted));
-	gpt_seqs_sort(sorted, n);
-	code = logprobs(self, sorted, self->policy, CAIRN_ACCOUNT_ROLLOUT, room, rollout->logp);
+	if (!sorted)
+		return gpt_no_memory(&self->work, "a rollout");
+	memcpy(sorted, rollout->seq, rollout->n * sizeof(*sorted));
+	gpt_seqs_sort(sorted, rollout->n);
+	code = reference(self, sorted);
 	if (!code)
-		code = logprobs(
-			self, sorted, self->reference, CAIRN_ACCOUNT_REFERENCE, room, rollout->ref);
-	if (!code)
-		code = scores(self, sorted, score);
+		code = scores(self, sorted);
 	if (!code)
 		code = values(self, sorted);
-out:
-	free(score);
-	free(room);
 	free(sorted);
 	return code;
 }
 
 /* ---- rewards and advantages ---------------------------------------------------------------- */
 
-static int advantages_of(ppo_stage *self, size_t e, double *room)
+/* Rewards of one episode; room: 2 * tokens. */
+static void rewards_of(ppo_stage *self, size_t e, double *room)
+{
+	ppo_rollout *rollout = &self->rollout;
+	size_t first = rollout->first[e], n = rollout->first[e + 1] - first;
+	double *logp = room, *ref = room + n;
+
+	for (size_t t = 0; t < n; t++) {
+		logp[t] = (double)rollout->logp[first + t];
+		ref[t] = (double)rollout->ref[first + t];
+	}
+	rlhf_rewards(logp, ref, (int64_t)n, self->at.rollout_beta, rollout->score[e],
+		rollout->reward + first);
+}
+
+int ppo_rollout_credit(ppo_stage *self)
 {
 	const ppo_params *params = self->params;
 	ppo_rollout *rollout = &self->rollout;
-	size_t first = rollout->first[e];
-	int64_t n = (int64_t)(rollout->first[e + 1] - first);
-	double *logp = room, *ref = room + n, *reward = room + 2 * n;
-	double log_ratio = 0, sum = 0, size = fabs(rollout->score[e]);
+	int64_t tokens = (int64_t)rollout->first[rollout->n];
+	double *room = cairn_alloc(2 * (size_t)rollout->drawn.max_new, sizeof(*room));
+	int code;
 
-	for (int64_t t = 0; t < n; t++) {
-		logp[t] = (double)rollout->logp[first + (size_t)t];
-		ref[t] = (double)rollout->ref[first + (size_t)t];
+	if (!room)
+		return gpt_no_memory(&self->work, "rewards");
+	for (size_t e = 0; e < rollout->n; e++)
+		rewards_of(self, e, room);
+	free(room);
+	code = ppo_verify_rewards(self);
+	if (code)
+		return code;
+	if (params->whiten_rewards)
+		rlhf_whiten(rollout->reward, tokens, false, false);
+	for (size_t e = 0; e < rollout->n; e++) {
+		size_t first = rollout->first[e];
+
+		rlhf_gae(rollout->reward + first, rollout->value + first,
+			(int64_t)(rollout->first[e + 1] - first), params->gamma_rl,
+			params->gae_lambda, rollout->advantage + first, rollout->returns + first);
 	}
-	rlhf_rewards(logp, ref, n, self->at.rollout_beta, rollout->score[e], reward);
-	for (int64_t t = 0; t < n; t++) {
-		log_ratio += logp[t] - ref[t];
-		size += self->at.rollout_beta * fabs(logp[t] - ref[t]);
-		sum += reward[t];
-	}
-	if (!(fabs(sum - (rollout->score[e] - self->at.rollout_beta * log_ratio)) <= 1e-9 * size))
-		return self->work.host->fail(self->work.run, CAIRN_EBUG,
-			"the rewards of episode %zu sum to %.12g, not to score - beta*KL = %.12g",
-			e, sum, rollout->score[e] - self->at.rollout_beta * log_ratio);
-	rlhf_gae(reward, rollout->value + first, n, params->gamma_rl, params->gae_lambda,
-		rollout->advantage + first, rollout->returns + first);
+	if (params->whiten == PPO_WHITEN_BATCH)
+		rlhf_whiten(rollout->advantage, tokens, true, false);
 	return 0;
 }
 
-static int advantages(ppo_stage *self)
-{
-	ppo_rollout *rollout = &self->rollout;
-	double *room = cairn_alloc(3 * (size_t)self->limits.max_response, sizeof(*room));
-	int code = room ? 0 : gpt_no_memory(&self->work, "rewards");
-
-	for (size_t e = 0; e < rollout->n && !code; e++)
-		code = advantages_of(self, e, room);
-	if (!code && self->params->whiten == PPO_WHITEN_BATCH)
-		rlhf_whiten(rollout->advantage, (int64_t)rollout->first[rollout->n], true, false);
-	free(room);
-	return code;
-}
-
-/* ---- what must hold ------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 static int check_finite(ppo_stage *self)
 {
@@ -265,68 +276,47 @@ static int check_finite(ppo_stage *self)
 	return code;
 }
 
-static int check_gap(ppo_stage *self)
+static int draw(ppo_stage *self, uint64_t iteration)
 {
 	ppo_rollout *rollout = &self->rollout;
-
-	rollout->logprob_gap = 0;
-	for (size_t e = 0; e < rollout->n; e++) {
-		const cairn_real *drawn =
-			rollout->drawn.logprobs + e * (size_t)rollout->drawn.max_new;
-		const cairn_real *logp = rollout->logp + rollout->first[e];
-
-		for (int32_t t = 0; t < rollout->drawn.n_tokens[e]; t++) {
-			double gap = fabs((double)drawn[t] - (double)logp[t]);
-
-			if (gap > rollout->logprob_gap)
-				rollout->logprob_gap = gap;
-		}
-	}
-	if (rollout->logprob_gap <= MAX_GAP)
-		return 0;
-	return self->work.host->fail(self->work.run, CAIRN_EBUG,
-		"sampler and network differ by %.3g nats on a drawn token", rollout->logprob_gap);
-}
-
-static int check_start(ppo_stage *self)
-{
-	const ppo_rollout *rollout = &self->rollout;
-	size_t n = rollout->first[rollout->n];
-
-	if (memcmp(rollout->logp, rollout->ref, n * sizeof(*rollout->logp)) == 0)
-		return 0;
-	return self->work.host->fail(self->work.run, CAIRN_EBUG,
-		"the policy differs from the reference before the first update");
-}
-
-int ppo_rollout_make(ppo_stage *self, uint64_t iteration)
-{
 	gpt_sampling options = {
 		.temperature = self->params->temperature,
 		.top_k = 0, /* any truncation breaks ratio and KL: METHOD 2.2 */
 		.top_p = 1,
-		.max_new = self->limits.max_response,
-		.end_token = gpt_tokenizer_end(self->tokenizer),
+		.max_new = rollout->drawn.max_new,
+		.end_token = self->end_token,
 		.key = self->sample_key,
 	};
 	int code;
 
-	self->at.rollout_beta = self->at.beta;
 	ppo_rollout_begin(self, iteration);
 	code = gpt_completions_draw(
-		&self->rollout.drawn, &self->work, self->policy, &options, self->rollout.n);
+		&rollout->drawn, &self->work, self->policy, &options, rollout->n);
 	if (!code)
 		code = ppo_rollout_index(self);
+	for (size_t e = 0; e < rollout->n && !code; e++)
+		memcpy(rollout->logp + rollout->first[e],
+			rollout->drawn.logprobs + e * (size_t)rollout->drawn.max_new,
+			(size_t)rollout->drawn.n_tokens[e] * sizeof(*rollout->logp));
+	return code ? code : ppo_verify_drawn(self);
+}
+
+int ppo_rollout_make(ppo_stage *self, uint64_t iteration)
+{
+	int code;
+
+	self->at.rollout_beta = self->at.beta;
+	code = draw(self, iteration);
 	if (!code)
-		code = ask_networks(self);
+		code = ppo_rollout_judge(self);
+	if (!code)
+		code = ppo_verify_scores(self);
 	if (!code)
 		code = check_finite(self);
-	if (!code)
-		code = check_gap(self);
 	if (!code && iteration == 0)
-		code = check_start(self);
+		code = ppo_verify_start(self);
 	if (!code)
-		code = advantages(self);
+		code = ppo_rollout_credit(self);
 	return code;
 }
 

@@ -9,9 +9,7 @@
  * model; and the value function, which starts as the reward model. One step() per optimizer
  * step; the rollout is part of the state, so a run can be stopped between any two.
  *
- * What must hold is checked while it runs, because a wrong sign or an off-by-one in this
- * algorithm learns something anyway: see check_reference() here, and ppo_rollout.c and
- * ppo_update.c.
+ * What must hold is checked while it runs: ppo_verify.c.
  */
 #include <string.h>
 
@@ -50,6 +48,21 @@ int ppo_check(const void *opaque, cairn_error *err)
 
 /* ---- set up ---------------------------------------------------------------------------- */
 
+/* Values of 0 everywhere: as OpenAI's lm-human-preferences starts (METHOD 2.4). */
+static void zero_head(gpt_model *model)
+{
+	static const char *const names[] = {"score.weight", "score.bias"};
+
+	for (size_t i = 0; i < CAIRN_COUNT(names); i++) {
+		const gpt_tensor *tensor = gpt_model_tensor(model, names[i]);
+
+		model->k->zero(model->k, model->params + tensor->offset,
+			tensor->size * sizeof(*model->params));
+	}
+	model->reward_gain = 1;
+	model->reward_bias = 0;
+}
+
 static int open_models(ppo_stage *self)
 {
 	const gpt_work *work = &self->work;
@@ -72,7 +85,9 @@ static int open_models(ppo_stage *self)
 		code = gpt_same_tokenizer(work, self->tokenizer, "reward");
 	if (!code && value_port[0] == 'v')
 		code = gpt_same_tokenizer(work, self->tokenizer, "value");
-	if (!code)
+	if (!code && self->params->value_head == 1)
+		zero_head(self->value);
+	else if (!code)
 		gpt_model_fold_reward(self->value);
 	return code;
 }
@@ -156,22 +171,6 @@ static int open_text(ppo_stage *self)
 		&self->text, work, "pretrain", self->policy->config.n_vocab, self->ptx_length);
 }
 
-static void digest_reference(const ppo_stage *self, uint8_t out[32], cairn_real *room)
-{
-	const gpt_model *model = self->reference;
-
-	model->k->read(model->k, room, model->params, model->n_params * sizeof(*room));
-	cairn_sha256(room, model->n_params * sizeof(*room), out);
-}
-
-static double reference_squares(const ppo_stage *self)
-{
-	const gpt_model *model = self->reference;
-
-	self->work.host->account(self->work.run, CAIRN_ACCOUNT_OTHER, 0, 0);
-	return model->k->sum_squares(model->k, model->params, (int64_t)model->n_params);
-}
-
 static int make_buffers(ppo_stage *self)
 {
 	const ppo_params *params = self->params;
@@ -187,9 +186,8 @@ static int make_buffers(ppo_stage *self)
 		free(room);
 		return gpt_no_memory(&self->work, "a minibatch");
 	}
-	digest_reference(self, self->reference_digest, room);
+	ppo_reference_remember(self, room);
 	free(room);
-	self->reference_squares = reference_squares(self);
 	return ppo_rollout_init(self);
 }
 
@@ -208,6 +206,8 @@ static int open_stage(ppo_stage *self)
 		code = open_text(self);
 	if (code)
 		return code;
+	self->end_token = gpt_tokenizer_end(self->tokenizer);
+	self->score = ppo_score;
 	self->sample_key = host->rng_key(run, "sample");
 	self->minibatch_key = host->rng_key(run, "minibatch");
 	self->text_key = host->rng_key(run, "pretrain");
@@ -219,28 +219,6 @@ static int open_stage(ppo_stage *self)
 }
 
 /* ---- the loop -------------------------------------------------------------------------- */
-
-/* The reference must be what it was; the sum of squares changes with any weight that matters,
- * and at the end the digest is compared, too. */
-static int check_reference(ppo_stage *self, bool last)
-{
-	uint8_t digest[32];
-	bool same = reference_squares(self) == self->reference_squares;
-
-	if (same && last) {
-		cairn_real *room = cairn_alloc(self->reference->n_params, sizeof(*room));
-
-		if (!room)
-			return gpt_no_memory(&self->work, "the reference's digest");
-		digest_reference(self, digest, room);
-		same = memcmp(digest, self->reference_digest, sizeof(digest)) == 0;
-		free(room);
-	}
-	if (same)
-		return 0;
-	return self->work.host->fail(
-		self->work.run, CAIRN_EBUG, "the reference model changed while the policy learned");
-}
 
 static void add_means(gpt_metrics *metrics, const ppo_sums *sums, bool ptx)
 {
@@ -273,7 +251,6 @@ static void end_iteration(ppo_stage *self, uint64_t iteration, double lr)
 	gpt_metrics_add(metrics, "objective/rlhf_reward", stats.rlhf);
 	add_means(metrics, &self->at.sums, params->gamma_ptx > 0);
 	gpt_metrics_add(metrics, "val/var_explained", stats.var_explained);
-	gpt_metrics_add(metrics, "rollout/logprob_gap", self->rollout.logprob_gap);
 	gpt_metrics_add(metrics, "eos_rate", stats.eos_rate);
 	gpt_metrics_add(metrics, "response_length", stats.length);
 	gpt_metrics_add(metrics, "kl_coef", self->at.rollout_beta);
@@ -288,7 +265,6 @@ static void end_iteration(ppo_stage *self, uint64_t iteration, double lr)
 
 static int one_update(ppo_stage *self)
 {
-	const ppo_params *params = self->params;
 	uint64_t iteration = self->at.update / self->per_iteration;
 	uint64_t in_iteration = self->at.update % self->per_iteration;
 	int code = 0;
@@ -305,11 +281,9 @@ static int one_update(ppo_stage *self)
 	self->work.quiet = in_iteration + 1 < self->per_iteration;
 	if (self->work.quiet)
 		return 0;
-	code = check_reference(self, iteration + 1 == self->iterations);
+	code = ppo_verify_reference(self, iteration + 1 == self->iterations);
 	if (!code)
-		end_iteration(self, iteration,
-			gpt_learning_rate(GPT_SCHEDULE_CONSTANT, params->lr, 1, iteration,
-				self->iterations, (uint64_t)params->warmup, params->warmup_from));
+		end_iteration(self, iteration, ppo_rate(self, self->params->lr, iteration));
 	return code;
 }
 

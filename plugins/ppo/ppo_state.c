@@ -24,7 +24,7 @@ struct array {
 	size_t bytes;
 };
 
-#define N_ARRAYS 7
+#define N_ARRAYS 6
 
 static void list_arrays(ppo_rollout *rollout, struct array out[N_ARRAYS])
 {
@@ -39,7 +39,6 @@ static void list_arrays(ppo_rollout *rollout, struct array out[N_ARRAYS])
 		"rollout/returns", rollout->returns, tokens * sizeof(*rollout->returns)};
 	out[5] = (struct array){
 		"rollout/score", rollout->score, rollout->n * sizeof(*rollout->score)};
-	out[6] = (struct array){"rollout/gap", &rollout->logprob_gap, sizeof(rollout->logprob_gap)};
 }
 
 static int put_rollout(ppo_stage *self, cairn_writer *writer)

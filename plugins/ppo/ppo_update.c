@@ -7,27 +7,21 @@
  * Adam step (P app. C.4). Two steps would not do: Adam divides by the gradient's size, so
  * gamma would cancel. Both parts are means over all their tokens, whatever the micro-batches.
  */
-#include <math.h>
 #include <string.h>
 
+#include "gpt/exact.h"
 #include "gpt/rlhf.h"
 #include "gpt/rng.h"
 #include "gpt/train_lm.h"
 #include "ppo.h"
 
-/* Episodes of this update, short ones first, and their advantages, in that order. */
-static void draw_minibatch(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
+void ppo_minibatch_set(ppo_stage *self, const uint64_t *episodes, size_t n)
 {
-	const ppo_params *params = self->params;
 	const ppo_rollout *rollout = &self->rollout;
-	size_t n = (size_t)params->minibatch, at = 0;
-	uint64_t per_epoch = (uint64_t)(params->batch / params->minibatch);
-	uint64_t epoch = in_iteration / per_epoch, part = in_iteration % per_epoch;
+	size_t at = 0;
 
-	gpt_shuffle(self->minibatch_key, iteration * (uint64_t)params->inner_epochs + epoch,
-		self->shuffled, rollout->n);
 	for (size_t i = 0; i < n; i++)
-		self->minibatch[i] = rollout->seq[self->shuffled[part * n + i]];
+		self->minibatch[i] = rollout->seq[episodes[i]];
 	gpt_seqs_sort(self->minibatch, n);
 	for (size_t i = 0; i < n; i++) {
 		size_t e = (size_t)self->minibatch[i].id;
@@ -37,22 +31,38 @@ static void draw_minibatch(ppo_stage *self, uint64_t iteration, uint64_t in_iter
 			count * sizeof(*self->scratch));
 		at += count;
 	}
-	if (params->whiten == PPO_WHITEN_MINIBATCH)
+	if (self->params->whiten == PPO_WHITEN_MINIBATCH)
 		rlhf_whiten(self->scratch, (int64_t)at, true, false);
+}
+
+static void draw_minibatch(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
+{
+	const ppo_params *params = self->params;
+	size_t n = (size_t)params->minibatch;
+	uint64_t per_epoch = (uint64_t)(params->batch / params->minibatch);
+	uint64_t epoch = in_iteration / per_epoch, part = in_iteration % per_epoch;
+
+	gpt_shuffle(self->minibatch_key, iteration * (uint64_t)params->inner_epochs + epoch,
+		self->shuffled, self->rollout.n);
+	ppo_minibatch_set(self, self->shuffled + part * n, n);
 }
 
 /* ---- policy ------------------------------------------------------------------------------ */
 
-/* Sums over the tokens of a minibatch. */
-struct policy_sum {
-	double loss, approxkl, ratio, entropy;
-	uint64_t n_clipped, n_changed;
-};
+static void note_change(ppo_policy_sum *sum, size_t e, int32_t token, double from, double to)
+{
+	if (sum->n_changed++ > 0)
+		return;
+	sum->changed_episode = e;
+	sum->changed_token = token;
+	sum->changed_from = from;
+	sum->changed_to = to;
+}
 
 /* Loss and derivative of one micro-batch; the sequences start at `at` in the minibatch, their
  * advantages at `advantage`. Returns where the next ones are. */
-static const double *policy_micro(ppo_stage *self, size_t at, const double *advantage,
-	double n_tokens, struct policy_sum *sum)
+static const double *policy_micro(
+	ppo_stage *self, size_t at, const double *advantage, double divisor, ppo_policy_sum *sum)
 {
 	const ppo_rollout *rollout = &self->rollout;
 	gpt_micro *micro = &self->work.micro;
@@ -69,18 +79,20 @@ static const double *policy_micro(ppo_stage *self, size_t at, const double *adva
 
 			sum->loss += rlhf_policy_loss(logp, (double)*old, *advantage,
 				self->params->clip, &dlogp, &clipped);
-			sum->approxkl += 0.5 * delta * delta;
-			sum->ratio += exp(delta);
+			sum->approxkl += rlhf_kl_k2(logp, (double)*old);
+			sum->ratio += gpt_exp(delta);
 			sum->entropy += (double)micro->z[row];
 			sum->n_clipped += clipped;
-			sum->n_changed += micro->x[row] != *old;
-			micro->y[row] = (cairn_real)(dlogp / n_tokens);
+			if (memcmp(&micro->x[row], old, sizeof(*old)) != 0)
+				note_change(
+					sum, (size_t)seq->id, j - seq->first, (double)*old, logp);
+			micro->y[row] = (cairn_real)(dlogp / divisor);
 		}
 	}
 	return advantage;
 }
 
-static int policy_gradient(ppo_stage *self, size_t n, double n_tokens, struct policy_sum *sum)
+int ppo_policy_gradient(ppo_stage *self, size_t n, double divisor, ppo_policy_sum *sum)
 {
 	gpt_work *work = &self->work;
 	gpt_micro *micro = &work->micro;
@@ -96,7 +108,7 @@ static int policy_gradient(ppo_stage *self, size_t n, double n_tokens, struct po
 		if (gpt_logprobs(self->policy, micro->target, self->params->temperature, micro->x,
 			    micro->z, &err))
 			return gpt_report(work, &err);
-		advantage = policy_micro(self, at, advantage, n_tokens, sum);
+		advantage = policy_micro(self, at, advantage, divisor, sum);
 		gpt_work_account(work, CAIRN_ACCOUNT_BACKWARD);
 		if (gpt_logprobs_backward(self->policy, micro->target, self->params->temperature,
 			    micro->y, NULL, NULL, &err))
@@ -106,8 +118,7 @@ static int policy_gradient(ppo_stage *self, size_t n, double n_tokens, struct po
 	return 0;
 }
 
-/* Adds gamma times the gradient of the pretraining loss. */
-static int ptx_gradient(ppo_stage *self, size_t n, double *loss)
+int ppo_ptx_gradient(ppo_stage *self, size_t n, double *loss)
 {
 	gpt_work *work = &self->work;
 	int forward = work->account_forward, backward = work->account_backward, code;
@@ -126,46 +137,52 @@ static int ptx_gradient(ppo_stage *self, size_t n, double *loss)
 	return code;
 }
 
-/* Warm-up counts iterations: P app. C.4. */
-static double rate(const ppo_stage *self, double lr, uint64_t iteration)
+double ppo_rate(const ppo_stage *self, double lr, uint64_t iteration)
 {
-	return gpt_learning_rate(GPT_SCHEDULE_CONSTANT, lr, 1, iteration, self->iterations,
-		(uint64_t)self->params->warmup, self->params->warmup_from);
+	const ppo_params *params = self->params;
+
+	return gpt_learning_rate((enum gpt_schedule)params->schedule, lr, params->lr_floor,
+		iteration, self->iterations, (uint64_t)params->warmup, params->warmup_from);
 }
 
-static int update_policy(ppo_stage *self, uint64_t iteration, bool first)
+/* After each optimizer step, or after the last of an iteration: P app. C.4 gives the decay only. */
+static void average(ppo_stage *self, bool last)
+{
+	const gpt_model *policy = self->policy;
+
+	if (self->ema && (last || self->params->ema_every == 0))
+		policy->k->ema(policy->k, self->ema, policy->params, self->params->ema,
+			(int64_t)policy->n_params);
+}
+
+static int update_policy(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
 {
 	const ppo_params *params = self->params;
 	size_t n = (size_t)params->minibatch;
 	double n_tokens = (double)gpt_seqs_counted(self->minibatch, n);
 	double norm = 0, ptx_loss = 0;
-	struct policy_sum sum = {0};
+	ppo_policy_sum sum = {0};
 	ppo_sums *sums = &self->at.sums;
 	int code;
 
 	gpt_zero_grads(self->policy);
-	code = policy_gradient(self, n, n_tokens, &sum);
+	code = ppo_policy_gradient(self, n, n_tokens, &sum);
 	if (!code)
 		code = gpt_check_finite(
 			&self->work, "the policy loss", sum.loss, self->at.update + 1);
-	if (!code && first && sum.n_changed > 0)
-		code = self->work.host->fail(self->work.run, CAIRN_EBUG,
-			"iteration %llu: %llu of %.0f probability ratios of the first minibatch "
-			"are not 1",
-			(unsigned long long)iteration, (unsigned long long)sum.n_changed, n_tokens);
+	if (!code && in_iteration == 0)
+		code = ppo_verify_ratio(self, iteration, &sum);
 	if (!code && params->gamma_ptx > 0)
-		code = ptx_gradient(self, n * (size_t)params->ptx_ratio, &ptx_loss);
+		code = ppo_ptx_gradient(self, n * (size_t)params->ptx_ratio, &ptx_loss);
 	if (!code)
 		code = gpt_check_finite(
 			&self->work, "the pretraining loss", ptx_loss, self->at.update + 1);
 	if (!code)
 		code = gpt_update(&self->work, self->policy_adam, self->policy,
-			rate(self, params->lr, iteration), &norm);
+			ppo_rate(self, params->lr, iteration), &norm);
 	if (code)
 		return code;
-	if (self->ema)
-		self->policy->k->ema(self->policy->k, self->ema, self->policy->params, params->ema,
-			(int64_t)self->policy->n_params);
+	average(self, in_iteration + 1 == self->per_iteration);
 	sums->policy_loss += sum.loss / n_tokens;
 	sums->approxkl += sum.approxkl / n_tokens;
 	sums->ratio += sum.ratio / n_tokens;
@@ -178,8 +195,7 @@ static int update_policy(ppo_stage *self, uint64_t iteration, bool first)
 
 /* ---- value ------------------------------------------------------------------------------- */
 
-static void value_micro(
-	ppo_stage *self, size_t at, double n_tokens, double *loss, uint64_t *n_clipped)
+static void value_micro(ppo_stage *self, size_t at, double divisor, ppo_value_sum *sum)
 {
 	const ppo_rollout *rollout = &self->rollout;
 	gpt_micro *micro = &self->work.micro;
@@ -194,25 +210,20 @@ static void value_micro(
 			double dvalue;
 			bool clipped;
 
-			*loss += rlhf_value_loss((double)micro->x[row], rollout->value[t],
+			sum->loss += rlhf_value_loss((double)micro->x[row], rollout->value[t],
 				rollout->returns[t], self->params->value_clip, &dvalue, &clipped);
-			*n_clipped += clipped;
-			micro->y[row] = (cairn_real)(dvalue / n_tokens);
+			sum->n_clipped += clipped;
+			micro->y[row] = (cairn_real)(dvalue / divisor);
 		}
 	}
 }
 
-static int update_value(ppo_stage *self, uint64_t iteration)
+int ppo_value_gradient(ppo_stage *self, size_t n, double divisor, ppo_value_sum *sum)
 {
 	gpt_work *work = &self->work;
 	gpt_micro *micro = &work->micro;
-	size_t n = (size_t)self->params->minibatch;
-	double n_tokens = (double)gpt_seqs_counted(self->minibatch, n);
-	double loss = 0, norm = 0;
-	uint64_t n_clipped = 0;
 	int kept = work->account_forward, code = 0;
 
-	gpt_zero_grads(self->value);
 	work->account_forward = CAIRN_ACCOUNT_VALUE;
 	for (size_t at = 0; at < n && !code; at += micro->count) {
 		cairn_error err = {0};
@@ -225,18 +236,31 @@ static int update_value(ppo_stage *self, uint64_t iteration)
 			code = gpt_report(work, &err);
 			break;
 		}
-		value_micro(self, at, n_tokens, &loss, &n_clipped);
+		value_micro(self, at, divisor, sum);
 		if (gpt_values_backward(self->value, micro->y, &err))
 			code = gpt_report(work, &err);
 	}
 	work->account_forward = kept;
+	return code;
+}
+
+static int update_value(ppo_stage *self, uint64_t iteration)
+{
+	size_t n = (size_t)self->params->minibatch;
+	double n_tokens = (double)gpt_seqs_counted(self->minibatch, n), norm = 0;
+	ppo_value_sum sum = {0};
+	int code;
+
+	gpt_zero_grads(self->value);
+	code = ppo_value_gradient(self, n, n_tokens, &sum);
 	if (!code)
-		code = gpt_check_finite(work, "the value loss", loss, self->at.update + 1);
+		code = gpt_check_finite(
+			&self->work, "the value loss", sum.loss, self->at.update + 1);
 	if (!code)
-		code = gpt_update(work, self->value_adam, self->value,
-			rate(self, self->params->value_lr, iteration), &norm);
-	self->at.sums.value_loss += loss / n_tokens;
-	self->at.sums.value_clipfrac += (double)n_clipped / n_tokens;
+		code = gpt_update(&self->work, self->value_adam, self->value,
+			ppo_rate(self, self->params->value_lr, iteration), &norm);
+	self->at.sums.value_loss += sum.loss / n_tokens;
+	self->at.sums.value_clipfrac += (double)sum.n_clipped / n_tokens;
 	self->at.sums.value_norm += norm;
 	return code;
 }
@@ -246,7 +270,7 @@ int ppo_update(ppo_stage *self, uint64_t iteration, uint64_t in_iteration)
 	int code;
 
 	draw_minibatch(self, iteration, in_iteration);
-	code = update_policy(self, iteration, in_iteration == 0);
+	code = update_policy(self, iteration, in_iteration);
 	if (!code)
 		code = update_value(self, iteration);
 	self->at.sums.n += 1;
