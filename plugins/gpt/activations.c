@@ -79,7 +79,6 @@ static void cut_rows(cut *block, gpt_activations *acts, int64_t B, int64_t R)
 	acts->token = take(block, R, sizeof(int32_t));
 	acts->position = take(block, R, sizeof(int32_t));
 	acts->target = take(block, R, sizeof(int32_t));
-	acts->index = take(block, R, sizeof(int32_t));
 	acts->length = take(block, B, sizeof(int32_t));
 	acts->row_id = take(block, R, sizeof(uint64_t));
 	acts->logprob = take_real(block, R);
@@ -126,6 +125,7 @@ static size_t cut_host(void *base, gpt_activations *acts, int64_t B, int64_t R)
 {
 	cut block = {.base = base};
 
+	acts->host_token = take(&block, R, sizeof(int32_t));
 	acts->host_a = take(&block, R, sizeof(int32_t));
 	acts->host_b = take(&block, R, sizeof(int32_t));
 	acts->host_length = take(&block, B, sizeof(int32_t));

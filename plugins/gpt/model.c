@@ -136,6 +136,11 @@ static size_t place_tensors(gpt_tensor *tensors, size_t n)
 	return offset;
 }
 
+static bool is_tied(const gpt_config *config, enum gpt_head head)
+{
+	return head == GPT_HEAD_LM && !config->untied;
+}
+
 static int allocate(gpt_model *model, unsigned flags, cairn_error *err)
 {
 	const cairn_kernels *k = model->k;
@@ -148,7 +153,9 @@ static int allocate(gpt_model *model, unsigned flags, cairn_error *err)
 	if (flags & GPT_TRAINABLE)
 		model->grads = k->alloc(k, bytes);
 	if (model->params && (model->grads || !(flags & GPT_TRAINABLE)))
-		return 0;
+		return is_tied(&model->config, model->head) && model->grads
+			       ? gpt__tied_new(model, err)
+			       : 0;
 	(void)cairn_error_set(
 		err, CAIRN_ENOMEM, "no memory for a model of %zu parameters", model->n_params);
 	cairn_error_detail(
@@ -194,6 +201,7 @@ void gpt_model_free(gpt_model *model)
 	if (!model)
 		return;
 	gpt__activations_free(model, model->acts);
+	gpt__tied_free(model);
 	if (model->params)
 		model->k->free(model->k, model->params);
 	if (model->grads)
@@ -328,5 +336,6 @@ uint64_t gpt_memory_bytes(
 	/* The gaps between tensors are not counted: at most 60 bytes each. */
 	uint64_t params = gpt_param_count(config, head) * sizeof(cairn_real);
 
-	return (trainable ? 2 : 1) * params + gpt__activations_bytes(config, B, T, trainable);
+	return (trainable ? 2 : 1) * params + gpt__activations_bytes(config, B, T, trainable) +
+	       (trainable && is_tied(config, head) ? gpt__tied_bytes(config) : 0);
 }

@@ -40,6 +40,7 @@ typedef struct gpt_tensor {
 } gpt_tensor;
 
 typedef struct gpt_activations gpt_activations;
+typedef struct gpt_tied gpt_tied;
 
 typedef struct gpt_model {
 	gpt_config config;
@@ -49,8 +50,9 @@ typedef struct gpt_model {
 	size_t n_tensors;
 	size_t n_params;    /* elements of the flat buffer */
 	cairn_real *params; /* dev */
-	cairn_real *grads;  /* dev; NULL in a model that is not trained */
+	cairn_real *grads;  /* dev; NULL in a model that is not trained; see gpt_finish_grads() */
 	gpt_activations *acts;
+	gpt_tied *tied; /* NULL but in a trained model whose head is its embedding */
 	/* Reward models: score = gain * raw + bias (METHOD 1.4: demonstrations score mean 0).
 	 * Applied by callers that report or use rewards, not by gpt_values(). */
 	double reward_gain, reward_bias;
@@ -96,6 +98,13 @@ const gpt_tensor *gpt_model_tensor(const gpt_model *model, const char *name);
  * gpt_sample(). EPARAM: shapes, tokens, lengths that cannot be. */
 CAIRN_MUST int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err);
 void gpt_zero_grads(gpt_model *model);
+/*
+ * To be called between the last backward pass and the reading of grads (gpt_adam_step() does).
+ * Gradients are sums over sequences, one after the other: they are the same bits however a step's
+ * sequences are split into batches and padded, as long as their order is the same. In a tied wte
+ * two such sums meet, the head's and the embedding's; the latter is kept apart until here.
+ */
+void gpt_finish_grads(gpt_model *model);
 
 /* ---- language-model head; all arrays are on the host ------------------------------- */
 

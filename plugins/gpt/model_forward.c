@@ -161,7 +161,7 @@ static int put_sequence(gpt_model *model, const gpt_batch *batch, int64_t b, cai
 			return cairn_error_set(err, CAIRN_EPARAM,
 				"token %d does not fit a model of n_vocab = %d", token,
 				model->config.n_vocab);
-		acts->host_a[r] = token;
+		acts->host_token[r] = token;
 		acts->host_b[r] = t;
 		if (batch->dropout > 0)
 			acts->host_row_id[r] = batch->sample_ids[b] << 16 | (uint64_t)t;
@@ -181,7 +181,7 @@ int gpt__put_batch(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 		if (rc)
 			return rc;
 	}
-	k->write(k, acts->token, acts->host_a, R * sizeof(*acts->token));
+	k->write(k, acts->token, acts->host_token, R * sizeof(*acts->token));
 	k->write(k, acts->position, acts->host_b, R * sizeof(*acts->position));
 	k->write(k, acts->length, acts->host_length, B * sizeof(*acts->length));
 	if (batch->dropout > 0)

@@ -104,14 +104,33 @@ struct gpt_activations {
 	cairn_real *dres, *dnarrow;                    // [R,C] only where kept
 
 	/* Per row; dev, then the host's staging twins. */
-	int32_t *token, *position, *target, *index; // [R]
-	int32_t *length;                            // [B]
-	uint64_t *row_id;                           // [R]
-	cairn_real *logprob, *entropy, *weight;     // [R]
-	int32_t *host_a, *host_b, *host_length;     // [R] [R] [B]
-	uint64_t *host_row_id;                      // [R]
-	cairn_real *host_real;                      // [R]
+	int32_t *token, *position, *target;     // [R]; backward turns token into rows of gpt_tied
+	int32_t *length;                        // [B]
+	uint64_t *row_id;                       // [R]
+	cairn_real *logprob, *entropy, *weight; // [R]
+	int32_t *host_token, *host_length;      // [R] [B]: of the batch
+	int32_t *host_a, *host_b;               // [R]
+	uint64_t *host_row_id;                  // [R]
+	cairn_real *host_real;                  // [R]
 };
+
+/* The embedding's share in the gradient of a tied wte: a row for each token met since the
+ * gradients were cleared. */
+struct gpt_tied {
+	cairn_real *rows; // dev [V,C]: of n tokens in the order of their first meeting, then zeros
+	int32_t *token;   // dev [V]: of each row
+	int32_t *met;     // host [V]: the same
+	int32_t *row_of;  // host [V]: row of each token; -1: not met
+	int64_t n;
+};
+
+CAIRN_MUST int gpt__tied_new(gpt_model *model, cairn_error *err);
+void gpt__tied_free(gpt_model *model);
+/* Forgets what was summed up. */
+void gpt__tied_clear(gpt_model *model);
+uint64_t gpt__tied_bytes(const gpt_config *config);
+/* Adds dres to the gradients of the embeddings, or to what is kept apart of them. */
+void gpt__embedding_backward(gpt_model *model);
 
 /* Makes room for B x T rows and carves it; forgets what was there. */
 CAIRN_MUST int gpt__activations_prepare(

@@ -97,8 +97,8 @@ static void update(
 int gpt_adam_step(gpt_adam *adam, gpt_model *model, double lr, double *norm, cairn_error *err)
 {
 	const gpt_adam_options *options = &adam->options;
-	double length = sqrt(adam->k->sum_squares(adam->k, model->grads, (int64_t)model->n_params));
 	size_t matrices = end_of_matrices(model);
+	double length;
 	cairn_adam step = {
 		.grad_scale = 1,
 		.lr = lr,
@@ -109,6 +109,8 @@ int gpt_adam_step(gpt_adam *adam, gpt_model *model, double lr, double *norm, cai
 		.tf_form = options->tf_form,
 	};
 
+	gpt_finish_grads(model);
+	length = sqrt(adam->k->sum_squares(adam->k, model->grads, (int64_t)model->n_params));
 	if (!isfinite(length)) {
 		(void)cairn_error_set(err, CAIRN_EDIVERGED,
 			"the gradient is not finite at optimizer step %llu",

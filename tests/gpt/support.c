@@ -101,6 +101,12 @@ cairn_real *read_flat(const gpt_model *model, const cairn_real *dev)
 	return flat;
 }
 
+cairn_real *read_grads(gpt_model *model)
+{
+	gpt_finish_grads(model);
+	return read_flat(model, model->grads);
+}
+
 double relative_distance(const cairn_real *a, const double *b, size_t n)
 {
 	double difference = 0, size = 0;

@@ -27,6 +27,8 @@ void random_tokens(int32_t *out, int64_t n, int32_t n_vocab, uint64_t key);
 
 /* The flat parameters or gradients, on the host. Caller frees. */
 cairn_real *read_flat(const gpt_model *model, const cairn_real *dev);
+/* The gradients after gpt_finish_grads(). */
+cairn_real *read_grads(gpt_model *model);
 /* |a - b| / |b| over n elements (Euclidean); 0 where both are 0. */
 double relative_distance(const cairn_real *a, const double *b, size_t n);
 
