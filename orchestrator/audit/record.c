@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -451,6 +452,15 @@ json_t *cairn_record_text(const char *text)
 	json = json_string(ascii ? ascii : "");
 	free(ascii);
 	return json;
+}
+
+json_t *cairn_record_user(void)
+{
+	const char *name = getenv("USER");
+	char number[32];
+
+	snprintf(number, sizeof(number), "uid %u", (unsigned)getuid());
+	return cairn_record_text(name && name[0] ? name : number);
 }
 
 json_t *cairn_record_error(const cairn_error *err)

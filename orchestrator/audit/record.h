@@ -102,6 +102,8 @@ CAIRN_MUST int cairn_record_delete_checkpoint(
 
 /* A JSON string of any bytes: where they are not UTF-8, those above ASCII become '?'. */
 json_t *cairn_record_text(const char *text);
+/* Who is at work: $USER, else the user's number; new reference. */
+json_t *cairn_record_user(void);
 /* {code, message, detail, hint, place}; new reference. */
 json_t *cairn_record_error(const cairn_error *err);
 

@@ -10,6 +10,7 @@
 #define MAX_PARAMS      1000
 #define MAX_PORTS       100
 #define MAX_PARAMS_SIZE (1u << 20)
+#define MAX_TOOLS       100
 
 int cairn_abi_symbol(const void **out, const char *path, const char *symbol, cairn_error *err)
 {
@@ -63,7 +64,7 @@ int cairn_abi_copy(void *out, const void *symbol, const char *path, const cairn_
 	if (head.magic != want->magic) {
 		cairn_error_set(err, CAIRN_EABI, "'%s' is no cairn %s", path, want->what);
 		cairn_error_detail(err, "magic is 0x%08x, not 0x%08x", head.magic, want->magic);
-		cairn_error_hint(err, "Its descriptor must begin with CAIRN_STAGE_HEAD.");
+		cairn_error_hint(err, "Its descriptor must begin with %s.", want->begin);
 		return CAIRN_EABI;
 	}
 	list_differences(&differences, &head, want);
@@ -127,7 +128,13 @@ static uint64_t field_size(uint32_t type)
 	return 0;
 }
 
-static int check_param(const cairn_stage_plugin *plugin, const cairn_param *param, const char *path,
+/* A table of parameters and the struct that it fills. */
+struct param_table {
+	const cairn_param *params;
+	uint64_t n, bytes;
+};
+
+static int check_param(const struct param_table *table, const cairn_param *param, const char *path,
 	cairn_arena *arena, cairn_error *err)
 {
 	uint64_t size = field_size(param->type);
@@ -139,14 +146,13 @@ static int check_param(const cairn_stage_plugin *plugin, const cairn_param *para
 		return insane(err, path,
 			cairn_arena_printf(arena, "parameter '%s' is of unknown type %u",
 				param->name, param->type));
-	if (param->offset % size || size > plugin->params_size ||
-		param->offset > plugin->params_size - size)
+	if (param->offset % size || size > table->bytes || param->offset > table->bytes - size)
 		return insane(err, path,
 			cairn_arena_printf(arena,
 				"parameter '%s' at offset %llu does not lie inside a struct of "
 				"%llu bytes",
 				param->name, (unsigned long long)param->offset,
-				(unsigned long long)plugin->params_size));
+				(unsigned long long)table->bytes));
 	if (param->type == CAIRN_PARAM_ENUM && (!param->choices || !param->choices[0]))
 		return insane(err, path,
 			cairn_arena_printf(arena, "parameter '%s' lists no choices", param->name));
@@ -155,13 +161,25 @@ static int check_param(const cairn_stage_plugin *plugin, const cairn_param *para
 		return insane(err, path,
 			cairn_arena_printf(arena, "parameter '%s' refuses its own default '%.40s'",
 				param->name, param->fallback));
-	for (const cairn_param *other = plugin->params; other < param; other++) {
+	for (const cairn_param *other = table->params; other < param; other++) {
 		if (strcmp(other->name, param->name) == 0)
 			return insane(err, path,
 				cairn_arena_printf(
 					arena, "parameter '%s' appears twice", param->name));
 	}
 	return 0;
+}
+
+static int check_params(
+	const struct param_table *table, const char *path, cairn_arena *arena, cairn_error *err)
+{
+	int rc = 0;
+
+	if (table->n > MAX_PARAMS || table->bytes > MAX_PARAMS_SIZE || (table->n && !table->params))
+		return insane(err, path, "its parameter table");
+	for (uint64_t i = 0; rc == 0 && i < table->n; i++)
+		rc = check_param(table, &table->params[i], path, arena, err);
+	return rc;
 }
 
 static int check_ports(const cairn_port *ports, uint64_t n, const char *what, const char *path,
@@ -187,6 +205,7 @@ static int check_ports(const cairn_port *ports, uint64_t n, const char *what, co
 static int check_descriptor(
 	const cairn_stage_plugin *plugin, const char *path, cairn_arena *arena, cairn_error *err)
 {
+	struct param_table table = {plugin->params, plugin->n_params, plugin->params_size};
 	int rc;
 
 	if (!is_plugin_name(plugin->name))
@@ -195,15 +214,9 @@ static int check_descriptor(
 		return insane(err, path, "it has no version");
 	if (!plugin->run)
 		return insane(err, path, "it has no run()");
-	if (plugin->n_params > MAX_PARAMS || plugin->params_size > MAX_PARAMS_SIZE ||
-		(plugin->n_params && !plugin->params))
-		return insane(err, path, "its parameter table");
-	for (uint64_t i = 0; i < plugin->n_params; i++) {
-		rc = check_param(plugin, &plugin->params[i], path, arena, err);
-		if (rc < 0)
-			return rc;
-	}
-	rc = check_ports(plugin->inputs, plugin->n_inputs, "input", path, arena, err);
+	rc = check_params(&table, path, arena, err);
+	if (rc == 0)
+		rc = check_ports(plugin->inputs, plugin->n_inputs, "input", path, arena, err);
 	if (rc == 0)
 		rc = check_ports(plugin->outputs, plugin->n_outputs, "output", path, arena, err);
 	return rc;
@@ -213,6 +226,7 @@ int cairn_abi_stage(cairn_stage_plugin *out, const char *path, cairn_arena *aren
 {
 	static const cairn_abi_expected expected = {
 		.what = "stage plugin",
+		.begin = "CAIRN_STAGE_HEAD",
 		.magic = CAIRN_STAGE_MAGIC,
 		.major = CAIRN_STAGE_MAJOR,
 		.minor = CAIRN_STAGE_MINOR,
@@ -236,4 +250,59 @@ int cairn_abi_stage(cairn_stage_plugin *out, const char *path, cairn_arena *aren
 		plugin.license = "unknown";
 	*out = plugin;
 	return 0;
+}
+
+/* ---- tools -------------------------------------------------------------------------- */
+
+/* The command line has nobody to ask for a value: every parameter must have one. */
+static int check_tool(
+	const cairn_tool *tool, const char *path, cairn_arena *arena, cairn_error *err)
+{
+	struct param_table table = {tool->params, tool->n_params, tool->params_size};
+	int rc;
+
+	if (!is_plugin_name(tool->name))
+		return insane(err, path, "a tool's name is not of the form [a-z][a-z0-9_]*");
+	if (!tool->run)
+		return insane(
+			err, path, cairn_arena_printf(arena, "tool '%s' has no run()", tool->name));
+	rc = check_params(&table, path, arena, err);
+	for (uint64_t i = 0; rc == 0 && i < tool->n_params; i++) {
+		if (!tool->params[i].fallback)
+			rc = insane(err, path,
+				cairn_arena_printf(arena, "parameter '%s' of '%s' has no default",
+					tool->params[i].name, tool->name));
+	}
+	if (rc == 0)
+		rc = check_ports(tool->inputs, tool->n_inputs, "input", path, arena, err);
+	if (rc == 0)
+		rc = check_ports(tool->outputs, tool->n_outputs, "output", path, arena, err);
+	return rc;
+}
+
+int cairn_abi_tools(cairn_tools *out, const char *path, cairn_arena *arena, cairn_error *err)
+{
+	static const cairn_abi_expected expected = {
+		.what = "set of tools",
+		.begin = "CAIRN_TOOL_HEAD",
+		.magic = CAIRN_TOOL_MAGIC,
+		.major = CAIRN_TOOL_MAJOR,
+		.minor = CAIRN_TOOL_MINOR,
+		.size = sizeof(cairn_tools),
+		/* `n_tools` is the last member that every one has. */
+		.size_min = offsetof(cairn_tools, version),
+	};
+	cairn_tools tools;
+	const void *symbol;
+	int rc = cairn_abi_symbol(&symbol, path, CAIRN_TOOL_SYMBOL, err);
+
+	if (rc == 0)
+		rc = cairn_abi_copy(&tools, symbol, path, &expected, err);
+	if (rc == 0 && (tools.n_tools > MAX_TOOLS || (tools.n_tools && !tools.tools)))
+		rc = insane(err, path, "its table of tools");
+	for (uint64_t i = 0; rc == 0 && i < tools.n_tools; i++)
+		rc = check_tool(&tools.tools[i], path, arena, err);
+	if (rc == 0)
+		*out = tools;
+	return rc;
 }

@@ -142,23 +142,6 @@ static int prepare(cairn_run *run, cairn_error *err)
 	return 0;
 }
 
-/* The plugin's own words first; then those of the table function whose code it passed on. */
-static int explain(cairn_run *run, int code, cairn_error *err)
-{
-	if (run->error.code)
-		*err = run->error;
-	else if (run->host_error.code == code)
-		*err = run->host_error;
-	else {
-		cairn_error_set(err, code, "plugin '%s' failed: %s", run->plugin.name,
-			cairn_error_meaning(code));
-		cairn_error_hint(err, "It gave no reason; its log may.");
-	}
-	/* What the plugin returned decides whether a retry makes sense. */
-	err->code = code;
-	return code;
-}
-
 static int run_plugin(cairn_run *run, cairn_error *err)
 {
 	int code;
@@ -170,7 +153,7 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 	cairn_host_started(run, 0);
 	cairn_host_flush_step(run);
 	if (code < 0)
-		return explain(run, code, err);
+		return cairn_host_explain(run, code, err);
 	switch (code) {
 	case CAIRN_DONE:
 		return cairn_host_finish(run, err);

@@ -13,6 +13,9 @@
  *   host_kernels.c     kernels
  *   host_commit.c      the last transaction
  *
+ * tool_run.c uses the same state and most of the same functions for a tool, in the process of
+ * the command line: what only a tool has is marked so.
+ *
  * Two rules about writing. One writer is open at a time: what a plugin does with two is a
  * bug of its own. Outputs collect in one batch that lives until run() has returned 0; each
  * checkpoint is a batch of its own, committed at once, and does not touch the other.
@@ -25,6 +28,7 @@
 #include "base/text.h"
 #include "kernels/meter.h"
 #include "run/amend.h"
+#include "run/directory.h"
 #include "run/job.h"
 
 /* Names of entries that the host adds to checkpoints; not for plugins. */
@@ -36,7 +40,8 @@
 
 struct cairn_writer {
 	cairn_run *run;
-	cairn_batch *batch;     /* NULL: not open */
+	cairn_batch *batch;     /* NULL: not open, or a directory */
+	cairn_outdir *outdir;   /* of a tool: where the entries become files */
 	const cairn_port *port; /* NULL: a checkpoint */
 	uint64_t step;          /* of a checkpoint */
 	char *meta;
@@ -47,6 +52,7 @@ struct cairn_writer {
 typedef struct cairn_host_input {
 	const cairn_job_input *job;
 	cairn_object *object; /* once opened */
+	cairn_indir *indir;   /* of a tool: instead of an object */
 	cairn_artifact artifact;
 } cairn_host_input;
 
@@ -71,6 +77,9 @@ struct cairn_run {
 	double step_sent;
 	cairn_error error;      /* by fail() */
 	cairn_error host_error; /* of the last table function that failed */
+	/* Of a tool, which has no wire and no log file: who hears its log(). */
+	void (*log)(void *arg, int level, const char *text);
+	void *log_arg;
 
 	/* inputs, outputs */
 	cairn_host_input *inputs;   /* as job.inputs */
@@ -79,6 +88,7 @@ struct cairn_run {
 	cairn_writer writer;
 	cairn_object *checkpoint; /* that resume() opened */
 	bool has_scratch;
+	cairn_outdir *outdir; /* of a tool: takes the output port of kind "directory" */
 
 	/* account */
 	uint64_t step, total, tokens;
@@ -113,6 +123,8 @@ int cairn_host_fail_with(cairn_run *run, const cairn_error *error);
 void cairn_host_hint(cairn_run *run, const char *format, ...) CAIRN_PRINTF(2, 3);
 /* Where a table function starts: an empty error that tells the last failure. */
 cairn_error *cairn_host_err(cairn_run *run);
+/* Why run() returned this code < 0: in the plugin's own words, else in the host's. */
+int cairn_host_explain(cairn_run *run, int code, cairn_error *err);
 
 /* ---- the table's functions ----------------------------------------------------------------- */
 
@@ -164,6 +176,12 @@ void cairn_host_kernels_close(cairn_run *run);
 
 /* After run() returned 0: checks the outputs and publishes everything in one transaction. */
 CAIRN_MUST int cairn_host_finish(cairn_run *run, cairn_error *err);
+/* EBUG where a writer is open or a required output was not written. */
+CAIRN_MUST int cairn_host_check_outputs(cairn_run *run, cairn_error *err);
+/* {port: {"id","kind","bytes"}} of the outputs in the store; {port: [{"id","kind","source"}]} of
+ * the inputs from there, also those that were never opened. */
+json_t *cairn_host_outputs_record(cairn_run *run);
+json_t *cairn_host_inputs_record(cairn_run *run);
 
 /* Kills this process where CAIRN_TEST_KILL_AT says so: "NAME:N", see orchestrator/README.md. */
 void cairn_host_failpoint(const char *name, uint64_t n);

@@ -26,9 +26,9 @@ void cairn_host_failpoint(const char *name, uint64_t n)
 		kill(getpid(), SIGKILL);
 }
 
-static int check_outputs(cairn_run *run, cairn_error *err)
+int cairn_host_check_outputs(cairn_run *run, cairn_error *err)
 {
-	if (run->writer.batch)
+	if (run->writer.batch || run->writer.outdir)
 		return cairn_error_set(err, CAIRN_EBUG,
 			"plugin '%s' returned while a writer was open", run->plugin.name);
 	for (uint64_t i = 0; i < run->plugin.n_outputs; i++) {
@@ -74,20 +74,23 @@ static int put_metrics(cairn_run *run, json_t *outputs, cairn_error *err)
 	return rc;
 }
 
-static int put_outputs(cairn_run *run, json_t *outputs, cairn_error *err)
+json_t *cairn_host_outputs_record(cairn_run *run)
 {
+	json_t *outputs = json_object();
+
 	for (uint64_t i = 0; i < run->plugin.n_outputs; i++) {
+		const cairn_port *port = &run->plugin.outputs[i];
 		const cairn_host_output *output = &run->outputs[i];
-		if (output->is_committed)
-			json_object_set_new(outputs, run->plugin.outputs[i].name,
-				output_record(
-					&output->id, run->plugin.outputs[i].kind, output->bytes));
+		bool is_file = run->outdir && strcmp(port->kind, CAIRN_DIRECTORY_KIND) == 0;
+
+		if (output->is_committed && !is_file)
+			json_object_set_new(outputs, port->name,
+				output_record(&output->id, port->kind, output->bytes));
 	}
-	return put_metrics(run, outputs, err);
+	return outputs;
 }
 
-/* {port: [{"id","kind","source"}]}: also of inputs that the plugin never opened. */
-static json_t *inputs_record(cairn_run *run)
+json_t *cairn_host_inputs_record(cairn_run *run)
 {
 	json_t *ports = json_object();
 
@@ -98,6 +101,8 @@ static json_t *inputs_record(cairn_run *run)
 		const char *kind = "";
 		cairn_id id;
 
+		if (!input->id[0]) /* a directory */
+			continue;
 		if (!list) {
 			list = json_array();
 			json_object_set_new(ports, input->port, list);
@@ -120,8 +125,8 @@ static int put_result(cairn_run *run, json_t *outputs, cairn_error *err)
 		"{s:s, s:s, s:s, s:O, s:O, s:O, s:o, s:s, s:i, s:f, s:I, s:s, s:s, s:s?, s:I}",
 		"instance", run->job.instance, "plugin", run->plugin.name, "version",
 		run->plugin.version, "outputs", outputs, "summary", run->summary, "components",
-		run->job.components, "inputs", inputs_record(run), "run", run->job.run, "attempts",
-		(int)run->job.attempt, "seconds", cairn_host_seconds(run), "steps",
+		run->job.components, "inputs", cairn_host_inputs_record(run), "run", run->job.run,
+		"attempts", (int)run->job.attempt, "seconds", cairn_host_seconds(run), "steps",
 		(json_int_t)run->step, "plugin_digest", run->job.plugin_digest, "build",
 		run->plugin.head.build ? run->plugin.head.build : "", "backend", run->backend,
 		"end_ms", (json_int_t)cairn_now_ms());
@@ -158,7 +163,7 @@ static int publish(cairn_run *run, json_t *outputs, cairn_error *err)
 	if (!run->output_batch)
 		rc = cairn_batch_begin(&run->output_batch, run->store, err);
 	if (rc == 0)
-		rc = put_outputs(run, outputs, err);
+		rc = put_metrics(run, outputs, err);
 	if (rc == 0)
 		rc = put_result(run, outputs, err);
 	if (rc == 0)
@@ -181,11 +186,11 @@ static int publish(cairn_run *run, json_t *outputs, cairn_error *err)
 int cairn_host_finish(cairn_run *run, cairn_error *err)
 {
 	json_t *outputs, *record;
-	int rc = check_outputs(run, err);
+	int rc = cairn_host_check_outputs(run, err);
 
 	if (rc < 0)
 		return rc;
-	outputs = json_object();
+	outputs = cairn_host_outputs_record(run);
 	rc = publish(run, outputs, err);
 	json_decref(outputs);
 	if (rc < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * host_inputs.c - artifacts as the plugin reads them: inputs, and the checkpoint it resumed
- * from, whose "cairn/" entries are the host's own and invisible.
+ * from, whose "cairn/" entries are the host's own and invisible. A tool may also be given
+ * directories (run/directory.h); those have no id.
  */
 #include <string.h>
 
@@ -56,13 +57,29 @@ void cairn_host_describe(cairn_artifact *out, cairn_object *object, const char *
 	};
 }
 
+static int open_object(cairn_run *run, cairn_host_input *input, cairn_error *err)
+{
+	cairn_id id;
+	int rc = cairn_id_parse(&id, input->job->id, err);
+
+	if (rc == 0)
+		rc = cairn_object_open(&input->object, run->store, &id, err);
+	if (rc < 0) {
+		cairn_error_hint(
+			err, "Input '%.60s' is %.200s.", input->job->port, input->job->source);
+		return rc;
+	}
+	cairn_host_describe(&input->artifact, input->object, input->job->source,
+		cairn_arena_alloc(run->arena, CAIRN_ID_TEXT, 1));
+	return 0;
+}
+
 int cairn_host_input_open(cairn_run *run, const char *port, uint64_t index, cairn_artifact *out)
 {
 	cairn_error *err = cairn_host_err(run);
 	cairn_host_input *input = NULL;
 	uint64_t n = 0;
-	cairn_id id;
-	int rc;
+	int rc = 0;
 
 	for (size_t i = 0; i < run->job.n_inputs && !input; i++) {
 		if (strcmp(run->job.inputs[i].port, port) == 0 && n++ == index)
@@ -72,19 +89,18 @@ int cairn_host_input_open(cairn_run *run, const char *port, uint64_t index, cair
 		return cairn_error_set(err, CAIRN_EBUG,
 			"the plugin asked for artifact %llu of input '%.100s', which has %llu",
 			(unsigned long long)index, port, (unsigned long long)n);
-	if (!input->object) {
-		rc = cairn_id_parse(&id, input->job->id, err);
-		if (rc == 0)
-			rc = cairn_object_open(&input->object, run->store, &id, err);
-		if (rc < 0) {
-			cairn_error_hint(err, "Input '%.60s' is %.200s.", port, input->job->source);
-			return rc;
-		}
-		cairn_host_describe(&input->artifact, input->object, input->job->source,
-			cairn_arena_alloc(run->arena, CAIRN_ID_TEXT, 1));
-	}
-	*out = input->artifact;
-	return 0;
+	if (input->indir)
+		cairn_indir_describe(input->indir, &input->artifact);
+	else if (!input->object)
+		rc = open_object(run, input, err);
+	if (rc == 0)
+		*out = input->artifact;
+	return rc;
+}
+
+static bool is_directory(const cairn_artifact *artifact)
+{
+	return !artifact->id[0];
 }
 
 int cairn_host_entry_list(
@@ -96,6 +112,8 @@ int cairn_host_entry_list(
 	if (index >= artifact->n_entries)
 		return cairn_error_set(err, CAIRN_EBUG, "'%s' has no entry %llu", artifact->source,
 			(unsigned long long)index);
+	if (is_directory(artifact))
+		return cairn_indir_entry(artifact->handle, index, out, err);
 	ours = count_ours(artifact->handle, &first);
 	if (ours && index >= first)
 		index += ours;
@@ -109,6 +127,8 @@ int cairn_host_entry_get(
 	cairn_object *object = (cairn_object *)artifact->handle; /* reading fills its cache */
 	int rc;
 
+	if (is_directory(artifact))
+		return cairn_indir_read((cairn_indir *)artifact->handle, name, out, err);
 	if (!cairn_object_has(object, name) ||
 		(is_ours(name) && strcmp(artifact->kind, "checkpoint") == 0))
 		return 1;
@@ -120,7 +140,9 @@ int cairn_host_entry_get(
 
 void cairn_host_inputs_close(cairn_run *run)
 {
-	for (size_t i = 0; i < run->job.n_inputs; i++)
-		cairn_object_close(run->inputs ? run->inputs[i].object : NULL);
+	for (size_t i = 0; run->inputs && i < run->job.n_inputs; i++) {
+		cairn_object_close(run->inputs[i].object);
+		cairn_indir_close(run->inputs[i].indir);
+	}
 	cairn_object_close(run->checkpoint);
 }

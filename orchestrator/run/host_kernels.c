@@ -28,6 +28,7 @@ static int load(cairn_kernels_backend *out, const char *path, cairn_error *err)
 {
 	static const cairn_abi_expected expected = {
 		.what = "compute backend",
+		.begin = "CAIRN_KERNELS_MAGIC",
 		.magic = CAIRN_KERNELS_MAGIC,
 		.major = CAIRN_KERNELS_MAJOR,
 		.minor = CAIRN_KERNELS_MINOR,
@@ -117,7 +118,10 @@ static int open_best(cairn_run *run, const struct choice *choice, cairn_error *e
 		return rc;
 	run->kernels_close = choice->backend.close;
 	run->backend = run->inner.name ? run->inner.name : choice->backend.name;
-	/* The key was computed for one numeric class: another would be another result. */
+	/* The key was computed for one numeric class: another would be another result. A tool
+	 * has no key. */
+	if (!run->job.numerics[0])
+		return 0;
 	if (!run->inner.numerics || strcmp(run->inner.numerics, run->job.numerics) != 0)
 		return cairn_error_set(err, CAIRN_EABI,
 			"backend '%s' computes in '%s', the key says '%s'", run->backend,

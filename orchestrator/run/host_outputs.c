@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host_outputs.c - the writer: one at a time, for an output or a checkpoint.
+ * host_outputs.c - the writer: one at a time, for an output or a checkpoint. An output of a
+ * tool may be a directory instead of an artifact; then an entry is a file, and metadata has
+ * no place.
  *
  * A failed put makes the writer useless: its commit repeats the failure and leaves nothing.
  */
@@ -20,6 +22,11 @@ static int bug(cairn_writer *writer, const char *what)
 	return CAIRN_EBUG;
 }
 
+static bool is_open(const cairn_writer *writer)
+{
+	return writer->batch || writer->outdir;
+}
+
 static void forget(cairn_writer *writer)
 {
 	free(writer->meta);
@@ -37,44 +44,57 @@ static const cairn_port *find_port(cairn_run *run, const char *name, size_t *ind
 	return NULL;
 }
 
+static int begin_artifact(cairn_run *run, const cairn_port *port, cairn_error *err)
+{
+	int rc = 0;
+
+	if (!run->output_batch)
+		rc = cairn_batch_begin(&run->output_batch, run->store, err);
+	if (rc == 0)
+		rc = cairn_batch_artifact_begin(run->output_batch, port->kind, err);
+	if (rc == 0)
+		run->writer = (cairn_writer){.run = run, .batch = run->output_batch, .port = port};
+	return rc;
+}
+
 int cairn_host_output_begin(cairn_run *run, const char *port_name, cairn_writer **out)
 {
 	cairn_writer *writer = &run->writer;
 	const cairn_port *port;
-	cairn_error *err;
 	size_t index = 0;
 	int rc = 0;
 
-	if (writer->batch)
+	if (is_open(writer))
 		return bug(writer, "the plugin opened a second writer before it ended the first");
 	port = find_port(run, port_name, &index);
 	if (!port)
 		return bug(writer, "the plugin writes an output that it does not declare");
 	if (run->outputs[index].is_committed)
 		return bug(writer, "the plugin wrote an output twice");
-	err = cairn_host_err(run);
-	if (!run->output_batch)
-		rc = cairn_batch_begin(&run->output_batch, run->store, err);
+	if (run->outdir && strcmp(port->kind, CAIRN_DIRECTORY_KIND) == 0)
+		*writer = (cairn_writer){.run = run, .outdir = run->outdir, .port = port};
+	else
+		rc = begin_artifact(run, port, cairn_host_err(run));
 	if (rc == 0)
-		rc = cairn_batch_artifact_begin(run->output_batch, port->kind, err);
-	if (rc < 0)
-		return rc;
-	*writer = (cairn_writer){.run = run, .batch = run->output_batch, .port = port};
-	*out = writer;
-	return 0;
+		*out = writer;
+	return rc;
 }
 
 int cairn_host_put(cairn_writer *writer, const cairn_tensor *tensor)
 {
+	cairn_error *err;
 	int rc;
 
-	if (!writer->batch)
+	if (!is_open(writer))
 		return bug(writer, "the plugin put an entry into a writer that it had ended");
 	if (writer->failed)
 		return writer->failed;
 	if (!tensor->name || strncmp(tensor->name, CAIRN_HOST_PREFIX, 6) == 0)
 		return bug(writer, "entry names that begin with 'cairn/' are the host's");
-	rc = cairn_batch_artifact_put(writer->batch, tensor, cairn_host_err(writer->run));
+	err = cairn_host_err(writer->run);
+	rc = writer->outdir ? cairn_outdir_put(writer->outdir, tensor->name, tensor->data,
+				      tensor->bytes, err)
+			    : cairn_batch_artifact_put(writer->batch, tensor, err);
 	if (rc < 0)
 		writer->failed = rc;
 	else
@@ -99,7 +119,7 @@ int cairn_host_put_text(
 
 int cairn_host_meta(cairn_writer *writer, const char *json)
 {
-	if (!writer->batch)
+	if (!is_open(writer))
 		return bug(writer, "the plugin gave metadata to a writer that it had ended");
 	if (writer->meta)
 		return bug(writer, "the plugin gave metadata twice");
@@ -116,8 +136,10 @@ static int commit_output(cairn_writer *writer, cairn_error *err)
 {
 	cairn_run *run = writer->run;
 	cairn_host_output *output = &run->outputs[writer->port - run->plugin.outputs];
-	int rc = cairn_batch_artifact_end(writer->batch, writer->meta, &output->id, err);
+	int rc = 0;
 
+	if (!writer->outdir)
+		rc = cairn_batch_artifact_end(writer->batch, writer->meta, &output->id, err);
 	if (rc < 0)
 		return rc;
 	output->bytes = writer->bytes;
@@ -131,7 +153,7 @@ int cairn_host_commit_writer(cairn_writer *writer)
 	cairn_batch *batch = writer->batch;
 	int rc = writer->failed;
 
-	if (!batch)
+	if (!is_open(writer))
 		return bug(writer, "the plugin committed a writer twice");
 	if (rc == 0 && is_checkpoint) /* the batch is gone after this */
 		rc = cairn_host_checkpoint_commit(writer, cairn_host_err(writer->run));
@@ -139,7 +161,7 @@ int cairn_host_commit_writer(cairn_writer *writer)
 		cairn_batch_abort(batch);
 	else if (rc == 0)
 		rc = commit_output(writer, cairn_host_err(writer->run));
-	if (rc < 0 && !is_checkpoint)
+	if (rc < 0 && !is_checkpoint && batch)
 		cairn_batch_artifact_drop(batch);
 	forget(writer);
 	return rc;

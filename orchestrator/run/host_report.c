@@ -3,7 +3,7 @@
  * host_report.c - what the stage says: to the runner over the wire, to people in its log.
  *
  * The log file is our stderr. log() may come from any thread, so every record is sent
- * under one lock.
+ * under one lock. A tool's log goes to the command line, which started it.
  */
 #include <math.h>
 #include <stdarg.h>
@@ -71,6 +71,12 @@ void cairn_host_log(cairn_run *run, int level, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	if (run->log) {
+		pthread_mutex_lock(&run->report_lock);
+		run->log(run->log_arg, level, text);
+		pthread_mutex_unlock(&run->report_lock);
+		return;
+	}
 	fprintf(stderr, "%9.3f %s: %s\n", cairn_host_clock() - run->started, level_name(level),
 		text);
 	if (level > CAIRN_LOG_DEBUG)
@@ -114,4 +120,20 @@ cairn_error *cairn_host_err(cairn_run *run)
 {
 	cairn_error_clear(&run->host_error);
 	return &run->host_error;
+}
+
+int cairn_host_explain(cairn_run *run, int code, cairn_error *err)
+{
+	if (run->error.code)
+		*err = run->error;
+	else if (run->host_error.code == code)
+		*err = run->host_error;
+	else {
+		cairn_error_set(err, code, "plugin '%s' failed: %s", run->plugin.name,
+			cairn_error_meaning(code));
+		cairn_error_hint(err, "It gave no reason; its log may.");
+	}
+	/* What the plugin returned decides whether a retry makes sense. */
+	err->code = code;
+	return code;
 }

@@ -63,15 +63,6 @@ static json_t *provenance_of(const cairn_plan *plan)
 	return json;
 }
 
-static json_t *user_name(void)
-{
-	const char *name = getenv("USER");
-	char number[32];
-
-	snprintf(number, sizeof(number), "uid %u", (unsigned)getuid());
-	return cairn_record_text(name && name[0] ? name : number);
-}
-
 int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_run_options *options,
 	cairn_error *err)
 {
@@ -89,7 +80,7 @@ int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_r
 		"run", out->run_text, "workflow", workflow->name, "file",
 		cairn_record_text(workflow->file ? workflow->file : ""), "args", args_of(options),
 		"params", params_of(workflow), "start_ms", (json_int_t)cairn_now_ms(), "host",
-		cairn_record_text(host), "user", user_name(), "version", CAIRN_VERSION, "device",
+		cairn_record_text(host), "user", cairn_record_user(), "version", CAIRN_VERSION, "device",
 		workflow->device ? workflow->device : "auto", "threads", options->threads,
 		"n_stages", (json_int_t)plan->n_stages, "provenance", provenance_of(plan));
 	if (!out->record)
