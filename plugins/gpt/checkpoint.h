@@ -8,6 +8,9 @@
  * meta: {"architecture":"gpt2","head":"lm"|"scalar","n_ctx":..,"n_params":..} and, of a scalar
  * model, "reward_bias" and "reward_gain".
  *
+ * Models are also read in Hugging Face's layout (hf.h), from a directory or from an artifact with
+ * its files; and tokenizers under OpenAI's names ("encoder.json", "vocab.bpe").
+ *
  * In checkpoints several models share one artifact under prefixes: "policy/wte.weight",
  * "policy/adam.m/wte.weight", "policy/adam.v/...", and plain bytes "policy/adam.t" and
  * "policy/reward" (gain, bias).
@@ -25,8 +28,14 @@
  * head is GPT_HEAD_SCALAR; its head is then initialised from score_key. */
 CAIRN_MUST int gpt_load_model(gpt_model **out, const cairn_host *host, cairn_run *run,
 	const char *port, enum gpt_head head, unsigned flags, uint64_t score_key);
+/* With the head that it has, not to be trained. */
+CAIRN_MUST int gpt_load_model_as_is(
+	gpt_model **out, const cairn_host *host, cairn_run *run, const char *port);
 /* The tokenizer inside a model artifact or a tokenizer artifact. */
 CAIRN_MUST int gpt_load_tokenizer(
+	gpt_tokenizer **out, const cairn_host *host, cairn_run *run, const char *port);
+/* NULL where there is none. */
+CAIRN_MUST int gpt_load_tokenizer_if_any(
 	gpt_tokenizer **out, const cairn_host *host, cairn_run *run, const char *port);
 /* Commits a model artifact on an output port, with tokenizer (may be NULL). EDIVERGED where a
  * parameter is not finite. */

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "gpt/tokenizer_internal.h"
+#include "gpt/utf8.h"
 
 #define SPACE                                                                              \
 	"\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}" \
@@ -88,30 +89,6 @@ void gpt_splitter_free(gpt_splitter *splitter)
 	free(splitter);
 }
 
-/* Bytes of the valid UTF-8 character at s, 0 where there is none (RFC 3629: no overlong forms, no
- * surrogates, nothing above U+10FFFF). */
-static size_t character_bytes(const unsigned char *s, size_t len)
-{
-	static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-	uint32_t code;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	n = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || n > len)
-		return 0;
-	code = s[0] & (0xffu >> (n + 1));
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (s[i] & 0x3f);
-	}
-	if (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-		return 0;
-	return n;
-}
-
 int gpt_words_begin(gpt_words *out, const gpt_splitter *splitter, const char *text, size_t len,
 	cairn_error *err)
 {
@@ -127,8 +104,7 @@ int gpt_words_begin(gpt_words *out, const gpt_splitter *splitter, const char *te
 static size_t run_end(const gpt_words *words, size_t at, bool is_valid)
 {
 	while (at < words->len) {
-		size_t n =
-			character_bytes((const unsigned char *)words->text + at, words->len - at);
+		size_t n = gpt_utf8_character(words->text + at, words->len - at);
 
 		if ((n > 0) != is_valid)
 			break;

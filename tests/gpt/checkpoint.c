@@ -87,6 +87,28 @@ static void test_gpt_checkpoint__model_round_trip(void **state)
 	assert_int_equal(memhost_commits(f->memory), 2);
 }
 
+static void test_gpt_checkpoint__untied_head_round_trip(void **state)
+{
+	fixture *f = *state;
+	gpt_config config = tiny_config;
+	gpt_model *want, *got;
+
+	config.untied = true;
+	want = random_model(&f->k, &config, GPT_HEAD_LM, 0, 3);
+	assert_int_equal(gpt_save_model(f->host, f->run, "model", want, NULL), 0);
+	assert_non_null(memhost_entry(f->memory, "lm_head.weight"));
+	assert_int_equal(gpt_load_model_as_is(&got, f->host, f->run, "model"), 0);
+	assert_true(got->config.untied);
+	assert_same_tensor(want, got, "lm_head.weight");
+	gpt_model_free(got);
+	/* A reward model made of it has no such head. */
+	assert_int_equal(gpt_load_model(&got, f->host, f->run, "model", GPT_HEAD_SCALAR, 0, 5), 0);
+	assert_false(got->config.untied);
+	assert_null(gpt_model_tensor(got, "lm_head.weight"));
+	gpt_model_free(got);
+	gpt_model_free(want);
+}
+
 static void test_gpt_checkpoint__artifact_is_self_describing(void **state)
 {
 	fixture *f = *state;
@@ -192,12 +214,17 @@ static void test_gpt_checkpoint__refuses_other_configurations(void **state)
 		 "\"vocab_size\":11}",
 			"a model cannot have n_ctx = 99999"},
 		{"{\"activation_function\":\"relu\"}",
-			"config.json of 'the test's model': activation_function is not gelu_new"},
+			"config.json of 'the test's model': activation_function is not gelu_new, "
+			"the only one that the kernels have"},
 		{"{\"model_type\":\"llama\"}",
 			"config.json of 'the test's model': model_type is not gpt2"},
-		{"{\"tie_word_embeddings\":false}",
-			"config.json of 'the test's model': tie_word_embeddings is false; the "
-			"head is always tied"},
+		{"{\"layer_norm_epsilon\":1e-6}",
+			"config.json of 'the test's model': layer_norm_epsilon is not 1e-5, which "
+			"the kernels have built in"},
+		{"{\"scale_attn_weights\":false}",
+			"config.json of 'the test's model': scale_attn_weights is false; attention "
+			"is always scaled"},
+		{"[]", "config.json of 'the test's model' is no JSON object"},
 	};
 	fixture *f = *state;
 
@@ -329,6 +356,10 @@ static void test_gpt_checkpoint__plain_bytes(void **state)
 static void test_gpt_checkpoint__carries_its_tokenizer(void **state)
 {
 	static const char *const texts[] = {"the cat and the hat", "the other cat"};
+	static const char *const vocab_names[] = {
+		"tokenizer/vocab.json", "vocab.json", "encoder.json", "-"};
+	static const char *const merges_names[] = {
+		"tokenizer/merges.txt", "merges.txt", "vocab.bpe", "--"};
 	const size_t lens[] = {19, 13};
 	fixture *f = *state;
 	gpt_tokenizer *tokenizer, *got;
@@ -339,23 +370,28 @@ static void test_gpt_checkpoint__carries_its_tokenizer(void **state)
 
 	assert_int_equal(gpt_tokenizer_train(&tokenizer, texts, lens, 2, 262, &err), 0);
 	assert_int_equal(gpt_save_model(f->host, f->run, "model", model, tokenizer), 0);
-	/* As a model has them, and as a tokenizer artifact has them. */
-	for (int i = 0; i < 2; i++) {
+	/* As a model has them, as a tokenizer artifact has them, as OpenAI calls them. */
+	for (int i = 0; i < 3; i++) {
 		assert_int_equal(gpt_load_tokenizer(&got, f->host, f->run, "model"), 0);
 		a = gpt_tokenizer_vocab_json(tokenizer, &n);
 		b = gpt_tokenizer_vocab_json(got, &m);
 		assert_int_equal(n, m);
 		assert_memory_equal(a, b, n);
 		gpt_tokenizer_free(got);
-		if (i == 1)
-			break;
-		memhost_rename(f->memory, "tokenizer/vocab.json", "vocab.json");
-		memhost_rename(f->memory, "tokenizer/merges.txt", "merges.txt");
+		memhost_rename(f->memory, vocab_names[i], vocab_names[i + 1]);
+		memhost_rename(f->memory, merges_names[i], merges_names[i + 1]);
 	}
-	memhost_rename(f->memory, "merges.txt", "x");
+	memhost_rename(f->memory, "-", "vocab.json");
 	assert_int_equal(gpt_load_tokenizer(&got, f->host, f->run, "model"), CAIRN_EINPUT);
 	assert_string_equal(memhost_error(f->memory).message,
-		"'the test's model' has no entry 'tokenizer/merges.txt' or 'merges.txt'");
+		"'the test's model' has vocab.json (encoder.json), but no merges.txt (vocab.bpe)");
+	memhost_rename(f->memory, "vocab.json", "y");
+	assert_int_equal(gpt_load_tokenizer(&got, f->host, f->run, "model"), CAIRN_EINPUT);
+	assert_string_equal(
+		memhost_error(f->memory).message, "'the test's model' has no tokenizer");
+	got = tokenizer;
+	assert_int_equal(gpt_load_tokenizer_if_any(&got, f->host, f->run, "model"), 0);
+	assert_null(got);
 	gpt_tokenizer_free(tokenizer);
 	gpt_model_free(model);
 }
@@ -366,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		in_fixture(test_gpt_checkpoint__model_round_trip),
+		in_fixture(test_gpt_checkpoint__untied_head_round_trip),
 		in_fixture(test_gpt_checkpoint__artifact_is_self_describing),
 		in_fixture(test_gpt_checkpoint__scalar_from_language_model),
 		in_fixture(test_gpt_checkpoint__refuses_a_reward_model_as_language_model),

@@ -27,6 +27,7 @@ struct memhost {
 	entry entries[MAX_ENTRIES];
 	size_t n;
 	char meta[1000];
+	const char *kind;
 	cairn_error err;
 	struct cairn_writer writer;
 	int commits;
@@ -53,6 +54,7 @@ memhost *memhost_new(const cairn_kernels *k)
 	assert_non_null(host);
 	host->k = k;
 	host->writer.host = host;
+	host->kind = "model/lm";
 	clear(host);
 	return host;
 }
@@ -80,13 +82,15 @@ cairn_artifact memhost_artifact(memhost *host)
 {
 	return (cairn_artifact){
 		.id = "sha256:0",
-		.kind = "model/lm",
+		.kind = host->kind,
 		.meta = host->meta,
 		.source = "the test's model",
 		.n_entries = host->n,
 		.handle = host,
 	};
 }
+
+static int put(cairn_writer *writer, const cairn_tensor *tensor);
 
 static entry *find(memhost *host, const char *name)
 {
@@ -132,6 +136,39 @@ void memhost_set_meta(memhost *host, const char *json)
 	(void)snprintf(host->meta, sizeof(host->meta), "%s", json);
 }
 
+void memhost_set_kind(memhost *host, const char *kind)
+{
+	host->kind = kind;
+}
+
+void memhost_add(memhost *host, const char *name, const void *data, size_t bytes)
+{
+	cairn_tensor file = {.name = name,
+		.dtype = CAIRN_U8,
+		.n_dims = 1,
+		.dims = {bytes},
+		.data = data,
+		.bytes = bytes};
+
+	assert_int_equal(put(&host->writer, &file), 0);
+}
+
+void memhost_remove(memhost *host, const char *name)
+{
+	entry *found = find(host, name), *last = &host->entries[host->n - 1];
+
+	assert_non_null(found);
+	free(found->data);
+	*found = *last;
+	*last = (entry){0};
+	host->n--;
+}
+
+void memhost_clear(memhost *host)
+{
+	clear(host);
+}
+
 int memhost_commits(const memhost *host)
 {
 	return host->commits;
@@ -156,6 +193,17 @@ static int entry_get(
 	if (!found)
 		return 1;
 	*out = *found;
+	return 0;
+}
+
+static int entry_list(
+	cairn_run *run, const cairn_artifact *artifact, uint64_t index, cairn_tensor *out)
+{
+	assert_ptr_equal(artifact->handle, run);
+	assert_true(index < of(run)->n);
+	*out = of(run)->entries[index].tensor;
+	out->name = of(run)->entries[index].name;
+	out->data = NULL;
 	return 0;
 }
 
@@ -240,6 +288,7 @@ const cairn_host *memhost_table(void)
 	static const cairn_host table = {
 		.head = CAIRN_STAGE_HEAD(cairn_host),
 		.input_open = input_open,
+		.entry_list = entry_list,
 		.entry_get = entry_get,
 		.output_begin = output_begin,
 		.checkpoint_begin = checkpoint_begin,

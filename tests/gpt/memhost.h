@@ -26,6 +26,13 @@ size_t memhost_entries(const memhost *host);
 cairn_tensor *memhost_entry(memhost *host, const char *name);
 void memhost_rename(memhost *host, const char *name, const char *new_name);
 void memhost_replace(memhost *host, const char *name, const char *text);
+/* Adds a file, as a directory or an artifact has it. */
+void memhost_add(memhost *host, const char *name, const void *data, size_t bytes);
+void memhost_remove(memhost *host, const char *name);
+/* Forgets all entries. */
+void memhost_clear(memhost *host);
+/* "model/lm" if never called. */
+void memhost_set_kind(memhost *host, const char *kind);
 void memhost_set_meta(memhost *host, const char *json);
 int memhost_commits(const memhost *host);
 
