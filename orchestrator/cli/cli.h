@@ -31,10 +31,11 @@ typedef struct cli {
 	cairn_arena *arena;
 	const char *store_dir;
 	const char *file; /* -f */
-	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code;
+	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code,
+		overcommit;
 	int jobs, threads;
 	int64_t attempt, depth;
-	const char *progress, *color, *by;
+	const char *progress, *color, *by, *table;
 	cairn_override params[CLI_MAX_PARAMS];
 	size_t n_params;
 	bool color_out, color_err;
@@ -180,6 +181,8 @@ void cli_progress_end(cli_progress *progress);
 
 /* The table of a finished run, its reports' highlights and the last line. */
 int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary);
+/* plan_table.c: `cairn plan --table NAME`. */
+int cli_plan_table(cli *c);
 /* "cairn run FILE -p name=value": the line that goes on with this workflow. */
 const char *cli_run_command(cli *c, const char *file);
 /* "loss 2.31, accuracy 0.71": the first `limit` of a result's summary. */

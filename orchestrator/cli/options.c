@@ -25,9 +25,11 @@ static const cli_option options[] = {
 	{"keep-going", 'k', NULL, " run ", "after a failure, run what does not depend on it"},
 	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
 	{"threads", 0, "N", " run ", "threads of a stage (default: all cpus)"},
+	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
 	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
 	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
 	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
+	{"table", 0, "NAME", " plan ", "gpt3: the compute of published models, as cairn counts it"},
 	{"by", 0, "WHAT", " cost ", "stage, group or account (default: stage)"},
 	{"metrics", 0, NULL, " log ", "the metric rows instead of the log"},
 	{"attempt", 0, "N", " log ", "an earlier attempt"},
@@ -173,6 +175,7 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 	static const char *const progress[] = {"auto", "tty", "plain", "json", "none"};
 	static const char *const color[] = {"auto", "always", "never"};
 	static const char *const by[] = {"stage", "group", "account"};
+	static const char *const table[] = {"gpt3"};
 	const char *name = option->name;
 	int64_t number = 0;
 	int status = CLI_OK;
@@ -193,6 +196,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_choice(c, option, text, color, CAIRN_COUNT(color), &c->color);
 	} else if (strcmp(name, "by") == 0) {
 		status = take_choice(c, option, text, by, CAIRN_COUNT(by), &c->by);
+	} else if (strcmp(name, "table") == 0) {
+		status = take_choice(c, option, text, table, CAIRN_COUNT(table), &c->table);
 	} else if (strcmp(name, "jobs") == 0) {
 		status = take_number(c, option, text, 1024, &number);
 		c->jobs = (int)number;
@@ -214,7 +219,8 @@ static void take_flag(cli *c, const char *name)
 		bool *flag;
 	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
-		{"exit-code", &c->exit_code}, {"metrics", &c->metrics}};
+		{"exit-code", &c->exit_code}, {"metrics", &c->metrics},
+		{"overcommit", &c->overcommit}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

@@ -12,6 +12,7 @@
 #include "run/abi.h"
 #include "run/describe.h"
 #include "run/run.h"
+#include "run/wire.h"
 
 #define MAX_REQUEST (16u << 20)
 
@@ -106,13 +107,40 @@ static int check(
 	return 0;
 }
 
+/* One number per account of stage.h; absent where the plugin does not split. */
+static void put_accounts(json_t *answer, const cairn_estimate *sum)
+{
+	double total = 0;
+
+	for (int i = 0; i < CAIRN_ACCOUNTS; i++)
+		total += sum->flop_of[i];
+	if (total > 0)
+		json_object_set_new(answer, "flop_of", cairn_wire_account(sum->flop_of));
+}
+
+/* What is known of the outputs' metadata; a plugin whose text is no JSON says nothing. */
+static int put_outputs(
+	json_t *answer, const cairn_stage_plugin *plugin, cairn_estimate *sum, cairn_error *err)
+{
+	json_t *outputs = NULL;
+	int rc;
+
+	sum->outputs[sizeof(sum->outputs) - 1] = '\0';
+	if (!sum->outputs[0])
+		return 0;
+	rc = cairn_json_parse(&outputs, sum->outputs, strlen(sum->outputs), plugin->name, err);
+	if (rc == 0)
+		json_object_set_new(answer, "outputs", outputs);
+	return rc;
+}
+
 static int estimate(json_t **out, const cairn_stage_plugin *plugin, const void *params,
 	const json_t *request, cairn_arena *arena, cairn_error *err)
 {
 	const json_t *list = json_object_get(request, "inputs");
 	size_t n = json_array_size(list);
 	cairn_estimate_input *inputs = cairn_arena_alloc(arena, n + 1, sizeof(*inputs));
-	cairn_estimate sum = {0};
+	cairn_estimate *sum = cairn_arena_alloc(arena, 1, sizeof(*sum));
 	int rc;
 
 	for (size_t i = 0; i < n; i++) {
@@ -123,13 +151,32 @@ static int estimate(json_t **out, const cairn_stage_plugin *plugin, const void *
 	}
 	if (!plugin->estimate)
 		return cairn_error_set(err, CAIRN_ENOTFOUND, "'%s' has no estimate", plugin->name);
-	rc = plugin->estimate(params, inputs, n, &sum);
+	rc = plugin->estimate(params, inputs, n, sum);
 	if (rc < 0)
 		return cairn_error_set(err, rc, "'%s' cannot estimate its cost", plugin->name);
-	*out = json_pack("{s:f, s:I, s:I}", "flop", sum.flop, "memory_bytes",
-		(json_int_t)sum.memory_bytes, "output_bytes", (json_int_t)sum.output_bytes);
-	return *out ? 0
-		    : cairn_error_set(err, CAIRN_EBUG, "'%s' estimates no number", plugin->name);
+	*out = json_pack("{s:f, s:I, s:I, s:b}", "flop", sum->flop, "memory_bytes",
+		(json_int_t)sum->memory_bytes, "output_bytes", (json_int_t)sum->output_bytes,
+		"is_partial", (int)(sum->is_partial != 0));
+	if (!*out)
+		return cairn_error_set(err, CAIRN_EBUG, "'%s' estimates no number", plugin->name);
+	put_accounts(*out, sum);
+	return put_outputs(*out, plugin, sum, err);
+}
+
+/* One question about a plugin that is loaded. On failure *out may hold half an answer. */
+static int answer_one(json_t **out, const cairn_stage_plugin *plugin, const char *action,
+	const json_t *request, cairn_arena *arena, cairn_error *err)
+{
+	void *params = NULL;
+	int rc = fill_params(&params, plugin, request, arena, err);
+
+	if (rc < 0)
+		return rc;
+	if (strcmp(action, "check") == 0)
+		return check(out, plugin, params, err);
+	if (strcmp(action, "estimate") == 0)
+		return estimate(out, plugin, params, request, arena, err);
+	return cairn_error_set(err, CAIRN_EUSAGE, "unknown question '%s'", action);
 }
 
 static int answer(
@@ -137,7 +184,6 @@ static int answer(
 {
 	cairn_stage_plugin plugin;
 	json_t *request = NULL;
-	void *params = NULL;
 	int rc = cairn_abi_stage(&plugin, path, arena, err);
 
 	if (rc < 0)
@@ -148,15 +194,49 @@ static int answer(
 	}
 	rc = read_request(&request, err);
 	if (rc == 0)
-		rc = fill_params(&params, &plugin, request, arena, err);
-	if (rc == 0 && strcmp(action, "check") == 0)
-		rc = check(out, &plugin, params, err);
-	else if (rc == 0 && strcmp(action, "estimate") == 0)
-		rc = estimate(out, &plugin, params, request, arena, err);
-	else if (rc == 0)
-		rc = cairn_error_set(err, CAIRN_EUSAGE, "unknown question '%s'", action);
+		rc = answer_one(out, &plugin, action, request, arena, err);
 	json_decref(request);
 	return rc;
+}
+
+/* Takes over `json`: the answer, or the error in its place. */
+static json_t *finished(json_t *json, int rc, const cairn_error *err)
+{
+	if (rc == 0 && json)
+		return json;
+	json_decref(json);
+	return json_pack("{s:o}", "error", cairn_record_error(err));
+}
+
+/* Questions over the socket until nobody asks any more. A plugin that cannot be loaded answers
+ * every one of them with that. */
+static int serve(const char *path, cairn_arena *arena)
+{
+	cairn_stage_plugin plugin;
+	cairn_error refused = {0};
+	json_t *frame = NULL;
+	int rc_load;
+
+	fcntl(CAIRN_WIRE_FD, F_SETFD, FD_CLOEXEC);
+	rc_load = cairn_abi_stage(&plugin, path, arena, &refused);
+	while (cairn_wire_receive(&frame, CAIRN_WIRE_FD, MAX_REQUEST, NULL) == 0) {
+		cairn_arena *own = cairn_arena_new();
+		cairn_error err = refused;
+		json_t *json = NULL;
+		int rc = rc_load;
+
+		if (rc == 0)
+			rc = answer_one(&json, &plugin, cairn_json_string(frame, "action", ""),
+				json_object_get(frame, "request"), own, &err);
+		json = finished(json, rc, &err);
+		rc = cairn_wire_send(CAIRN_WIRE_FD, json, NULL);
+		json_decref(json);
+		json_decref(frame);
+		cairn_arena_free(own);
+		if (rc < 0)
+			break;
+	}
+	return 0;
 }
 
 int cairn_describe_main(int argc, char **argv)
@@ -170,13 +250,17 @@ int cairn_describe_main(int argc, char **argv)
 	/* Whatever the plugin's constructors print must not get into the document. */
 	out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
+	if (argc == 4 && strcmp(argv[3], "serve") == 0) {
+		rc = serve(argv[2], arena);
+		cairn_arena_free(arena);
+		return rc;
+	}
 	if (argc < 3 || argc > 4)
-		rc = cairn_error_set(
-			&err, CAIRN_EUSAGE, "usage: cairn --describe FILE.so [check|estimate]");
+		rc = cairn_error_set(&err, CAIRN_EUSAGE,
+			"usage: cairn --describe FILE.so [check|estimate|serve]");
 	else
 		rc = answer(&json, argv[2], argc == 4 ? argv[3] : NULL, arena, &err);
-	if (rc < 0 || !json)
-		json = json_pack("{s:o}", "error", cairn_record_error(&err));
+	json = finished(json, rc, &err);
 	text = json ? cairn_json_canonical(json) : NULL;
 	if (!text || dprintf(out, "%s\n", text) < 0)
 		rc = CAIRN_EIO;

@@ -17,6 +17,8 @@
 #include "cairn/kernels.h"
 #include "run/files.h"
 
+#define NAME_MAX_BYTES 511 /* a key of the store */
+
 const char *cairn_state_name(enum cairn_state state)
 {
 	switch (state) {
@@ -87,6 +89,37 @@ static int find_artifact(
 	return 0;
 }
 
+/* An input given by a name: exactly that one, so that no other name can change a result. */
+static int find_name(
+	const char **out, const cairn_plan *plan, const cairn_binding *binding, cairn_error *err)
+{
+	cairn_binding by_id = *binding;
+	cairn_snapshot *snapshot;
+	char text[CAIRN_ID_TEXT];
+	const void *value = NULL;
+	cairn_id id;
+	size_t len = strlen(binding->path);
+	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = len <= NAME_MAX_BYTES
+		     ? cairn_snapshot_get(snapshot, "ref", binding->path, len, &value, &len, NULL)
+		     : CAIRN_ENOTFOUND;
+	if (rc == 0 && len == sizeof(id.bytes))
+		memcpy(id.bytes, value, len);
+	cairn_snapshot_end(snapshot);
+	if (rc < 0 || len != sizeof(id.bytes)) {
+		rc = cairn_error_set(
+			err, CAIRN_ENOTFOUND, "no artifact is called '%.200s'", binding->path);
+		cairn_error_hint(err, "`cairn ls` lists the names of this store.");
+		return place_error(err, &binding->place, rc);
+	}
+	cairn_id_format(&id, text);
+	by_id.text = text;
+	return find_artifact(out, plan, &by_id, err);
+}
+
 /* All inputs that come from outside of the workflow. */
 static int take_outside(cairn_plan *plan, cairn_error *err)
 {
@@ -103,9 +136,12 @@ static int take_outside(cairn_plan *plan, cairn_error *err)
 			const cairn_binding *binding = &instance->bindings[b];
 			if (binding->type == CAIRN_FROM_FILE)
 				files[k++].binding = binding;
-			if (binding->type != CAIRN_FROM_ARTIFACT)
-				continue;
-			rc = find_artifact(&ids_of(&plan->stages[i])[b], plan, binding, err);
+			rc = 0;
+			if (binding->type == CAIRN_FROM_ARTIFACT)
+				rc = find_artifact(
+					&ids_of(&plan->stages[i])[b], plan, binding, err);
+			else if (binding->type == CAIRN_FROM_REF)
+				rc = find_name(&ids_of(&plan->stages[i])[b], plan, binding, err);
 			if (rc < 0)
 				return rc;
 		}
@@ -132,6 +168,11 @@ static bool take_inputs(cairn_plan *plan, cairn_planned *planned)
 		const cairn_binding *binding = &instance->bindings[b];
 		const cairn_planned *from;
 
+		if (binding->type == CAIRN_FROM_PLANNED) {
+			snprintf(planned->reason, sizeof(planned->reason),
+				"input '%.60s' is only planned", binding->port->name);
+			return false;
+		}
 		if (binding->type != CAIRN_FROM_INSTANCE || planned->input_ids[b])
 			continue;
 		from = &plan->stages[binding->instance];
@@ -301,8 +342,11 @@ void cairn_plan_free(cairn_plan *plan)
 {
 	if (!plan)
 		return;
-	for (size_t i = 0; i < plan->n_stages; i++)
+	for (size_t i = 0; i < plan->n_stages; i++) {
 		json_decref(plan->stages[i].result);
+		if (plan->stages[i].cost)
+			json_decref(plan->stages[i].cost->outputs);
+	}
 	cairn_arena_free(plan->arena);
 	free(plan);
 }

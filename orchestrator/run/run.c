@@ -2,14 +2,15 @@
 /*
  * run.c - one run from lock to summary.
  *
- *   1. lock           one run per store; wait by default
- *   2. recover        attempts of runs that died are marked killed
- *   3. plan again     results that appeared while we waited
- *   4. record         run, stages, refs of what is cached
- *   5. loop           scheduler.c
- *   6. record         how it ended
+ *   1. preflight      what cannot end well is not begun
+ *   2. lock           one run per store; wait by default
+ *   3. recover        attempts of runs that died are marked killed
+ *   4. plan again     results that appeared while we waited
+ *   5. record         run, stages, refs of what is cached
+ *   6. loop           scheduler.c
+ *   7. record         how it ended
  *
- * With everything cached, 4 and 6 are one transaction and 5 does nothing.
+ * With everything cached, 5 and 7 are one transaction, 1 and 6 do nothing.
  */
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,7 @@
 #include "base/alloc.h"
 #include "run/lock.h"
 #include "run/plan.h"
+#include "run/preflight.h"
 #include "run/runner.h"
 
 void cairn_runner_tell(cairn_runner *runner, const cairn_event *event)
@@ -211,10 +213,14 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		.summary = out,
 		.n_slots = options->jobs > 0 ? (size_t)options->jobs : 1,
 		.signals = {.fd = -1},
+		.memory_bytes = cairn_memory_limit(),
 	};
 	int lock = -1, rc;
 
 	*out = (cairn_run_summary){0};
+	rc = cairn_preflight(plan, options->overcommit, err);
+	if (rc < 0)
+		return rc;
 	rc = cairn_signals_open(&runner.signals, err);
 	if (rc < 0)
 		return rc;

@@ -41,6 +41,15 @@ enum cairn_state {
 };
 const char *cairn_state_name(enum cairn_state state); /* "pending", ... */
 
+/* What a plugin expects of one stage. */
+typedef struct cairn_planned_cost {
+	double flop;
+	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
+	uint64_t memory_bytes, output_bytes;
+	bool is_partial; /* something is not known yet: too low */
+	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
+} cairn_planned_cost;
+
 typedef struct cairn_planned {
 	const cairn_instance *instance;
 	enum cairn_state state;
@@ -53,6 +62,7 @@ typedef struct cairn_planned {
 	char reason[256]; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
 			     2e-5" */
 	uint32_t attempt;
+	cairn_planned_cost *cost; /* after cairn_plan_estimate(); NULL where nothing is said */
 } cairn_planned;
 
 typedef struct cairn_plan {
@@ -69,10 +79,18 @@ CAIRN_MUST int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err);
 /* After the result of stage i became known: keys of those that wait for it. */
 CAIRN_MUST int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err);
-/* What stage i would cost, as its plugin estimates from parameters and the inputs known so far. 1:
- * the plugin has no estimate. Runs the plugin in a child process. */
-CAIRN_MUST int cairn_plan_estimate(
-	cairn_plan *plan, size_t i, cairn_estimate *out, cairn_error *err);
+/* What each stage that is not cached would cost, from its parameters and what is known of its
+ * inputs: of what exists the metadata, otherwise what the estimates of the stages before it, or
+ * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or
+ * fails, has no cost. */
+CAIRN_MUST int cairn_plan_estimate(cairn_plan *plan, cairn_error *err);
+/* alignment.c: the model of the plan that takes most compute after pretraining, with all that it is
+ * made from. False where there is none, or no pretraining in it. */
+typedef struct cairn_alignment {
+	size_t stage;
+	double pretraining, alignment; /* FLOP */
+} cairn_alignment;
+bool cairn_plan_alignment(const cairn_plan *plan, cairn_alignment *out);
 void cairn_plan_free(cairn_plan *plan);
 
 /* ---- run ------------------------------------------------------------------------------- */
@@ -81,6 +99,7 @@ typedef struct cairn_run_options {
 	int jobs;                /* stages at once; 0: 1 */
 	int threads;             /* for a stage; 0: all cpus */
 	bool keep_going;         /* -k */
+	bool overcommit;         /* start stages that do not fit in memory, too */
 	bool no_wait;            /* EBUSY rather than wait for another run of this store */
 	const char *const *argv; /* for the record */
 	int argc;

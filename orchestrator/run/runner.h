@@ -30,7 +30,8 @@ typedef struct cairn_runner {
 	cairn_signals signals;
 	cairn_attempt *attempts; /* n_slots of them; those with is_used run */
 	size_t n_slots;
-	cairn_tries *tries; /* per stage */
+	cairn_tries *tries;    /* per stage */
+	uint64_t memory_bytes; /* for all stages together; 0: not known */
 	int n_signals, signal;
 	bool has_failed;
 	double heartbeat;

@@ -2,8 +2,8 @@
 /*
  * scheduler.c - what runs next, and the one loop that waits.
  *
- * Ready stages start in the order of the plan, as far as slots (-j), cpus and gpus go; a
- * claim larger than the machine counts as the whole of it. Two stages with the same key
+ * Ready stages start in the order of the plan, as far as slots (-j), cpus, gpus and memory go;
+ * a claim larger than the machine counts as the whole of it. Two stages with the same key
  * have the same result: the second waits for the first and finds it.
  */
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "run/preflight.h"
 #include "run/runner.h"
 
 #define TICK_MS     100
@@ -41,6 +42,25 @@ static int64_t count_gpus(void)
 static int64_t at_most(int64_t claim, int64_t all)
 {
 	return claim < all ? claim : all;
+}
+
+static uint64_t memory_of(const cairn_runner *runner, size_t i)
+{
+	uint64_t claim = cairn_memory_claim(&runner->plan->stages[i]);
+
+	return claim < runner->memory_bytes ? claim : runner->memory_bytes;
+}
+
+/* Stages that do not say what memory they need, and have no estimate, claim none. */
+static bool has_memory(const cairn_runner *runner, size_t i)
+{
+	uint64_t used = 0;
+
+	for (size_t s = 0; s < runner->n_slots; s++) {
+		if (runner->attempts[s].is_used)
+			used += memory_of(runner, runner->attempts[s].stage);
+	}
+	return used + memory_of(runner, i) <= runner->memory_bytes;
 }
 
 /* Do the claims of the running stages leave room for this one? */
@@ -102,7 +122,7 @@ static int start_ready(cairn_runner *runner, cairn_error *err)
 			break;
 		if (runner->plan->stages[i].state == CAIRN_STATE_READY &&
 			runner->tries[i].not_before <= now && !has_running_twin(runner, i) &&
-			has_room(runner, i))
+			has_room(runner, i) && has_memory(runner, i))
 			rc = cairn_runner_start(runner, i, err);
 	}
 	return rc;

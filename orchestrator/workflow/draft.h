@@ -227,6 +227,9 @@ extern const char *const cairn_settings__names[CAIRN_SETTINGS];
 void cairn_expand__all(cairn_draft *draft);
 /* The instance's number of each axis of its stage. */
 void cairn_expand__position(const cairn_draft_stage *stage, size_t instance, size_t *position);
+/* "rows=12725,n_ctx=2048" as a JSON object in the workflow's arena; NULL where it is no such list.
+ */
+const char *cairn_planned__meta(cairn_draft *draft, const char *pairs);
 /* Bindings. */
 void cairn_resolve__all(cairn_draft *draft);
 /* Topological order, into the workflow. */

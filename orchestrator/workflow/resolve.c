@@ -8,6 +8,8 @@
  *   stage@*:port         all of them, in the order of the axis; stage@v1,* for one axis only
  *   file:PATH            relative to the file that says so
  *   sha256:HEX           an artifact of the store
+ *   ref:NAME             the artifact that has this name in the store when the plan is made
+ *   planned:KEY=VALUE,.. data that do not exist yet; see planned.c
  *
  * Several references, separated by blanks, for a port that takes many. The order of the
  * table rather than of the lines keeps keys the same when lines are moved.
@@ -108,6 +110,38 @@ static void add_artifact(struct resolver *r, const char *text)
 	}
 	cairn_hex_encode(digest, sizeof(digest), hex);
 	(void)add(r, CAIRN_FROM_ARTIFACT, cairn_arena_printf(r->draft->arena, "sha256:%s", hex));
+}
+
+/* Whether there is such a name is the plan's business: this floor has no store. */
+static void add_ref(struct resolver *r, const char *text)
+{
+	const char *name = text + strlen("ref:");
+	cairn_binding *binding;
+
+	if (!*name) {
+		cairn_error_hint(mistake(r, "no name after", text),
+			"Write ref:NAME with a name that `cairn ls` shows.");
+		return;
+	}
+	binding = add(r, CAIRN_FROM_REF, text);
+	if (binding)
+		binding->path = name;
+}
+
+static void add_planned(struct resolver *r, const char *text)
+{
+	const char *meta = cairn_planned__meta(r->draft, text + strlen("planned:"));
+	cairn_binding *binding;
+
+	if (!meta) {
+		cairn_error_hint(mistake(r, "not a list of sizes:", text),
+			"Write planned:KEY=VALUE,KEY=VALUE without blanks, each key once, such as "
+			"planned:rows=1000.");
+		return;
+	}
+	binding = add(r, CAIRN_FROM_PLANNED, text);
+	if (binding)
+		binding->meta = meta;
 }
 
 /* "stage:port" for one value of each axis that `from` has. */
@@ -266,7 +300,7 @@ static void add_stage(struct resolver *r, const char *text)
 
 	if (!colon || !colon[1]) {
 		cairn_error_hint(mistake(r, "not a reference:", text),
-			"Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH or sha256:ID.");
+			"Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH, ref:NAME or sha256:ID.");
 		return;
 	}
 	port = colon + 1;
@@ -306,6 +340,23 @@ static void add_stage(struct resolver *r, const char *text)
 		add_instances(r, from, output, selected);
 }
 
+static void add_reference(struct resolver *r, const char *text)
+{
+	static const struct {
+		const char *prefix;
+		void (*add)(struct resolver *r, const char *text);
+	} forms[] = {{"file:", add_file}, {"sha256:", add_artifact}, {"ref:", add_ref},
+		{"planned:", add_planned}};
+
+	for (size_t i = 0; i < CAIRN_COUNT(forms); i++) {
+		if (strncmp(text, forms[i].prefix, strlen(forms[i].prefix)) == 0) {
+			forms[i].add(r, text);
+			return;
+		}
+	}
+	add_stage(r, text);
+}
+
 /* All references of one port. */
 static void resolve_port(struct resolver *r)
 {
@@ -318,18 +369,13 @@ static void resolve_port(struct resolver *r)
 	while (list && !r->entry->is_broken && (len = cairn_draft__word(&list, false, &word))) {
 		const char *text = cairn_arena_strndup(r->draft->arena, word, len);
 
-		if (strncmp(text, "file:", 5) == 0)
-			add_file(r, text);
-		else if (strncmp(text, "sha256:", 7) == 0)
-			add_artifact(r, text);
-		else
-			add_stage(r, text);
+		add_reference(r, text);
 	}
 	if (r->entry->is_broken)
 		return;
 	if (r->n == before && !(r->port->flags & CAIRN_PORT_OPTIONAL)) {
 		cairn_error_hint(mistake(r, "nothing is given for input", r->port->name),
-			"Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH or sha256:ID.");
+			"Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH, ref:NAME or sha256:ID.");
 	} else if (r->n > before + 1 && !(r->port->flags & CAIRN_PORT_MANY)) {
 		err = mistake(r, "more than one artifact for input", r->port->name);
 		cairn_error_detail(err, "%zu are given; plugin '%s' takes one", r->n - before,

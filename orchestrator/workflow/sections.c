@@ -189,6 +189,18 @@ static void read_param(cairn_draft *draft, const cairn_section *section, const c
 	cairn_error_hint(err, "Give it in the file that includes both: that wins.");
 }
 
+/* What stands before the colon of a source that is no stage. */
+static bool is_source_form(const char *name)
+{
+	static const char *const forms[] = {"file", "sha256", "ref", "planned"};
+
+	for (size_t i = 0; i < CAIRN_COUNT(forms); i++) {
+		if (strcmp(name, forms[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Is the section's name new and good? first: of that name, where there is one. */
 static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_map *map,
 	size_t number, const cairn_place *first)
@@ -197,8 +209,7 @@ static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_m
 	cairn_error *err;
 
 	if (!cairn_draft__is_name(section->name, strlen(section->name), true) ||
-		(is_stage && (strcmp(section->name, "file") == 0 ||
-				     strcmp(section->name, "sha256") == 0))) {
+		(is_stage && is_source_form(section->name))) {
 		err = cairn_draft__mistake(draft, section->place, NULL,
 			section->name[0] ? "'%s' is no name for a [%s]"
 					 : "section%s [%s] has no name",
@@ -206,7 +217,7 @@ static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_m
 		cairn_error_hint(err,
 			"Write [%s NAME]; a name has up to %u letters, digits, '_', '-' and '.'%s.",
 			section->kind, CAIRN_MAX_NAME,
-			is_stage ? ", and is not 'file' or 'sha256'" : "");
+			is_stage ? ", and is not 'file', 'sha256', 'ref' or 'planned'" : "");
 		return false;
 	}
 	if (cairn_map_put(map, draft->scratch, section->name, number) == CAIRN_MAP_NONE)

@@ -32,6 +32,8 @@ enum cairn_source_type {
 	CAIRN_FROM_INSTANCE, /* stage:port */
 	CAIRN_FROM_FILE,     /* file:PATH, relative to the INI file */
 	CAIRN_FROM_ARTIFACT, /* sha256:... */
+	CAIRN_FROM_REF,      /* ref:NAME, a name in the store: its artifact when the plan is made */
+	CAIRN_FROM_PLANNED, /* planned:KEY=VALUE,...: does not exist; for `check` and `plan` only */
 };
 
 /* One artifact bound to an input port; MANY ports have several, in the order written
@@ -41,8 +43,11 @@ typedef struct cairn_binding {
 	enum cairn_source_type type;
 	size_t instance;    /* index, for CAIRN_FROM_INSTANCE: always smaller than one's own */
 	const char *output; /* its port */
-	const char *path;   /* absolute or relative to the current directory, for CAIRN_FROM_FILE */
-	const char *text;   /* as a person would name it: "rm@brief:model", "file:data/a.txt" */
+	/* CAIRN_FROM_FILE: absolute or relative to the current directory; CAIRN_FROM_REF: the name
+	 */
+	const char *path;
+	const char *meta; /* JSON of the pairs, for CAIRN_FROM_PLANNED */
+	const char *text; /* as a person would name it: "rm@brief:model", "file:data/a.txt" */
 	cairn_place place;
 } cairn_binding;
 

@@ -230,6 +230,30 @@ static void test_run_plan__input_by_id(void **state)
 	assert_non_null(strstr(f->error.place, "workflow.ini:5"));
 }
 
+/* A name counts as what it stands for: the same key as by id. */
+static void test_run_plan__input_by_name(void **state)
+{
+	fixture *f = *state;
+
+	write_file("in.txt", "hello");
+	assert_int_equal(fixture_run(f, chain), 0);
+	assert_int_equal(fixture_plan(f, HEAD "[stage c]\nplugin = counter\nsteps = 4\n"
+					      "input.in = ref:w/a:out\n"),
+		0);
+	assert_int_equal(stage_of(f, "c")->state, CAIRN_STATE_CACHED); /* the same key as b */
+	/* The whole name, not a part of it. */
+	assert_int_equal(
+		fixture_plan(f, HEAD "[stage c]\nplugin = counter\ninput.in = ref:a:out\n"),
+		CAIRN_ENOTFOUND);
+	assert_string_equal(f->error.message, "no artifact is called 'a:out'");
+	assert_non_null(strstr(f->error.place, "workflow.ini:5"));
+	assert_non_null(strstr(f->error.hint, "cairn ls"));
+	/* ... of a kind that the port takes. */
+	assert_int_equal(
+		fixture_plan(f, HEAD "[stage c]\nplugin = matmul\ninput.in = ref:w/a:out\n"),
+		CAIRN_EWORKFLOW);
+}
+
 static void test_run_plan__not_deterministic_runs_each_time(void **state)
 {
 	static const char ini[] = HEAD "[stage a]\nplugin = dice\n[stage b]\nplugin = counter\n"
@@ -258,6 +282,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_plan__early_cut_off),
 		FIXTURE_TEST(test_run_plan__neutral_parameters_change_nothing),
 		FIXTURE_TEST(test_run_plan__input_by_id),
+		FIXTURE_TEST(test_run_plan__input_by_name),
 		FIXTURE_TEST(test_run_plan__not_deterministic_runs_each_time),
 	};
 

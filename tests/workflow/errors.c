@@ -100,21 +100,21 @@ static const struct fake_case file_cases[] = {
 			  "plugin = node\n",
 		"error: section [stage] has no name\n"
 		"  at t.ini:3\n"
-		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file' or 'sha256'.\n",
+		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file', 'sha256', 'ref' or 'planned'.\n",
 		{0}},
 	{"section_with_bad_name",
 		FAKE_HEAD "[stage rm@a]\n"
 			  "plugin = node\n",
 		"error: 'rm@a' is no name for a [stage]\n"
 		"  at t.ini:3\n"
-		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file' or 'sha256'.\n",
+		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file', 'sha256', 'ref' or 'planned'.\n",
 		{0}},
 	{"reserved_stage_name",
 		FAKE_HEAD "[stage file]\n"
 			  "plugin = node\n",
 		"error: 'file' is no name for a [stage]\n"
 		"  at t.ini:3\n"
-		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file' or 'sha256'.\n",
+		"hint: Write [stage NAME]; a name has up to 64 letters, digits, '_', '-' and '.', and is not 'file', 'sha256', 'ref' or 'planned'.\n",
 		{0}},
 	{"stage_twice",
 		FAKE_HEAD "[stage a]\n"

@@ -339,7 +339,7 @@ static const struct fake_case reference_cases[] = {
 			  "input.demos = demos\n",
 		"error: not a reference: 'demos'\n"
 		"  at t.ini:15, section [stage sft]\n"
-		"hint: Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH or sha256:ID.\n",
+		"hint: Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH, ref:NAME or sha256:ID.\n",
 		{0}},
 	{"bad_artifact_id",
 		FAKE_BASE "[stage sft]\n"
@@ -349,6 +349,25 @@ static const struct fake_case reference_cases[] = {
 		"error: not an artifact's id: 'sha256:12ab'\n"
 		"  at t.ini:14, section [stage sft]\n"
 		"hint: Write all 64 hexadecimal digits; `cairn ls` shows them.\n",
+		{0}},
+	{"ref_without_a_name",
+		FAKE_BASE "[stage sft]\n"
+			  "plugin = sft\n"
+			  "input.base = ref:\n"
+			  "input.demos = demos:train\n",
+		"error: no name after 'ref:'\n"
+		"  at t.ini:14, section [stage sft]\n"
+		"hint: Write ref:NAME with a name that `cairn ls` shows.\n",
+		{0}},
+	{"planned_without_a_value",
+		FAKE_BASE "[stage sft]\n"
+			  "plugin = sft\n"
+			  "input.base = base:model\n"
+			  "input.demos = planned:rows=12,rows=13\n",
+		"error: not a list of sizes: 'planned:rows=12,rows=13'\n"
+		"  at t.ini:15, section [stage sft]\n"
+		"hint: Write planned:KEY=VALUE,KEY=VALUE without blanks, each key once, such as "
+		"planned:rows=1000.\n",
 		{0}},
 	{"two_for_a_port_of_one",
 		FAKE_BASE "[stage sft]\n"
@@ -367,7 +386,7 @@ static const struct fake_case reference_cases[] = {
 			  "input.demos = demos:train\n",
 		"error: nothing is given for input 'base'\n"
 		"  at t.ini:14, section [stage sft]\n"
-		"hint: Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH or sha256:ID.\n",
+		"hint: Write STAGE:PORT, STAGE@VALUE:PORT, file:PATH, ref:NAME or sha256:ID.\n",
 		{0}},
 	{"which_of_several",
 		FAKE_HEAD "[axis group]\n"

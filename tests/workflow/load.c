@@ -280,6 +280,24 @@ static void test_workflow_load__files_and_artifacts(void **state)
 	cairn_text_free(&ini);
 }
 
+static void test_workflow_load__names_in_the_store_and_planned_data(void **state)
+{
+	cairn_workflow *workflow = fake_load(
+		FAKE_HEAD "[params]\nn = 12725\n[stage a]\nplugin = node\n"
+			  "input.in = ref:imported/gpt2:model planned:rows=${n},mean=1.5,of=people "
+			  "planned:\n");
+	const cairn_binding *bindings = workflow->instances[0].bindings;
+
+	(void)state;
+	assert_int_equal(workflow->instances[0].n_bindings, 3);
+	assert_int_equal(bindings[0].type, CAIRN_FROM_REF);
+	assert_string_equal(bindings[0].path, "imported/gpt2:model");
+	assert_int_equal(bindings[1].type, CAIRN_FROM_PLANNED);
+	assert_string_equal(bindings[1].meta, "{\"mean\":1.5,\"of\":\"people\",\"rows\":12725}");
+	assert_string_equal(bindings[2].meta, "{}");
+	cairn_workflow_free(workflow);
+}
+
 static void test_workflow_load__topological_order_ties_as_in_the_file(void **state)
 {
 	static const char ini[] = FAKE_HEAD "[stage z]\nplugin = node\ninput.in = m:out b:out\n"
@@ -387,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_workflow_load__fan_in),
 		cmocka_unit_test(test_workflow_load__bindings_follow_the_port_table),
 		cmocka_unit_test(test_workflow_load__files_and_artifacts),
+		cmocka_unit_test(test_workflow_load__names_in_the_store_and_planned_data),
 		cmocka_unit_test(test_workflow_load__topological_order_ties_as_in_the_file),
 		cmocka_unit_test(test_workflow_load__includes),
 		cmocka_unit_test(test_workflow_load__find),

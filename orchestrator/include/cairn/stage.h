@@ -33,7 +33,7 @@ CAIRN_BEGIN_DECLS
 
 #define CAIRN_STAGE_MAGIC  0x4e524143u /* "CARN" */
 #define CAIRN_STAGE_MAJOR  1
-#define CAIRN_STAGE_MINOR  0
+#define CAIRN_STAGE_MINOR  1
 #define CAIRN_STAGE_SYMBOL "cairn_plugin"
 
 /* Compiler and float flags of the plugin: shown by `cairn plugins`, kept in provenance. */
@@ -260,17 +260,32 @@ enum {
 	CAIRN_NOT_DETERMINISTIC = 4, /* results are never taken from the store */
 };
 
-/* Sizes of what is bound to a port, as far as they are known before the run. */
+/* What is bound to a port, as far as it is known before the run. */
 typedef struct cairn_estimate_input {
 	const char *port;
-	const char *meta; /* JSON, NULL while the artifact does not exist */
-	uint64_t bytes;
+	/* JSON: the artifact's metadata; while it does not exist, what the estimate of the stage
+	 * that will make it says of them, or what a `planned:` source states. NULL: nothing is
+	 * known. Of a file also "lines". */
+	const char *meta;
+	uint64_t bytes; /* 0 while the artifact does not exist */
 } cairn_estimate_input;
 
+#define CAIRN_ESTIMATE_TEXT 4096
+
+/* Zeroed before estimate() is called; what stays zero is not known. */
 typedef struct cairn_estimate {
-	double flop;
+	double flop; /* with padding, as the meter will count */
+	/* Largest resident size of the stage's process. */
 	uint64_t memory_bytes;
 	uint64_t output_bytes;
+	/* Since 1.1: */
+	double flop_of[CAIRN_ACCOUNTS]; /* flop by account; all 0 where it is not split */
+	/* 1: something that the numbers depend on is not known yet; they are too low. */
+	int32_t is_partial;
+	int32_t reserved;
+	/* JSON object, output port -> what is known of its metadata:
+	 * {"model":{"n_params":124439808}}. It is the `meta` of the stages that wait for it. */
+	char outputs[CAIRN_ESTIMATE_TEXT];
 } cairn_estimate;
 
 typedef struct cairn_stage_plugin {
