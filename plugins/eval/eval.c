@@ -79,6 +79,7 @@ static const cairn_param params[] = {
 	{.name = "micro_tokens",
 		.doc = "Positions per micro-batch: bounds memory.",
 		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL,
 		.offset = offsetof(eval_params, micro_tokens),
 		.fallback = "4096",
 		.min = 1,

@@ -39,8 +39,9 @@ static const cairn_param params[] = {
 		.unit = "prompts"},
 	{.name = "micro_tokens",
 		.doc = "Positions per micro-batch, though a prompt's completions are never parted: "
-		       "bounds memory; the order of additions follows it, hence the last bits.",
+		       "bounds memory.",
 		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL,
 		.offset = offsetof(rm_params, micro_tokens),
 		.fallback = "4096",
 		.min = 1,

@@ -22,9 +22,9 @@ static const cairn_param params[] = {
 		.max = 1e6,
 		.unit = "sequences"},
 	{.name = "micro_tokens",
-		.doc = "Positions per micro-batch: bounds memory; the order of additions follows "
-		       "it, hence the last bits.",
+		.doc = "Positions per micro-batch: bounds memory.",
 		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL,
 		.offset = offsetof(sft_params, micro_tokens),
 		.fallback = "4096",
 		.min = 1,

@@ -227,6 +227,12 @@ static void test_eval__refuses_an_unknown_feature(void **state)
 	fakehost_free(host);
 }
 
+static void test_eval__micro_batches_change_nothing(void **state)
+{
+	(void)state;
+	world_any_split(make, outputs, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,6 +245,7 @@ int main(void)
 		cmocka_unit_test(test_eval__writes_a_block_to_read),
 		cmocka_unit_test(test_eval__needs_no_more_than_a_model),
 		cmocka_unit_test(test_eval__refuses_an_unknown_feature),
+		cmocka_unit_test(test_eval__micro_batches_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,6 +130,28 @@ static inline void world_repeats_from(world_maker make, uint64_t checkpoint, uin
 	fakehost_free(straight);
 }
 
+/* micro_tokens bounds memory and nothing else: outputs and metrics are the same to the bit. */
+static inline void world_any_split(world_maker make, const char *const *ports, size_t n_ports)
+{
+	static const char *const splits[] = {
+		"micro_tokens=1", "micro_tokens=37", "micro_tokens=100", "micro_tokens=1000000"};
+	struct fakehost *whole = make();
+
+	assert_int_equal(fakehost_run(whole), CAIRN_DONE);
+	for (size_t s = 0; s < CAIRN_COUNT(splits); s++) {
+		struct fakehost *split = make();
+
+		fakehost_param(split, splits[s]);
+		assert_int_equal(fakehost_run(split), CAIRN_DONE);
+		for (size_t i = 0; i < n_ports; i++)
+			fake_assert_equal(
+				fakehost_output(whole, ports[i]), fakehost_output(split, ports[i]));
+		assert_string_equal(fakehost_metrics(whole), fakehost_metrics(split));
+		fakehost_free(split);
+	}
+	fakehost_free(whole);
+}
+
 /* Value of a metric in the log's line of one step, or NAN: "3 train loss=1.25 lr=0.01". */
 static inline double world_metric_at(const struct fakehost *host, uint64_t step, const char *name)
 {
