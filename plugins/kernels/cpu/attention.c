@@ -2,27 +2,85 @@
 /*
  * attention.c - causal self-attention of whole sequences.
  *
- * Queries go in blocks of BLOCK against the keys up to the end of their block: scores by a
- * product, softmax by rows, values by a second product in which the keys behind a query
- * weigh 0. So a row of the output is: scores, chains over D; softmax.c over keys 0..t;
- * chains over the keys in ascending order, cut every CAIRN_KC; that divided by the sum.
- * decode.c computes the same of one row.
+ * A row of the output is: scores, chains over D; softmax.c over keys 0..t; chains over the keys
+ * in ascending order, cut every CAIRN_KC; that divided by the sum. decode.c computes the same of
+ * one row. Only lse is kept; the backward pass makes the weights again from it, BLOCK queries at a
+ * time. dk and dv of a key are added up over the blocks of queries in their order; what lies behind
+ * the end of a sequence is no term of any sum.
  *
- * Only lse is kept; the backward pass makes the weights again from it, a block at a time.
- * dk and dv of a key are added up over the blocks of queries in their order.
+ * The products are too small for gemm.c, whose packing would cost as much as they do: here a head's
+ * keys are turned once, and ROWS queries at a time go through scores, softmax and values while all
+ * of that is in the first-level cache. Keys behind a query weigh 0, so a tile may reach beyond the
+ * diagonal and no further.
  */
 #include "kernels/cpu/compute.h"
 
 enum {
-	BLOCK = 64,
+	BLOCK = 64,            /* queries of one part of dk and dv */
+	PART = 512,            /* queries of one task, forward */
+	ROWS = MR > 8 ? 8 : MR /* of a tile */
 };
 _Static_assert(CAIRN_KC % BLOCK == 0, "the end of a block must not lie behind a cut");
+
+/* ---- tiles ------------------------------------------------------------------------------------
+ */
+
+/* c[ROWS][NR] (add: +=) = sum over k < n of a's (i,k) times b[k][NR], b's rows being ldb apart;
+ * (i,k) is a[i*lda+k], or a[k*lda+i] where `across`. */
+ALWAYS void tile_body(bool across, int64_t n, const float *a, int64_t lda, const float *b,
+	int64_t ldb, float *c, int64_t ldc, bool add)
+{
+	vec sum[ROWS][NV];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < NV; j++)
+			sum[i][j] = vec_zero();
+	for (int64_t k = 0; k < n; k++, b += ldb) {
+		vec row[NV];
+
+#pragma GCC unroll 2
+		for (int j = 0; j < NV; j++)
+			row[j] = vec_load(b + j * VL);
+#pragma GCC unroll 8
+		for (int i = 0; i < ROWS; i++) {
+			vec x = vec_all(across ? a[k * lda + i] : a[i * lda + k]);
+
+#pragma GCC unroll 2
+			for (int j = 0; j < NV; j++)
+				sum[i][j] = vec_fma(x, row[j], sum[i][j]);
+		}
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < ROWS; i++)
+#pragma GCC unroll 2
+		for (int j = 0; j < NV; j++) {
+			float *to = c + i * ldc + j * VL;
+
+			vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
+		}
+}
+
+static void tile(int64_t n, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+	int64_t ldc, bool add)
+{
+	tile_body(false, n, a, lda, b, ldb, c, ldc, add);
+}
+
+static void tile_across(int64_t n, const float *a, int64_t lda, const float *b, int64_t ldb,
+	float *c, int64_t ldc, bool add)
+{
+	tile_body(true, n, a, lda, b, ldb, c, ldc, add);
+}
+
+/* ---- one head's operands --------------------------------------------------------------------- */
 
 typedef struct attention_job {
 	cpu *c;
 	const cairn_attention *a;
-	int64_t C, ld; /* ld: of a block of scores */
-	int64_t blocks;
+	int64_t C, DP, TP, ld; /* D, T in whole tiles; ld: of a row of scores */
+	int64_t parts;
 	float scale;
 } attention_job;
 
@@ -31,8 +89,10 @@ static attention_job job_of(const cairn_kernels *k, const cairn_attention *a)
 	attention_job job = {.c = k->self, .a = a, .C = a->NH * a->D};
 
 	CAIRN_ASSERT(a->D <= CAIRN_KC);
-	job.ld = round_up(a->T, 16);
-	job.blocks = pieces(a->T, BLOCK);
+	job.DP = round_up(a->D, NR);
+	job.TP = round_up(a->T, NR);
+	job.ld = job.TP + 16; /* not a power of two: rows would share places in the cache */
+	job.parts = pieces(a->T, PART);
 	job.scale = 1 / sqrtf((float)a->D);
 	return job;
 }
@@ -42,77 +102,103 @@ static int64_t length_of(const cairn_attention *a, int64_t b)
 	return a->lengths ? at_most(a->lengths[b], a->T) : a->T;
 }
 
-/* Queries t0..t0+m-1 of one head; n keys are at stake. */
-typedef struct block {
-	int64_t b, h, t0, m, n;
-} block;
-
-static block block_of(const attention_job *job, int64_t b, int64_t h, int64_t t0)
+/* Rows of D at `from`, ldf apart, to rows of DP; `all` rows with those of zeros behind. */
+static void copy_rows(const attention_job *job, float *to, const float *from, int64_t ldf,
+	int64_t rows, int64_t all)
 {
-	int64_t end = at_most(t0 + BLOCK, length_of(job->a, b));
+	int64_t D = job->a->D, DP = job->DP;
 
-	return (block){b, h, t0, end - t0, end};
+	for (int64_t r = 0; r < rows; r++) {
+		memcpy(to + r * DP, from + r * ldf, sizeof(float) * (size_t)D);
+		memset(to + r * DP + D, 0, sizeof(float) * (size_t)(DP - D));
+	}
+	memset(to + rows * DP, 0, sizeof(float) * (size_t)((all - rows) * DP));
 }
 
-/* to[m,n] = left (rows t0.. of a tensor [B,T,ldl]) times right^T (rows 0.. of one of [B,T,ldr]) */
-static void rows_by_rows(const attention_job *job, int thread, block q, float *to,
-	const float *left, int64_t ldl, const float *right, int64_t ldr)
+/* Rows of D to panels [row / NR][D][NR], the last of which is filled up with zeros. */
+static void turn_rows(
+	const attention_job *job, float *to, const float *from, int64_t ldf, int64_t rows)
 {
-	int64_t D = job->a->D, row = q.b * job->a->T;
-	cairn_gemm g = {.M = q.m,
-		.N = q.n,
-		.K = D,
-		.transpose_b = true,
-		.A = left + (row + q.t0) * ldl + q.h * D,
-		.lda = ldl,
-		.B = right + row * ldr + q.h * D,
-		.ldb = ldr,
-		.C = to,
-		.ldc = job->ld};
+	int64_t D = job->a->D;
 
-	ISA(product_serial)(job->c, thread, &g);
+	for (int64_t r = 0; r < rows; r += 16) {
+		float *panel = to + r / NR * NR * D + r % NR;
+		const float *at = from + r * ldf;
+		int64_t n = at_most(16, rows - r), d = 0;
+
+		for (; n == 16 && d + 16 <= D; d += 16)
+			ISA(transpose)(panel + d * NR, NR, at + d, ldf);
+		for (; d < D; d++)
+			for (int64_t i = 0; i < 16; i++)
+				panel[d * NR + i] = i < n ? at[i * ldf + d] : 0;
+	}
+	for (int64_t r = round_up(rows, 16); r < round_up(rows, NR); r += 16)
+		for (int64_t d = 0; d < D; d++)
+			memset(to + r / NR * NR * D + d * NR + r % NR, 0, sizeof(float) * 16);
 }
 
-/* to (rows t0.. of a tensor [B,T,ldt]) = weights[m,n] times right (rows 0..) */
-static void weights_by_rows(const attention_job *job, int thread, block q, float *to, int64_t ldt,
-	const float *weights, const float *right, int64_t ldr)
+/* to[ROWS][.] = rows q[ROWS][DP] times the first n turned rows. */
+static void against_turned(
+	const attention_job *job, float *to, const float *q, const float *turned, int64_t n)
 {
-	int64_t D = job->a->D, row = q.b * job->a->T;
-	cairn_gemm g = {.M = q.m,
-		.N = D,
-		.K = q.n,
-		.A = weights,
-		.lda = job->ld,
-		.B = right + row * ldr + q.h * D,
-		.ldb = ldr,
-		.C = to + (row + q.t0) * ldt + q.h * D,
-		.ldc = ldt};
+	int64_t D = job->a->D;
 
-	ISA(product_serial)(job->c, thread, &g);
+	for (int64_t s = 0; s < n; s += NR)
+		tile(D, q, job->DP, turned + s * D, NR, to + s, job->ld, false);
 }
 
-/* to (rows 0.. of a tensor [B,T,3C]) += weights[m,n]^T times right (rows t0..) */
-static void add_weights_by_rows(const attention_job *job, int thread, block q, float *to,
-	const float *weights, const float *right, int64_t ldr)
+/* to[ROWS][DP] = weights[ROWS][n] times rows[n][DP] */
+static void mix_rows(
+	const attention_job *job, float *to, const float *weights, const float *rows, int64_t n)
 {
-	int64_t D = job->a->D, row = q.b * job->a->T, ldt = 3 * job->C;
-	cairn_gemm g = {.M = q.n,
-		.N = D,
-		.K = q.m,
-		.transpose_a = true,
-		.accumulate = true,
-		.A = weights,
-		.lda = job->ld,
-		.B = right + (row + q.t0) * ldr + q.h * D,
-		.ldb = ldr,
-		.C = to + row * ldt + q.h * D,
-		.ldc = ldt};
-
-	ISA(product_serial)(job->c, thread, &g);
+	for (int64_t d = 0; d < job->DP; d += NR)
+		for (int64_t k = 0; k < n; k += CAIRN_KC)
+			tile(at_most(CAIRN_KC, n - k), weights + k, job->ld, rows + k * job->DP + d,
+				job->DP, to + d, job->DP, k > 0);
 }
 
 /* ---- forward ----------------------------------------------------------------------------------
  */
+
+typedef struct forward_head {
+	const float *qkv; /* of the first row: q of this head; k and v stand C and 2C behind */
+	float *out, *lse;
+	float *keys, *values, *q, *p, *mixed;
+} forward_head;
+
+static size_t forward_floats(const attention_job *job)
+{
+	return (size_t)(job->TP * (job->a->D + job->DP) + ROWS * (2 * job->DP + job->ld));
+}
+
+/* Queries t .. t+m-1, m <= ROWS. */
+static void forward_rows(const attention_job *job, const forward_head *head, int64_t t, int64_t m)
+{
+	int64_t C = job->C, D = job->a->D, n = t + m;
+	float inverse[ROWS];
+
+	copy_rows(job, head->q, head->qkv + t * 3 * C, 3 * C, m, ROWS);
+	against_turned(job, head->p, head->q, head->keys, n);
+	for (int64_t i = 0; i < m; i++) {
+		float *row = head->p + i * job->ld;
+		softmax_row s = ISA(softmax)(row, row, t + i + 1, job->scale);
+
+		memset(row + t + i + 1, 0, sizeof(float) * (size_t)(n - t - i - 1));
+		inverse[i] = 1 / s.sum;
+		head->lse[t + i] = (float)((double)s.max + s.log_sum);
+	}
+	mix_rows(job, head->mixed, head->p, head->values, n);
+	for (int64_t i = 0; i < m; i++) {
+		float *out = head->out + (t + i) * C;
+
+		/* + 0: the weights of 0 may have turned a -0 into +0, or not. */
+		for (int64_t d = 0; d < D; d += 16)
+			v_put(out + d,
+				v_load(head->mixed + i * job->DP + d) * v_all(inverse[i]) +
+					v_all(0),
+				D - d);
+	}
+}
 
 static void zero_rows(float *at, int64_t ld, int64_t rows, int64_t columns)
 {
@@ -124,100 +210,163 @@ static void forward_task(void *context, int64_t task, int thread)
 {
 	const attention_job *job = context;
 	const cairn_attention *a = job->a;
-	int64_t bh = task / job->blocks, t0 = task % job->blocks * BLOCK, D = a->D, C = job->C;
-	block q = block_of(job, bh / a->NH, bh % a->NH, t0);
-	float *lse = a->lse + bh * a->T;
-	float *out = a->out + q.b * a->T * C + q.h * D;
-	float inverse[BLOCK], *p;
-	int64_t empty = at_least(t0, q.n), end = at_most(t0 + BLOCK, a->T);
+	int64_t bh = task / job->parts, b = bh / a->NH, h = bh % a->NH, C = job->C, D = a->D;
+	int64_t first = task % job->parts * PART, last = at_most(first + PART, a->T);
+	int64_t end = at_most(last, length_of(a, b)), empty = at_least(first, end);
+	forward_head head = {.qkv = a->qkv + b * a->T * 3 * C + h * D,
+		.out = a->out + b * a->T * C + h * D,
+		.lse = a->lse + bh * a->T};
 
-	zero_rows(out + empty * C, C, end - empty, D);
-	for (int64_t t = empty; t < end; t++)
-		lse[t] = 0;
-	if (q.m <= 0)
+	zero_rows(head.out + empty * C, C, last - empty, D);
+	for (int64_t t = empty; t < last; t++)
+		head.lse[t] = 0;
+	if (end <= first)
 		return;
-	p = cpu_own(job->c, thread, CPU_OWN_WORK, sizeof(float) * (size_t)(BLOCK * job->ld));
-	rows_by_rows(job, thread, q, p, a->qkv, 3 * C, a->qkv + C, 3 * C);
-	for (int64_t i = 0; i < q.m; i++) {
-		int64_t t = t0 + i;
-		float *row = p + i * job->ld;
-		softmax_row s = ISA(softmax)(row, row, t + 1, job->scale);
-
-		memset(row + t + 1, 0, sizeof(float) * (size_t)(q.n - t - 1));
-		inverse[i] = 1 / s.sum;
-		lse[t] = (float)((double)s.max + s.log_sum);
-	}
-	weights_by_rows(job, thread, q, a->out, C, p, a->qkv + 2 * C, 3 * C);
-	for (int64_t i = 0; i < q.m; i++)
-		for (int64_t d = 0; d < D; d += 16) {
-			float *at = out + (t0 + i) * C + d;
-
-			/* + 0: the weights of 0 may have turned a -0 into +0, or not. */
-			v_put(at, v_get(at, D - d) * v_all(inverse[i]) + v_all(0), D - d);
-		}
+	head.keys = cpu_own(job->c, thread, CPU_OWN_WORK, sizeof(float) * forward_floats(job));
+	head.values = head.keys + job->TP * D;
+	head.q = head.values + job->TP * job->DP;
+	head.mixed = head.q + ROWS * job->DP;
+	head.p = head.mixed + ROWS * job->DP;
+	turn_rows(job, head.keys, head.qkv + C, 3 * C, end);
+	copy_rows(job, head.values, head.qkv + 2 * C, 3 * C, end, end);
+	for (int64_t t = first; t < end; t += ROWS)
+		forward_rows(job, &head, t, at_most(ROWS, end - t));
 }
 
 static void attention(const cairn_kernels *k, const cairn_attention *a)
 {
 	attention_job job = job_of(k, a);
 
-	pool_for(job.c->pool, a->B * a->NH * job.blocks, forward_task, &job);
+	pool_for(job.c->pool, a->B * a->NH * job.parts, forward_task, &job);
 }
 
 /* ---- backward ----------------------------------------------------------------------------------
  */
 
-/* One row: scores become weights p, dp becomes the gradient of the scores. */
+typedef struct backward_head {
+	const float *qkv, *out, *dout, *lse;
+	float *dqkv;
+	float *keys, *values;  /* turned */
+	float *rows, *dk, *dv; /* [TP+ROWS][DP]: keys; gradients */
+	float *q, *d, *dq;     /* [BLOCK+ROWS][DP]: of a block: queries, dout */
+	float *p, *dp;         /* [BLOCK+ROWS][ld] */
+} backward_head;
+
+static void cut_backward(const attention_job *job, int thread, backward_head *head)
+{
+	int64_t D = job->a->D, DP = job->DP, tall = (job->TP + ROWS) * DP, block = BLOCK + ROWS;
+	size_t floats = (size_t)(2 * job->TP * D + 3 * tall + block * (3 * DP + 2 * job->ld));
+
+	head->keys = cpu_own(job->c, thread, CPU_OWN_WORK, sizeof(float) * floats);
+	head->values = head->keys + job->TP * D;
+	head->rows = head->values + job->TP * D;
+	head->dk = head->rows + tall;
+	head->dv = head->dk + tall;
+	head->q = head->dv + tall;
+	head->d = head->q + block * DP;
+	head->dq = head->d + block * DP;
+	head->p = head->dq + block * DP;
+	head->dp = head->p + block * job->ld;
+}
+
+/* One row: scores become weights p, dp becomes the gradient of the scores; 0 from `keys` to n. */
 static void backward_row(
 	float *p, float *dp, int64_t keys, int64_t n, float lse, float delta, float scale)
 {
 	for (int64_t s = 0; s < keys; s += 16) {
 		int64_t left = keys - s;
-		v16 weight = v_exp(v_get(p + s, left) * v_all(scale) - v_all(lse));
-		v16 ds = weight * (v_get(dp + s, left) - v_all(delta)) * v_all(scale);
+		v16 weight = v_exp(v_load(p + s) * v_all(scale) - v_all(lse));
+		v16 ds = weight * (v_load(dp + s) - v_all(delta)) * v_all(scale);
 
-		v_put(p + s, weight, left);
-		v_put(dp + s, ds, left);
+		v_store(p + s, v_keep(weight, left));
+		v_store(dp + s, v_keep(ds, left));
 	}
-	memset(p + keys, 0, sizeof(float) * (size_t)(n - keys));
-	memset(dp + keys, 0, sizeof(float) * (size_t)(n - keys));
+	for (int64_t s = round_up(keys, 16); s < n; s += 16) {
+		v_store(p + s, v_all(0));
+		v_store(dp + s, v_all(0));
+	}
 }
 
-static void backward_block(const attention_job *job, int thread, block q)
+/* Queries t .. t+m-1 (m <= ROWS), of which t is row i of its block: p, dp, dq. */
+static void backward_rows(
+	const attention_job *job, const backward_head *head, int64_t t, int64_t i, int64_t m)
 {
-	const cairn_attention *a = job->a;
-	int64_t C = job->C, D = a->D;
-	size_t cells = (size_t)(BLOCK * job->ld);
-	float *p = cpu_own(job->c, thread, CPU_OWN_WORK, sizeof(float) * 2 * cells);
-	float *dp = p + cells;
+	int64_t C = job->C, D = job->a->D, DP = job->DP, n = t + m;
+	float *p = head->p + i * job->ld, *dp = head->dp + i * job->ld;
 
-	rows_by_rows(job, thread, q, p, a->qkv, 3 * C, a->qkv + C, 3 * C);
-	rows_by_rows(job, thread, q, dp, a->dout, C, a->qkv + 2 * C, 3 * C);
-	for (int64_t i = 0; i < q.m; i++) {
-		int64_t t = q.t0 + i, at = (q.b * a->T + t) * C + q.h * D;
+	against_turned(job, p, head->q + i * DP, head->keys, n);
+	against_turned(job, dp, head->d + i * DP, head->values, n);
+	for (int64_t r = 0; r < m; r++) {
+		const float *out = head->out + (t + r) * C, *dout = head->d + (i + r) * DP;
 		v16 delta = v_all(0); /* sum of p dp, by way of the output */
 
 		for (int64_t d = 0; d < D; d += 16)
-			delta = v_fma(v_get(a->out + at + d, D - d), v_get(a->dout + at + d, D - d),
-				delta);
-		backward_row(p + i * job->ld, dp + i * job->ld, t + 1, q.n,
-			a->lse[(q.b * a->NH + q.h) * a->T + t], v_sum(delta), job->scale);
+			delta = v_fma(v_get(out + d, D - d), v_load(dout + d), delta);
+		/* Columns of zeros: as far as a tile of keys reaches from the diagonal. */
+		backward_row(p + r * job->ld, dp + r * job->ld, t + r + 1,
+			at_most(job->ld, n + ROWS), head->lse[t + r], v_sum(delta), job->scale);
 	}
-	weights_by_rows(job, thread, q, a->dqkv, 3 * C, dp, a->qkv + C, 3 * C);
-	add_weights_by_rows(job, thread, q, a->dqkv + C, dp, a->qkv, 3 * C);
-	add_weights_by_rows(job, thread, q, a->dqkv + 2 * C, p, a->dout, C);
+	mix_rows(job, head->dq + i * DP, dp, head->rows, n);
+}
+
+/* to[n][DP] += weights[m][n]^T times rows[m][DP]; a key has queries from itself on. */
+static void add_mixed(const attention_job *job, float *to, const float *weights, const float *rows,
+	int64_t t0, int64_t m)
+{
+	int64_t DP = job->DP;
+
+	for (int64_t s = 0; s < t0 + m; s += ROWS) {
+		int64_t from = at_least(0, s - t0);
+
+		for (int64_t d = 0; d < DP; d += NR)
+			tile_across(m - from, weights + from * job->ld + s, job->ld,
+				rows + from * DP + d, DP, to + s * DP + d, DP, true);
+	}
+}
+
+/* Queries t0 .. t0+m-1, m <= BLOCK. */
+static void backward_block(
+	const attention_job *job, const backward_head *head, int64_t t0, int64_t m)
+{
+	int64_t C = job->C, D = job->a->D, DP = job->DP;
+
+	copy_rows(job, head->q, head->qkv + t0 * 3 * C, 3 * C, m, m + ROWS);
+	copy_rows(job, head->d, head->dout + t0 * C, C, m, m + ROWS);
+	for (int64_t i = 0; i < m; i += ROWS)
+		backward_rows(job, head, t0 + i, i, at_most(ROWS, m - i));
+	add_mixed(job, head->dk, head->dp, head->q, t0, m);
+	add_mixed(job, head->dv, head->p, head->d, t0, m);
+	for (int64_t i = 0; i < m; i++)
+		memcpy(head->dqkv + (t0 + i) * 3 * C, head->dq + i * DP, sizeof(float) * (size_t)D);
 }
 
 static void backward_task(void *context, int64_t task, int thread)
 {
 	const attention_job *job = context;
 	const cairn_attention *a = job->a;
-	int64_t b = task / a->NH, h = task % a->NH, C = job->C;
+	int64_t b = task / a->NH, h = task % a->NH, C = job->C, D = a->D, T = a->T;
+	int64_t n = length_of(a, b);
+	backward_head head = {.qkv = a->qkv + b * T * 3 * C + h * D,
+		.out = a->out + b * T * C + h * D,
+		.dout = a->dout + b * T * C + h * D,
+		.lse = a->lse + task * T,
+		.dqkv = a->dqkv + b * T * 3 * C + h * D};
 
+	cut_backward(job, thread, &head);
+	turn_rows(job, head.keys, head.qkv + C, 3 * C, n);
+	turn_rows(job, head.values, head.qkv + 2 * C, 3 * C, n);
+	copy_rows(job, head.rows, head.qkv + C, 3 * C, n, n);
+	memset(head.dk, 0, sizeof(float) * (size_t)((n + ROWS) * job->DP));
+	memset(head.dv, 0, sizeof(float) * (size_t)((n + ROWS) * job->DP));
+	for (int64_t t0 = 0; t0 < n; t0 += BLOCK)
+		backward_block(job, &head, t0, at_most(BLOCK, n - t0));
+	for (int64_t t = 0; t < n; t++) {
+		memcpy(head.dqkv + t * 3 * C + C, head.dk + t * job->DP, sizeof(float) * (size_t)D);
+		memcpy(head.dqkv + t * 3 * C + 2 * C, head.dv + t * job->DP,
+			sizeof(float) * (size_t)D);
+	}
 	for (int64_t part = 0; part < 3; part++)
-		zero_rows(a->dqkv + b * a->T * 3 * C + part * C + h * a->D, 3 * C, a->T, a->D);
-	for (int64_t t0 = 0; t0 < length_of(a, b); t0 += BLOCK)
-		backward_block(job, thread, block_of(job, b, h, t0));
+		zero_rows(head.dqkv + n * 3 * C + part * C, 3 * C, T - n, D);
 }
 
 static void attention_backward(const cairn_kernels *k, const cairn_attention *a)
