@@ -15,10 +15,12 @@
 #include "gpt/template.h"
 
 static const cairn_param params[] = {
-	{"prompt", "Template of the prompt: {field}, {field?} where it may be missing.",
+	{"prompt",
+		"Template of the prompt: {field}, {field?} where it may be missing. Other than the "
+		"default, it is taken whatever the shape.",
 		CAIRN_PARAM_STRING, 0, offsetof(struct demo_params, prompt), "{prompt}", 0, 0, NULL,
 		NULL},
-	{"completion", "Template of the completion.", CAIRN_PARAM_STRING, 0,
+	{"completion", "Template of the completion, shape own.", CAIRN_PARAM_STRING, 0,
 		offsetof(struct demo_params, completion), "{completion}", 0, 0, NULL, NULL},
 	{"user", "Template of who asked: the cap and the split go by it.", CAIRN_PARAM_STRING, 0,
 		offsetof(struct demo_params, user), "{user?}", 0, 0, NULL, NULL},
@@ -45,15 +47,14 @@ static const cairn_param params[] = {
 		"numbers.",
 		CAIRN_PARAM_ENUM, 0, offsetof(struct demo_params, pii), "none", 0, 0, NULL,
 		"none|drop|mask"},
-	{"max_bad_rows", "Bad rows of a port that are left out before the stage fails.",
-		CAIRN_PARAM_INT, 0, offsetof(struct demo_params, max_bad_rows), "0", 0, 1e15,
-		"rows", NULL},
+	GPT_SHAPE_PARAMS(offsetof(struct demo_params, shapes)),
 };
 
 static const cairn_port inputs[] = {
-	{"demos", "file", CAIRN_PORT_MANY, 0, "JSON lines with a prompt and a completion."},
+	{"demos", "file", CAIRN_PORT_MANY, 0,
+		"Demonstrations: JSON lines or an array, also packed with gzip; docs/data.md."},
 	{"prompts", "file", CAIRN_PORT_MANY | CAIRN_PORT_OPTIONAL, 0,
-		"JSON lines with a prompt, for rankings and PPO."},
+		"Prompts for rankings and PPO, in the same shapes."},
 };
 
 static const cairn_port outputs[] = {
@@ -78,7 +79,7 @@ static int check(const void *given, cairn_error *err)
 		if (rc)
 			return rc;
 	}
-	return 0;
+	return gpt_shape_check(&p->shapes, err);
 }
 
 static int load_set(struct demo_work *w, struct demo_set *set)
@@ -156,7 +157,7 @@ static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 	if (!w.demos.counts.train) {
 		rc = host->fail(the_run, CAIRN_EINPUT,
 			"no demonstration is left of %llu for training",
-			(unsigned long long)w.demos.counts.read);
+			(unsigned long long)w.demos.tally.records);
 		goto out;
 	}
 	if ((rc = put_rows(&w, &w.demos, false, false, "train")) ||
@@ -171,6 +172,8 @@ out:
 	free(w.demos.is_valid);
 	free(w.prompts.rows);
 	free(w.prompts.is_valid);
+	gpt_tally_free(&w.demos.tally);
+	gpt_tally_free(&w.prompts.tally);
 	cairn_arena_free(w.arena);
 	return rc;
 }
@@ -179,7 +182,7 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.head = CAIRN_STAGE_HEAD(cairn_stage_plugin),
 	.name = "demo",
 	.summary = "demonstrations and prompts: deduplicated, capped, split by user",
-	.version = "2",
+	.version = "3",
 	.license = "Apache-2.0",
 	.params = params,
 	.n_params = CAIRN_COUNT(params),

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "cairn/stage.h"
-#include "gpt/rows.h"
+#include "gpt/rows_read.h"
 #include "pii.h"
 
 enum {
@@ -21,14 +21,15 @@ enum {
 
 struct demo_params {
 	const char *prompt, *completion, *user, *labeler, *answer; /* templates */
-	int64_t dedupe_prefix, cap_per_user, max_bad_rows;
+	int64_t dedupe_prefix, cap_per_user;
 	double valid_fraction;
 	int32_t dedupe_on, pii;
+	gpt_shape_params shapes;
 };
 
 /* What became of the rows of one port. */
 struct demo_counts {
-	uint64_t files, read, bad, duplicates, over_cap, pii_rows, train, valid;
+	uint64_t duplicates, over_cap, pii_rows, train, valid;
 	uint64_t pii[PII_TYPES];
 };
 
@@ -39,6 +40,7 @@ struct demo_set {
 	gpt_row *rows;
 	bool *is_valid; /* [n] held out */
 	size_t n, cap;
+	gpt_tally tally; /* what was read */
 	struct demo_counts counts;
 };
 
@@ -50,7 +52,7 @@ struct demo_work {
 	struct demo_set demos, prompts;
 };
 
-/* demo_read.c: rows of all files of set->port, by the templates. */
+/* demo_read.c: rows of all files of set->port. */
 CAIRN_MUST int demo_read(struct demo_work *w, struct demo_set *set);
 /* demo_sift.c: takes out duplicates, and what a user has above the cap. */
 CAIRN_MUST int demo_sift(struct demo_work *w, struct demo_set *set);

@@ -5,27 +5,52 @@
 
 #include "demo.h"
 
-static json_t *counts_json(const struct demo_counts *c)
+/* People who are named in rows of the set, after everything else. */
+static size_t count_people(const struct demo_set *set, bool labelers)
 {
-	json_t *pii = json_object();
+	json_t *names = json_object();
+	size_t n;
+
+	for (size_t i = 0; i < set->n; i++) {
+		const char *name = labelers ? set->rows[i].labeler : set->rows[i].user;
+
+		if (name && name[0])
+			json_object_set_new(names, name, json_true());
+	}
+	n = json_object_size(names);
+	json_decref(names);
+	return n;
+}
+
+static json_t *counts_json(const struct demo_set *set)
+{
+	const struct demo_counts *c = &set->counts;
+	json_t *pii = json_object(), *json;
 
 	for (int i = 0; i < PII_TYPES; i++)
 		json_object_set_new(pii, pii_names[i], json_integer((json_int_t)c->pii[i]));
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I}", "files",
-		(json_int_t)c->files, "read", (json_int_t)c->read, "bad", (json_int_t)c->bad,
-		"duplicates", (json_int_t)c->duplicates, "over_cap", (json_int_t)c->over_cap, "pii",
-		pii, "pii_rows", (json_int_t)c->pii_rows, "train", (json_int_t)c->train, "valid",
-		(json_int_t)c->valid);
+	json = json_pack("{s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I}", "read",
+		(json_int_t)set->tally.records, "bad", (json_int_t)set->tally.bad.n, "duplicates",
+		(json_int_t)c->duplicates, "over_cap", (json_int_t)c->over_cap, "pii", pii,
+		"pii_rows", (json_int_t)c->pii_rows, "train", (json_int_t)c->train, "valid",
+		(json_int_t)c->valid, "users", (json_int_t)count_people(set, false), "labelers",
+		(json_int_t)count_people(set, true));
+	if (json && !gpt_tally_json(&set->tally, json))
+		return json;
+	json_decref(json);
+	return NULL;
 }
 
-static void print_counts(cairn_text *text, const char *what, const struct demo_counts *c, int pii)
+static void print_counts(cairn_text *text, const char *what, const struct demo_set *set, int pii)
 {
+	const struct demo_counts *c = &set->counts;
+	const gpt_tally *tally = &set->tally;
 	static const char *const done[] = {"left as they are", "dropped", "masked"};
 
 	cairn_text_printf(text, "%s\n", what);
-	cairn_text_printf(text, "  read        %8" PRIu64 "  rows of %" PRIu64 " file%s\n", c->read,
-		c->files, c->files == 1 ? "" : "s");
-	cairn_text_printf(text, "  bad         %8" PRIu64 "  left out\n", c->bad);
+	cairn_text_printf(text, "  read        %8" PRIu64 "  records of %zu file%s\n",
+		tally->records, tally->n_files, tally->n_files == 1 ? "" : "s");
+	cairn_text_printf(text, "  bad         %8" PRIu64 "  left out\n", tally->bad.n);
 	cairn_text_printf(text, "  duplicates  %8" PRIu64 "  left out\n", c->duplicates);
 	cairn_text_printf(text, "  over cap    %8" PRIu64 "  left out\n", c->over_cap);
 	cairn_text_printf(
@@ -34,6 +59,7 @@ static void print_counts(cairn_text *text, const char *what, const struct demo_c
 		cairn_text_printf(text, " %s %" PRIu64, pii_names[i], c->pii[i]);
 	cairn_text_printf(text, "\n  train       %8" PRIu64 "\n", c->train);
 	cairn_text_printf(text, "  valid       %8" PRIu64 "  other users\n", c->valid);
+	gpt_tally_print(tally, text);
 }
 
 static int put_text(
@@ -51,17 +77,17 @@ static int put_text(
 
 int demo_report(const struct demo_work *w)
 {
-	json_t *json = json_pack("{s:s, s:o}", "schema", "cairn.demo-report/1", "demos",
-		counts_json(&w->demos.counts));
+	json_t *json = json_pack(
+		"{s:s, s:o}", "schema", "cairn.demo-report/2", "demos", counts_json(&w->demos));
 	cairn_writer *writer;
 	cairn_text text = {0};
 	char *machine = NULL;
 	int rc;
 
-	print_counts(&text, "demonstrations", &w->demos.counts, w->params->pii);
-	if (json && w->prompts.counts.files) {
-		json_object_set_new(json, "prompts", counts_json(&w->prompts.counts));
-		print_counts(&text, "prompts", &w->prompts.counts, w->params->pii);
+	print_counts(&text, "demonstrations", &w->demos, w->params->pii);
+	if (json && w->prompts.tally.n_files) {
+		json_object_set_new(json, "prompts", counts_json(&w->prompts));
+		print_counts(&text, "prompts", &w->prompts, w->params->pii);
 	}
 	if (json)
 		machine = cairn_json_pretty(json);

@@ -39,8 +39,8 @@ static const struct needs *needs_of(const char *kind)
 
 /* The string member `key`, copied; `absent` where there is none. A member of another type is a
  * mistake. */
-static int take_string(const gpt_jsonl *reader, const json_t *row, const char *key,
-	cairn_arena *arena, const char *absent, const char **out, cairn_error *err)
+static int take_string(gpt_jsonl *reader, const json_t *row, const char *key, cairn_arena *arena,
+	const char *absent, const char **out, cairn_error *err)
 {
 	const json_t *value = json_object_get(row, key);
 
@@ -49,13 +49,13 @@ static int take_string(const gpt_jsonl *reader, const json_t *row, const char *k
 		return 0;
 	}
 	if (!json_is_string(value))
-		return gpt_jsonl_bad(reader, err, "'%s' is no string", key);
+		return gpt_jsonl_bad(reader, GPT_BAD_TYPE, err, "'%s' is no string", key);
 	*out = cairn_arena_strndup(arena, json_string_value(value), json_string_length(value));
 	return 0;
 }
 
-static int take_completions(const gpt_jsonl *reader, const json_t *row, cairn_arena *arena,
-	gpt_row *out, cairn_error *err)
+static int take_completions(
+	gpt_jsonl *reader, const json_t *row, cairn_arena *arena, gpt_row *out, cairn_error *err)
 {
 	const json_t *list = json_object_get(row, "completions");
 	const char **texts;
@@ -64,14 +64,15 @@ static int take_completions(const gpt_jsonl *reader, const json_t *row, cairn_ar
 	if (!list)
 		return 0;
 	if (!json_is_array(list) || n < 1 || n > MAX_COMPLETIONS)
-		return gpt_jsonl_bad(
-			reader, err, "'completions' is no list of 1 to %d texts", MAX_COMPLETIONS);
+		return gpt_jsonl_bad(reader, GPT_BAD_TYPE, err,
+			"'completions' is no list of 1 to %d texts", MAX_COMPLETIONS);
 	texts = cairn_arena_alloc(arena, n, sizeof(*texts));
 	for (size_t i = 0; i < n; i++) {
 		const json_t *text = json_array_get(list, i);
 
 		if (!json_is_string(text))
-			return gpt_jsonl_bad(reader, err, "'completions' item %zu is no string", i);
+			return gpt_jsonl_bad(reader, GPT_BAD_TYPE, err,
+				"'completions' item %zu is no string", i);
 		texts[i] = cairn_arena_strndup(
 			arena, json_string_value(text), json_string_length(text));
 	}
@@ -81,8 +82,8 @@ static int take_completions(const gpt_jsonl *reader, const json_t *row, cairn_ar
 }
 
 /* `ended` and `ranks`: one value per completion. */
-static int take_marks(const gpt_jsonl *reader, const json_t *row, cairn_arena *arena, gpt_row *out,
-	cairn_error *err)
+static int take_marks(
+	gpt_jsonl *reader, const json_t *row, cairn_arena *arena, gpt_row *out, cairn_error *err)
 {
 	const json_t *ended = json_object_get(row, "ended"), *ranks = json_object_get(row, "ranks");
 	size_t n = (size_t)out->n_completions;
@@ -90,18 +91,20 @@ static int take_marks(const gpt_jsonl *reader, const json_t *row, cairn_arena *a
 	int32_t *numbers = cairn_arena_alloc(arena, n + 1, sizeof(*numbers));
 
 	if ((ended && json_array_size(ended) != n) || (ranks && json_array_size(ranks) != n))
-		return gpt_jsonl_bad(reader, err, "'%s' has %zu items for %zu completions",
+		return gpt_jsonl_bad(reader, GPT_BAD_RANKS, err,
+			"'%s' has %zu items for %zu completions",
 			ranks && json_array_size(ranks) != n ? "ranks" : "ended",
 			json_array_size(ranks && json_array_size(ranks) != n ? ranks : ended), n);
 	for (size_t i = 0; i < n; i++) {
 		const json_t *flag = json_array_get(ended, i), *rank = json_array_get(ranks, i);
 
 		if (flag && !json_is_boolean(flag))
-			return gpt_jsonl_bad(reader, err, "'ended' item %zu is no boolean", i);
+			return gpt_jsonl_bad(
+				reader, GPT_BAD_TYPE, err, "'ended' item %zu is no boolean", i);
 		if (rank && (!json_is_integer(rank) || json_integer_value(rank) < 0 ||
 				    json_integer_value(rank) >= 1 << 20))
-			return gpt_jsonl_bad(
-				reader, err, "'ranks' item %zu is no rank (0, 1, 2 ...)", i);
+			return gpt_jsonl_bad(reader, GPT_BAD_RANKS, err,
+				"'ranks' item %zu is no rank (0, 1, 2 ...)", i);
 		flags[i] = json_is_true(flag);
 		numbers[i] = (int32_t)json_integer_value(rank);
 	}
@@ -110,8 +113,8 @@ static int take_marks(const gpt_jsonl *reader, const json_t *row, cairn_arena *a
 	return 0;
 }
 
-int gpt_row_parse(gpt_row *out, const gpt_jsonl *reader, const json_t *row, const char *kind,
-	void *arena, cairn_error *err)
+int gpt_row_parse(gpt_row *out, gpt_jsonl *reader, const json_t *row, const char *kind, void *arena,
+	cairn_error *err)
 {
 	const struct needs *needs = needs_of(kind);
 	gpt_row r = {0};
@@ -127,13 +130,13 @@ int gpt_row_parse(gpt_row *out, const gpt_jsonl *reader, const json_t *row, cons
 		(rc = take_marks(reader, row, arena, &r, err)))
 		return rc;
 	if (!r.prompt)
-		return gpt_jsonl_bad(reader, err, "'prompt' is missing");
+		return gpt_jsonl_bad(reader, GPT_BAD_MISSING, err, "'prompt' is missing");
 	if (needs && needs->completion && !r.completion)
-		return gpt_jsonl_bad(reader, err, "'completion' is missing");
+		return gpt_jsonl_bad(reader, GPT_BAD_MISSING, err, "'completion' is missing");
 	if (needs && needs->completions && !r.completions)
-		return gpt_jsonl_bad(reader, err, "'completions' is missing");
+		return gpt_jsonl_bad(reader, GPT_BAD_MISSING, err, "'completions' is missing");
 	if (needs && needs->ranks && !r.ranks)
-		return gpt_jsonl_bad(reader, err, "'ranks' is missing");
+		return gpt_jsonl_bad(reader, GPT_BAD_MISSING, err, "'ranks' is missing");
 	*out = r;
 	return 0;
 }
@@ -160,6 +163,8 @@ static int load_artifact(gpt_rows *rows, size_t *cap, const cairn_artifact *arti
 	json_t *json = NULL;
 	int rc = gpt_jsonl_open(&reader, artifact->source, entry->data, entry->bytes, err);
 
+	if (rc)
+		return rc;
 	while (!rc && (rc = gpt_jsonl_next(&reader, &json, err)) > 0) {
 		gpt_row row;
 
@@ -168,6 +173,7 @@ static int load_artifact(gpt_rows *rows, size_t *cap, const cairn_artifact *arti
 		if (!rc)
 			rc = append_row(rows, cap, &row, err);
 	}
+	gpt_jsonl_close(&reader);
 	return rc;
 }
 

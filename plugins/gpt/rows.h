@@ -43,8 +43,8 @@ CAIRN_MUST int gpt_rows_load(
 void gpt_rows_free(gpt_rows *rows);
 /* One row that `reader` just read, checked as a dataset of `kind` needs it; texts are copied into
  * `arena` (a cairn_arena). EINPUT, placed at the row. */
-CAIRN_MUST int gpt_row_parse(gpt_row *out, const gpt_jsonl *reader, const json_t *row,
-	const char *kind, void *arena, cairn_error *err);
+CAIRN_MUST int gpt_row_parse(gpt_row *out, gpt_jsonl *reader, const json_t *row, const char *kind,
+	void *arena, cairn_error *err);
 
 /* Writer: rows are collected as canonical JSON lines and committed to an output port. */
 typedef struct gpt_rows_writer gpt_rows_writer;

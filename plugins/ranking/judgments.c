@@ -22,13 +22,13 @@ static size_t cut_line(char *line, char *fields[MAX_PLACES])
 	return n;
 }
 
-static int missing_column(const struct judgments *j, const char *name, char *const *fields,
-	size_t n, cairn_error *err)
+static int missing_column(
+	struct judgments *j, const char *name, char *const *fields, size_t n, cairn_error *err)
 {
 	const char *guess = cairn_did_you_mean(name, (const char *const *)fields, n);
 	cairn_text list = {0};
 
-	gpt_jsonl_bad(&j->reader, err, "no column '%s'", name);
+	gpt_jsonl_bad(&j->reader, GPT_BAD_MISSING, err, "no column '%s'", name);
 	for (size_t i = 0; i < n; i++)
 		cairn_text_printf(&list, "%s%s", i ? ", " : "", fields[i]);
 	cairn_error_detail(err, "columns: %s", cairn_text_get(&list));
@@ -49,12 +49,13 @@ static int read_header(struct judgments *j, cairn_error *err)
 	char *fields[MAX_PLACES];
 	const char *line;
 	size_t len;
+	int rc;
 
-	if (!gpt_line_next(j->reader.text, j->reader.len, &j->reader.at, &line, &len)) {
-		cairn_error_set(err, CAIRN_EINPUT, "'%s' is empty", j->reader.source);
-		return CAIRN_EINPUT;
-	}
-	j->reader.line = 1;
+	rc = gpt_jsonl_line(&j->reader, &line, &len, err);
+	if (rc == 0)
+		return cairn_error_set(err, CAIRN_EINPUT, "'%s' is empty", j->reader.source);
+	if (rc < 0)
+		return rc;
 	j->n_places = cut_line(cairn_arena_strndup(j->arena, line, len), fields);
 	for (int c = 0; c < COLUMNS; c++) {
 		j->place[c] = j->n_places;
@@ -78,14 +79,23 @@ int judgments_open(struct judgments *out, const struct ranking_params *params, c
 
 	if (rc)
 		return rc;
-	j.is_tsv = j.reader.at < len && text[j.reader.at] != '{';
+	j.is_tsv = j.reader.at < j.reader.len && !j.reader.in_array &&
+		   j.reader.text[j.reader.at] != '{';
 	if (j.is_tsv)
 		rc = read_header(&j, err);
 	if (!rc && params->group[0] && j.is_tsv && j.place[COLUMN_GROUP] == j.n_places)
-		rc = gpt_jsonl_bad(&j.reader, err, "no column '%s' for group '%s'",
+		rc = gpt_jsonl_bad(&j.reader, GPT_BAD_MISSING, err, "no column '%s' for group '%s'",
 			params->column_group, params->group);
-	*out = j;
+	if (rc)
+		gpt_jsonl_close(&j.reader);
+	else
+		*out = j;
 	return rc;
+}
+
+void judgments_close(struct judgments *judgments)
+{
+	gpt_jsonl_close(&judgments->reader);
 }
 
 static int next_tsv(struct judgments *j, const char *fields[COLUMNS], cairn_error *err)
@@ -93,16 +103,17 @@ static int next_tsv(struct judgments *j, const char *fields[COLUMNS], cairn_erro
 	char *all[MAX_PLACES];
 	const char *line;
 	size_t len, n;
+	int rc;
 
 	do {
-		if (!gpt_line_next(j->reader.text, j->reader.len, &j->reader.at, &line, &len))
-			return 0;
-		j->reader.line++;
+		rc = gpt_jsonl_line(&j->reader, &line, &len, err);
+		if (rc <= 0)
+			return rc;
 	} while (!len);
 	n = cut_line(cairn_arena_strndup(j->arena, line, len), all);
 	if (n != j->n_places) {
-		gpt_jsonl_bad(
-			&j->reader, err, "row has %zu fields, the header %zu", n, j->n_places);
+		gpt_jsonl_bad(&j->reader, GPT_BAD_TYPE, err, "row has %zu fields, the header %zu",
+			n, j->n_places);
 		cairn_error_hint(err, "Fields are separated by one tab each.");
 		return CAIRN_EINPUT;
 	}
@@ -128,9 +139,11 @@ static int next_json(struct judgments *j, const char *fields[COLUMNS], cairn_err
 			fields[c] = cairn_arena_printf(
 				j->arena, "%lld", (long long)json_integer_value(value));
 		else if (value && !json_is_null(value))
-			rc = gpt_jsonl_bad(&j->reader, err, "'%s' is no text", j->names[c]);
+			rc = gpt_jsonl_bad(
+				&j->reader, GPT_BAD_TYPE, err, "'%s' is no text", j->names[c]);
 		else if (c != COLUMN_LABELER && c != COLUMN_GROUP)
-			rc = gpt_jsonl_bad(&j->reader, err, "'%s' is missing", j->names[c]);
+			rc = gpt_jsonl_bad(
+				&j->reader, GPT_BAD_MISSING, err, "'%s' is missing", j->names[c]);
 	}
 	json_decref(json);
 	return rc;

@@ -35,5 +35,6 @@ CAIRN_MUST int judgments_open(struct judgments *out, const struct ranking_params
 /* 1: the five fields, in the arena; 0: the end; < 0: a bad row, which was passed. */
 CAIRN_MUST int judgments_next(
 	struct judgments *judgments, const char *fields[COLUMNS], cairn_error *err);
+void judgments_close(struct judgments *judgments);
 
 #endif

@@ -31,8 +31,12 @@ static const cairn_param params[] = {
 		AT(split_seed), "0", 0, 1e15, NULL, NULL},
 	{"max_rows", "Keep only so many rankings, from the start; 0: all.", CAIRN_PARAM_INT, 0,
 		AT(max_rows), "0", 0, 1e15, "rows", NULL},
-	{"max_bad_rows", "Bad rows that are left out before the stage fails.", CAIRN_PARAM_INT, 0,
-		AT(max_bad_rows), "0", 0, 1e15, "rows", NULL},
+	{"folds",
+		"Deal the labelers out to so many groups of the same size, fold1, fold2 ..., by a "
+		"hash of their names (2203.02155, 4.1: 5); 0: groups stay as they are.",
+		CAIRN_PARAM_INT, 0, AT(folds), "0", 0, 1000, "groups", NULL},
+	{"fold", "Keep only this fold, from 1; 0: all.", CAIRN_PARAM_INT, 0, AT(fold), "0", 0, 1000,
+		NULL, NULL},
 	TEXT("members", "Simulated: names of the group's labelers.", members, ""),
 	TEXT("utility",
 		"Simulated: what they like, as feature:weight; features: words, characters, "
@@ -46,7 +50,16 @@ static const cairn_param params[] = {
 		CAIRN_PARAM_REAL, 0, AT(disagreement), "0", 0, 10, NULL, NULL},
 	{"overlap", "Simulated: share of prompts that a second member ranks, too.",
 		CAIRN_PARAM_REAL, 0, AT(overlap), "0", 0, 1, NULL, NULL},
-	{"format", "Imported: rankings in cairn's own record, or judgments of pairs.",
+	GPT_SHAPE_PARAMS(AT(shapes)),
+	TEXT("prompt", "Rankings: template of the prompt; empty: as the shape has it.", prompt, ""),
+	TEXT("user", "Rankings: template of who asked; empty: as the shape has it.", user, ""),
+	TEXT("labeler", "Rankings: template of who ranked; empty: as the shape has it.", labeler,
+		""),
+	TEXT("group_of",
+		"Rankings: template of the labeler's group, or its name for all rows; empty: "
+		"{group?}.",
+		group_of, ""),
+	{"format", "Imported: rankings in one of the shapes, or judgments of pairs.",
 		CAIRN_PARAM_ENUM, 0, AT(format), "rankings", 0, 0, NULL, "rankings|pairs"},
 	{"aggregate", "Pairs: one ranking by the majority of the group, or one of each judgment.",
 		CAIRN_PARAM_ENUM, 0, AT(aggregate), "majority", 0, 0, NULL, "majority|each"},
@@ -73,7 +86,8 @@ static const cairn_port inputs[] = {
 	{"completions", "dataset/completion", CAIRN_PORT_OPTIONAL, 0,
 		"Completions for simulated labelers to rank."},
 	{"rankings", "file", CAIRN_PORT_OPTIONAL | CAIRN_PORT_MANY, 0,
-		"What people judged: JSON lines, or TSV for pairs."},
+		"What people judged: JSON lines or an array, TSV for pairs; also packed with "
+		"gzip; docs/data.md."},
 	{"items", "file", CAIRN_PORT_OPTIONAL, 0, "JSON lines with the items of the pairs."},
 };
 
@@ -94,6 +108,11 @@ int ranking_add(struct ranking_work *w, const gpt_row *row)
 {
 	if (w->params->max_rows && w->n >= (size_t)w->params->max_rows)
 		return 0;
+	return ranking_append(w, row);
+}
+
+int ranking_append(struct ranking_work *w, const gpt_row *row)
+{
 	if (w->n == w->cap) {
 		size_t cap = w->cap ? w->cap * 2 : 256;
 		gpt_row *rows = cairn_realloc(w->rows, cap, sizeof(*rows));
@@ -148,14 +167,21 @@ static int check(const void *given, cairn_error *err)
 	const struct ranking_params *p = given;
 	const struct {
 		const char *name, *text;
-	} templates[] = {{"item_id", p->item_id}, {"item_prompt", p->item_prompt},
+	} templates[] = {{"prompt", p->prompt}, {"user", p->user}, {"labeler", p->labeler},
+		{"group_of", p->group_of}, {"item_id", p->item_id}, {"item_prompt", p->item_prompt},
 		{"item_completion", p->item_completion}, {"item_user", p->item_user}};
 	gpt_utility utility;
 	int rc = gpt_utility_parse(&utility, p->utility, err);
 
 	for (size_t i = 0; !rc && i < CAIRN_COUNT(templates); i++)
 		rc = gpt_template_check(templates[i].name, templates[i].text, err);
-	return rc;
+	if (!rc && p->fold > p->folds) {
+		cairn_error_set(err, CAIRN_EPARAM, "fold %lld of %lld folds", (long long)p->fold,
+			(long long)p->folds);
+		cairn_error_hint(err, "Folds are counted from 1; 0 keeps all.");
+		return CAIRN_EPARAM;
+	}
+	return rc ? rc : gpt_shape_check(&p->shapes, err);
 }
 
 static int wrong_inputs(const struct ranking_work *w, const char *what, const char *hint)
@@ -235,6 +261,8 @@ static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 out:
 	free(w.rows);
 	free(w.draws);
+	gpt_tally_free(&w.tally);
+	ranking_folds_free(w.folds);
 	gpt_rows_free(&w.completions);
 	cairn_arena_free(w.arena);
 	return rc;
@@ -244,7 +272,7 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.head = CAIRN_STAGE_HEAD(cairn_stage_plugin),
 	.name = "ranking",
 	.summary = "rankings of one group of labelers, simulated or imported",
-	.version = "2",
+	.version = "3",
 	.license = "Apache-2.0",
 	.params = params,
 	.n_params = CAIRN_COUNT(params),

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "cairn/stage.h"
-#include "gpt/rows.h"
+#include "gpt/rows_read.h"
 
 enum {
 	FORMAT_RANKINGS,
@@ -21,10 +21,13 @@ enum {
 struct ranking_params {
 	const char *group;
 	double valid_fraction;
-	int64_t split_seed, max_rows, max_bad_rows;
+	int64_t split_seed, max_rows, folds, fold;
 	/* simulated labelers */
 	const char *members, *utility;
 	double noise, disagreement, overlap;
+	/* imported rankings */
+	gpt_shape_params shapes;
+	const char *prompt, *user, *labeler, *group_of; /* templates */
 	/* imported judgments */
 	int32_t format, aggregate, keep_ties;
 	const char *column_a, *column_b, *column_labeler, *column_value, *column_group;
@@ -46,7 +49,9 @@ struct ranking_work {
 	size_t n, cap;
 	double *draws; /* of all rows, whatever their group: they decide the split */
 	size_t n_draws, cap_draws;
-	uint64_t read, bad, other_group, ties_dropped;
+	uint64_t read, other_group, other_fold, ties_dropped;
+	gpt_tally tally; /* of imported rankings; of judgments the bad rows alone */
+	struct ranking_folds *folds;
 	struct ranking_agreement agreement;
 	gpt_rows completions; /* what simulated rankings point into */
 };
@@ -60,9 +65,24 @@ CAIRN_MUST int ranking_import(struct ranking_work *w);
 /* ranking_pairs.c: judgments of pairs of items, put together to rankings of two. */
 CAIRN_MUST int ranking_pairs(struct ranking_work *w);
 
+/* ---- ranking_folds.c: labelers in n groups of the same size, for cross-validation ---------------
+ */
+
+/* Everybody who judged must be named before the folds are asked for; a name may come again. */
+CAIRN_MUST int ranking_folds_name(struct ranking_work *w, const char *labeler);
+/* Deals the labelers out. EINPUT where there are fewer than folds, or somebody has no name. */
+CAIRN_MUST int ranking_folds_deal(struct ranking_work *w);
+/* Where there are folds: sets *group to the name of the labeler's fold, and says whether that fold
+ * is kept. Without folds all is as it was, and kept. */
+bool ranking_folds_keep(const struct ranking_work *w, const char *labeler, const char **group);
+void ranking_folds_free(struct ranking_folds *folds);
+
 /* ---- helpers of those, in ranking.c ---------------------------------------------------------- */
 
+/* Up to max_rows; more are left out. */
 CAIRN_MUST int ranking_add(struct ranking_work *w, const gpt_row *row);
+/* Whatever max_rows says. */
+CAIRN_MUST int ranking_append(struct ranking_work *w, const gpt_row *row);
 /* Every row's user counts for the split, also those of other groups. */
 CAIRN_MUST int ranking_add_draw(struct ranking_work *w, const gpt_row *row);
 /* The bytes of input port `port`, artifact `index`. */

@@ -1,49 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ranking_import.c - rankings that people gave, in our own record: a JSON line with prompt,
- * completions, ranks (0 best, equal: tie), labeler and group. */
+/* ranking_import.c - rankings that people gave, in one of the shapes of gpt/shapes.h. */
 #include <string.h>
 
 #include "base/alloc.h"
-#include "gpt/jsonl.h"
 #include "ranking.h"
 
-static int check_row(const gpt_jsonl *reader, const gpt_row *row, cairn_error *err)
+static int take(void *context, const gpt_row *row)
 {
-	if (row->n_completions >= 2)
-		return 0;
-	gpt_jsonl_bad(reader, err, "'completions' has 1 item: a ranking needs 2");
-	return CAIRN_EINPUT;
+	struct ranking_work *w = context;
+	int rc = ranking_add_draw(w, row);
+
+	if (!rc)
+		rc = ranking_folds_name(w, row->labeler);
+	if (rc)
+		return rc;
+	if (!w->params->group[0] || !strcmp(row->group, w->params->group))
+		return w->params->folds ? ranking_append(w, row) : ranking_add(w, row);
+	w->other_group++;
+	return 0;
 }
 
-static int import_file(struct ranking_work *w, gpt_bad_rows *bad, gpt_jsonl *reader)
+/* Whose fold it is can be said when everybody was seen. */
+static int keep_fold(struct ranking_work *w)
 {
-	cairn_error err = {0};
-	json_t *json;
-	int rc;
+	size_t kept = 0, limit = w->params->max_rows ? (size_t)w->params->max_rows : SIZE_MAX;
+	int rc = ranking_folds_deal(w);
 
-	while ((rc = gpt_jsonl_next(reader, &json, &err))) {
-		gpt_row row = {0};
+	if (rc || !w->params->folds)
+		return rc;
+	for (size_t i = 0; i < w->n; i++) {
+		gpt_row row = w->rows[i];
 
-		w->read++;
-		if (rc > 0) {
-			rc = gpt_row_parse(&row, reader, json, "dataset/ranking", w->arena, &err);
-			json_decref(json);
-			if (!rc)
-				rc = check_row(reader, &row, &err);
-		}
-		if (rc) {
-			if (gpt_bad_rows_add(bad, &err))
-				return w->host->fail_with(w->run, &err);
-			continue;
-		}
-		rc = ranking_add_draw(w, &row);
-		if (!rc && w->params->group[0] && strcmp(row.group, w->params->group))
-			w->other_group++;
-		else if (!rc)
-			rc = ranking_add(w, &row);
-		if (rc)
-			return rc;
+		if (!ranking_folds_keep(w, row.labeler, &row.group))
+			w->other_fold++;
+		else if (kept < limit)
+			w->rows[kept++] = row;
 	}
+	w->n = kept;
 	return 0;
 }
 
@@ -110,23 +103,25 @@ static int measure_agreement(struct ranking_work *w)
 
 int ranking_import(struct ranking_work *w)
 {
-	gpt_bad_rows bad = {.limit = (uint64_t)w->params->max_bad_rows};
-	int rc = 0;
+	const struct ranking_params *p = w->params;
+	gpt_rows_reader reader = {.host = w->host,
+		.run = w->run,
+		.port = "rankings",
+		.take = take,
+		.context = w,
+		.shaper = {.params = &p->shapes,
+			.want = GPT_WANT_RANKING,
+			.arena = w->arena,
+			.fields = {.prompt = p->prompt,
+				.completion = "",
+				.user = p->user,
+				.labeler = p->labeler,
+				.group = p->group_of,
+				.answer = ""}}};
+	int rc = gpt_rows_read(&reader, &w->tally);
 
-	for (uint64_t i = 0; !rc && i < w->host->input_count(w->run, "rankings"); i++) {
-		const char *source, *text;
-		cairn_error err = {0};
-		gpt_jsonl reader;
-		size_t len;
-
-		rc = ranking_read_file(w, "rankings", i, &source, &text, &len);
-		if (rc)
-			break;
-		if (gpt_jsonl_open(&reader, source, text, len, &err))
-			rc = w->host->fail_with(w->run, &err);
-		else
-			rc = import_file(w, &bad, &reader);
-	}
-	w->bad = bad.n;
+	w->read = w->tally.records;
+	if (!rc)
+		rc = keep_fold(w);
 	return rc ? rc : measure_agreement(w);
 }

@@ -25,6 +25,7 @@ struct item {
 
 struct pair {
 	const struct item *first, *second;
+	const char *group; /* of those who judged it here */
 	int64_t votes[VALUES];
 	cairn_text labelers; /* joined with commas */
 };
@@ -36,7 +37,6 @@ struct collector {
 	size_t n_items, cap_items;
 	struct pair *pairs;
 	size_t n_pairs, cap_pairs;
-	gpt_bad_rows bad;
 };
 
 /* ---- items ----------------------------------------------------------------------------------- */
@@ -53,8 +53,7 @@ static int render(const struct ranking_work *w, const char *template, const json
 	return rc;
 }
 
-static int add_item(
-	struct collector *c, const gpt_jsonl *reader, const json_t *json, cairn_error *err)
+static int add_item(struct collector *c, gpt_jsonl *reader, const json_t *json, cairn_error *err)
 {
 	const struct ranking_params *p = c->w->params;
 	struct item item;
@@ -67,7 +66,8 @@ static int add_item(
 		(rc = render(c->w, p->item_user, json, &item.user, err)))
 		return rc;
 	if (json_object_get(c->item_by_id, id))
-		return gpt_jsonl_bad(reader, err, "item '%.60s' is listed twice", id);
+		return gpt_jsonl_bad(
+			reader, GPT_BAD_VALUE, err, "item '%.60s' is listed twice", id);
 	if (c->n_items == c->cap_items) {
 		size_t cap = c->cap_items ? c->cap_items * 2 : 256;
 		struct item *items = cairn_realloc(c->items, cap, sizeof(*items));
@@ -95,12 +95,15 @@ static int read_items(struct collector *c)
 	if (rc)
 		return rc;
 	rc = gpt_jsonl_open(&reader, source, text, len, &err);
+	if (rc)
+		return c->w->host->fail_with(c->w->run, &err);
 	while (!rc && (rc = gpt_jsonl_next(&reader, &json, &err)) > 0) {
 		rc = add_item(c, &reader, json, &err);
 		json_decref(json);
 		if (rc)
 			cairn_error_at(&err, "%s:%llu", source, (unsigned long long)reader.line);
 	}
+	gpt_jsonl_close(&reader);
 	return rc ? c->w->host->fail_with(c->w->run, &err) : 0;
 }
 
@@ -124,38 +127,41 @@ static int value_of(const struct ranking_params *p, const char *text)
 }
 
 /* What is wrong with a judgment, told at its row. */
-static int check_judgment(const struct collector *c, const gpt_jsonl *reader,
-	const char *const *fields, cairn_error *err)
+static int check_judgment(
+	const struct collector *c, gpt_jsonl *reader, const char *const *fields, cairn_error *err)
 {
 	const struct ranking_params *p = c->w->params;
 	const struct item *a = find_item(c, fields[COLUMN_A]), *b = find_item(c, fields[COLUMN_B]);
 
 	if (!a || !b) {
-		gpt_jsonl_bad(reader, err, "item '%.60s' is not among the items",
+		gpt_jsonl_bad(reader, GPT_BAD_VALUE, err, "item '%.60s' is not among the items",
 			fields[a ? COLUMN_B : COLUMN_A]);
 		cairn_error_hint(err, "Look at item_id: it makes the id of each row of `items`.");
 	} else if (a == b) {
-		gpt_jsonl_bad(
-			reader, err, "item '%.60s' is compared with itself", fields[COLUMN_A]);
+		gpt_jsonl_bad(reader, GPT_BAD_EQUAL, err, "item '%.60s' is compared with itself",
+			fields[COLUMN_A]);
 	} else if (value_of(p, fields[COLUMN_VALUE]) == VALUES) {
-		gpt_jsonl_bad(reader, err, "value '%.60s' is none of '%s', '%s', '%s'",
-			fields[COLUMN_VALUE], p->value_a, p->value_b, p->value_equal);
+		gpt_jsonl_bad(reader, GPT_BAD_VALUE, err,
+			"value '%.60s' is none of '%s', '%s', '%s'", fields[COLUMN_VALUE],
+			p->value_a, p->value_b, p->value_equal);
 		cairn_error_hint(err, "Set value_a, value_b and value_equal as the file has them.");
 	} else if (strcmp(a->prompt, b->prompt)) {
-		gpt_jsonl_bad(reader, err, "items '%.60s' and '%.60s' have different prompts",
-			fields[COLUMN_A], fields[COLUMN_B]);
+		gpt_jsonl_bad(reader, GPT_BAD_PROMPTS, err,
+			"items '%.60s' and '%.60s' have different prompts", fields[COLUMN_A],
+			fields[COLUMN_B]);
 	} else {
 		return 0;
 	}
 	return CAIRN_EINPUT;
 }
 
-/* The pair of two items, whichever comes first in the row; NULL without memory. */
-static struct pair *find_pair(struct collector *c, const struct item *a, const struct item *b)
+/* A group's pair of two items, whichever comes first in the row; NULL without memory. */
+static struct pair *find_pair(
+	struct collector *c, const struct item *a, const struct item *b, const char *group)
 {
 	const struct item *low = a < b ? a : b, *high = a < b ? b : a;
-	const char *key = cairn_arena_printf(
-		c->w->arena, "%zu %zu", (size_t)(low - c->items), (size_t)(high - c->items));
+	const char *key = cairn_arena_printf(c->w->arena, "%zu %zu %s", (size_t)(low - c->items),
+		(size_t)(high - c->items), group);
 	const json_t *index = json_object_get(c->pair_by_ids, key);
 
 	if (index)
@@ -171,7 +177,7 @@ static struct pair *find_pair(struct collector *c, const struct item *a, const s
 	}
 	if (json_object_set_new(c->pair_by_ids, key, json_integer((json_int_t)c->n_pairs)))
 		return NULL;
-	c->pairs[c->n_pairs] = (struct pair){.first = a, .second = b};
+	c->pairs[c->n_pairs] = (struct pair){.first = a, .second = b, .group = group};
 	return &c->pairs[c->n_pairs++];
 }
 
@@ -187,7 +193,7 @@ static int add_ranking(
 		.n_completions = 2,
 		.user = pair->first->user,
 		.labeler = labeler,
-		.group = w->params->group,
+		.group = pair->group,
 		.answer = ""};
 
 	if (!which && !w->params->keep_ties) {
@@ -206,6 +212,7 @@ static int take_judgment(struct collector *c, const char *const *fields)
 	struct ranking_work *w = c->w;
 	const struct item *a = find_item(c, fields[COLUMN_A]), *b = find_item(c, fields[COLUMN_B]);
 	gpt_row whose = {.prompt = a->prompt, .user = a->user};
+	const char *labeler = fields[COLUMN_LABELER], *group = w->params->group;
 	struct pair *pair;
 	int value = value_of(w->params, fields[COLUMN_VALUE]), which;
 	int rc = ranking_add_draw(w, &whose);
@@ -216,22 +223,35 @@ static int take_judgment(struct collector *c, const char *const *fields)
 		w->other_group++;
 		return 0;
 	}
-	pair = find_pair(c, a, b);
+	if (!ranking_folds_keep(w, labeler, &group)) {
+		w->other_fold++;
+		return 0;
+	}
+	pair = find_pair(c, a, b, group);
 	if (!pair)
 		return ranking_no_memory(w);
 	if (pair->first != a && value != EQUAL)
 		value = value == FIRST ? SECOND : FIRST;
 	pair->votes[value]++;
-	if (pair->labelers.len && fields[COLUMN_LABELER][0])
+	if (pair->labelers.len && labeler[0])
 		cairn_text_add_char(&pair->labelers, ',');
-	cairn_text_add(&pair->labelers, fields[COLUMN_LABELER]);
+	cairn_text_add(&pair->labelers, labeler);
 	if (w->params->aggregate == AGGREGATE_MAJORITY)
 		return pair->labelers.failed ? ranking_no_memory(w) : 0;
 	which = value == EQUAL ? 0 : value == FIRST ? -1 : 1;
-	return add_ranking(w, pair, which, fields[COLUMN_LABELER]);
+	return add_ranking(w, pair, which, labeler);
 }
 
-static int read_judgments(struct collector *c, uint64_t index)
+/* Takes one good judgment; a failure was reported. */
+typedef int (*judgment_taker)(struct collector *c, const char *const *fields);
+
+static int name_labeler(struct collector *c, const char *const *fields)
+{
+	return ranking_folds_name(c->w, fields[COLUMN_LABELER]);
+}
+
+/* Every judgment of a file; bad rows are counted where `counts`. */
+static int read_judgments(struct collector *c, uint64_t index, judgment_taker take, bool counts)
 {
 	struct ranking_work *w = c->w;
 	const char *source, *text, *fields[COLUMNS];
@@ -245,15 +265,40 @@ static int read_judgments(struct collector *c, uint64_t index)
 	if (judgments_open(&judgments, w->params, source, text, len, w->arena, &err))
 		return w->host->fail_with(w->run, &err);
 	while ((rc = judgments_next(&judgments, fields, &err))) {
-		w->read++;
+		if (judgments.reader.is_broken) {
+			rc = w->host->fail_with(w->run, &err);
+			break;
+		}
 		if (rc > 0)
 			rc = check_judgment(c, &judgments.reader, fields, &err);
-		if (rc && gpt_bad_rows_add(&c->bad, &err))
-			return w->host->fail_with(w->run, &err);
-		if (!rc && (rc = take_judgment(c, fields)))
-			return rc;
+		w->read += counts;
+		if (!rc && (rc = take(c, fields)))
+			break;
+		if (rc && counts)
+			gpt_bad_rows_add(
+				&w->tally.bad, w->host, w->run, &judgments.reader, index + 1, &err);
+		cairn_error_clear(&err);
 	}
-	return 0;
+	judgments_close(&judgments);
+	return rc;
+}
+
+/* All files, twice where labelers are dealt out: who is in which fold needs everybody's name. */
+static int read_all_judgments(struct collector *c)
+{
+	struct ranking_work *w = c->w;
+	uint64_t n = w->host->input_count(w->run, "rankings");
+	int rc = 0;
+
+	for (uint64_t i = 0; !rc && w->params->folds && i < n; i++)
+		rc = read_judgments(c, i, name_labeler, false);
+	if (!rc)
+		rc = ranking_folds_deal(w);
+	for (uint64_t i = 0; !rc && i < n; i++)
+		rc = read_judgments(c, i, take_judgment, true);
+	return rc ? rc
+		  : gpt_bad_rows_check(
+			    &w->tally.bad, w->host, w->run, w->read, w->params->shapes.max_bad);
 }
 
 /* Rankings by majority, and how far those who voted agree. */
@@ -284,15 +329,11 @@ static int count_votes(struct collector *c)
 
 int ranking_pairs(struct ranking_work *w)
 {
-	struct collector c = {.w = w,
-		.item_by_id = json_object(),
-		.pair_by_ids = json_object(),
-		.bad = {.limit = (uint64_t)w->params->max_bad_rows}};
+	struct collector c = {.w = w, .item_by_id = json_object(), .pair_by_ids = json_object()};
 	int rc = c.item_by_id && c.pair_by_ids ? read_items(&c) : ranking_no_memory(w);
 
-	for (uint64_t i = 0; !rc && i < w->host->input_count(w->run, "rankings"); i++)
-		rc = read_judgments(&c, i);
-	w->bad = c.bad.n;
+	if (!rc)
+		rc = read_all_judgments(&c);
 	if (!rc)
 		rc = count_votes(&c);
 	for (size_t i = 0; i < c.n_pairs; i++)

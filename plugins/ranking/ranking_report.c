@@ -136,10 +136,11 @@ int ranking_report(
 	double pairs, wins = longer_wins(w, threshold, &pairs);
 	size_t labelers = count_labelers(w);
 	cairn_text text = {0};
-	json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "schema",
-		"cairn.ranking-report/1", "group", w->params->group, "read", (json_int_t)w->read,
-		"bad", (json_int_t)w->bad, "other_group", (json_int_t)w->other_group,
-		"ties_dropped", (json_int_t)w->ties_dropped, "train", (json_int_t)n_train, "valid",
+	json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "schema",
+		"cairn.ranking-report/2", "group", w->params->group, "read", (json_int_t)w->read,
+		"bad", (json_int_t)w->tally.bad.n, "other_group", (json_int_t)w->other_group,
+		"other_fold", (json_int_t)w->other_fold, "ties_dropped",
+		(json_int_t)w->ties_dropped, "train", (json_int_t)n_train, "valid",
 		(json_int_t)n_valid, "labelers", (json_int_t)labelers);
 	char *machine = NULL;
 	int rc = 0;
@@ -148,10 +149,12 @@ int ranking_report(
 		&text, "rankings%s%s\n", w->params->group[0] ? " of " : "", w->params->group);
 	cairn_text_printf(&text,
 		"  read         %8" PRIu64 "\n  bad          %8" PRIu64
-		"  left out\n  other groups %8" PRIu64 "  left out\n  ties         %8" PRIu64
+		"  left out\n  other groups %8" PRIu64 "  left out\n  other folds  %8" PRIu64
+		"  left out\n  ties         %8" PRIu64
 		"  left out\n  labelers     %8zu\n  train        %8" PRIu64
 		"\n  valid        %8" PRIu64 "  other users or prompts\n",
-		w->read, w->bad, w->other_group, w->ties_dropped, labelers, n_train, n_valid);
+		w->read, w->tally.bad.n, w->other_group, w->other_fold, w->ties_dropped, labelers,
+		n_train, n_valid);
 	if (a->n > 0) {
 		double share = a->k / a->n, half = half_width(a);
 
@@ -172,6 +175,8 @@ int ranking_report(
 			"  the longer one wins   %5.1f %% of %.0f held-out pairs\n",
 			100 * wins / pairs, pairs);
 	}
+	gpt_tally_print(&w->tally, &text);
+	rc |= gpt_tally_json(&w->tally, json);
 	machine = rc ? NULL : cairn_json_pretty(json);
 	rc = machine && !text.failed ? put_report(w, machine, text.data) : ranking_no_memory(w);
 	free(machine);

@@ -88,6 +88,11 @@ static int rank_by(struct ranking_work *w, const struct crowd *crowd, const gpt_
 	ranking.ranks = ranks;
 	ranking.labeler = m->name;
 	ranking.group = w->params->group;
+	*ranks_out = NULL;
+	if (!ranking_folds_keep(w, m->name, &ranking.group)) {
+		w->other_fold++;
+		return 0;
+	}
 	*ranks_out = ranks;
 	return ranking_add(w, &ranking);
 }
@@ -108,7 +113,7 @@ static int rank_row(
 	second = gpt_random_below(crowd->assign_key, index, 2, crowd->n - 1);
 	second += second >= first;
 	rc = rank_by(w, crowd, row, index, second, &ranks[1]);
-	if (!rc)
+	if (!rc && ranks[0] && ranks[1])
 		ranking_agree(&w->agreement, ranks, 2, row->n_completions);
 	return rc;
 }
@@ -120,6 +125,10 @@ int ranking_simulate(struct ranking_work *w)
 	gpt_rows rows;
 	int rc = read_members(w, &crowd);
 
+	for (size_t i = 0; !rc && i < crowd.n; i++)
+		rc = ranking_folds_name(w, crowd.members[i].name);
+	if (!rc)
+		rc = ranking_folds_deal(w);
 	if (rc)
 		return rc;
 	rc = gpt_rows_load(&rows, w->host, w->run, "completions");

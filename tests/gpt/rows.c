@@ -147,10 +147,12 @@ static void test_gpt_rows_load__tells_bad_rows(void **state)
 	expect_refusal("dataset/demo", "{\"prompt\":7}", "'prompt' is no string", "demos:train:1");
 	expect_refusal("dataset/demo", "{\"prompt\":", "not valid JSON", "demos:train:1");
 	expect_refusal("dataset/demo", "[1]", "row is no JSON object", "demos:train:1");
-	expect_refusal("dataset/demo", "[\n{}\n]", "not valid JSON", "demos:train:1");
-	expect_refusal("dataset/demo", "\x1f\x8b\x08", "is compressed", "demos:train");
+	expect_refusal("dataset/demo", "[\n{}\n]", "'prompt' is missing", "demos:train:2");
+	expect_refusal("dataset/demo", "\x1f\x8b\x08", "ends in the middle of its gzip",
+		"demos:train, byte 3");
 	expect_refusal("dataset/demo", "\xff\xfe{", "UTF-16", "demos:train");
-	expect_refusal("dataset/demo", "{\"prompt\":\"\xff\"}", "not valid JSON", "demos:train:1");
+	expect_refusal("dataset/demo", "{\"prompt\":\"\xff\"}", "not UTF-8: byte 0xff at place 12",
+		"demos:train:1");
 	expect_refusal("dataset/completion", "{\"prompt\":\"p\"}", "'completions' is missing",
 		"demos:train:1");
 	expect_refusal("dataset/ranking", "{\"prompt\":\"p\",\"completions\":[\"a\"]}",
@@ -166,32 +168,6 @@ static void test_gpt_rows_load__tells_bad_rows(void **state)
 	expect_refusal("dataset/ranking",
 		"{\"prompt\":\"p\",\"completions\":[\"a\",3],\"ranks\":[0,1]}",
 		"'completions' item 1 is no string", "demos:train:1");
-}
-
-static void test_gpt_bad_rows__tolerates_up_to_the_limit(void **state)
-{
-	gpt_bad_rows bad = {.limit = 2};
-	const char *text = "{\n{}\n{\n[]\n";
-	cairn_error err = {0};
-	gpt_jsonl reader;
-	json_t *row;
-	int rc, good = 0;
-
-	(void)state;
-	assert_int_equal(gpt_jsonl_open(&reader, "f", text, strlen(text), &err), 0);
-	while ((rc = gpt_jsonl_next(&reader, &row, &err))) {
-		if (rc > 0) {
-			good++;
-			json_decref(row);
-		} else if (gpt_bad_rows_add(&bad, &err)) {
-			break;
-		}
-	}
-	assert_int_equal(good, 1);
-	assert_int_equal(bad.n, 3);
-	/* The first bad row is the one that is told. */
-	assert_non_null(strstr(err.place, "f:1"));
-	assert_non_null(strstr(err.detail, "more than the 2 bad rows"));
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -259,7 +235,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpt_rows_load__reads_a_ranking),
 		cmocka_unit_test(test_gpt_rows_load__tells_bad_rows),
-		cmocka_unit_test(test_gpt_bad_rows__tolerates_up_to_the_limit),
 		cmocka_unit_test(test_gpt_rows_writer__writes_canonical_lines),
 		cmocka_unit_test(test_gpt_rows_writer__mends_what_is_no_utf8),
 	};

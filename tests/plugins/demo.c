@@ -299,24 +299,24 @@ static void test_plugin_demo__tells_bad_rows(void **state)
 
 	(void)state;
 	snprintf(text, sizeof(text), "%s\n%s{\"completion\":\"c\"}\n", good, good);
-	expect_error(text, NULL, "'prompt' is missing", "data/demos.jsonl:4", "max_bad_rows");
+	expect_error(text, NULL, "'prompt' is missing", "data/demos.jsonl:4", "max_bad");
 	expect_error("{\"prompt\":\"p\"}\n", NULL, "'completion' is missing", "data/demos.jsonl:1",
-		"max_bad_rows");
-	expect_error("{\"prompt\":[],\"completion\":\"c\"}\n", NULL, "'prompt' is no text",
-		"data/demos.jsonl:1", "max_bad_rows");
+		"max_bad");
+	expect_error("{\"prompt\":{},\"completion\":\"c\"}\n", NULL, "'prompt' is no text",
+		"data/demos.jsonl:1", "max_bad");
 	snprintf(text, sizeof(text), "%s{\"prompt\":\n", good);
 	expect_error(
 		text, NULL, "not valid JSON", "data/demos.jsonl:2", "one complete JSON object");
-	expect_error("[{\"prompt\":\n", NULL, "not valid JSON", "data/demos.jsonl:1", "jq -c");
+	expect_error("[{\"prompt\":\n", NULL, "ends in the middle of a row", "data/demos.jsonl:1",
+		"jq -c");
 	expect_error("[\"prompt\"]\n", NULL, "no JSON object", "data/demos.jsonl:1", "an object");
 	expect_error("{\"prompt\":\"a\",\"prompt\":\"b\"}\n", NULL, "duplicate",
 		"data/demos.jsonl:1", "one complete");
-	expect_error("\x1f\x8b\x08 zip", NULL, "is compressed", "data/demos.jsonl", "gunzip");
+	expect_error("\x1f\x8b\x09 zip", NULL, "is damaged gzip", "data/demos.jsonl", "gzip -t");
 	expect_error("\xff\xfe{", NULL, "UTF-16", "data/demos.jsonl", "iconv");
-	expect_error("{\"prompt\":\"caf\xe9\",\"completion\":\"c\"}\n", NULL, "not valid JSON",
-		"data/demos.jsonl:1", "one complete");
-	expect_error(
-		good, "prompt={title}", "'title' is missing", "data/demos.jsonl:1", "max_bad_rows");
+	expect_error("{\"prompt\":\"caf\xe9\",\"completion\":\"c\"}\n", NULL,
+		"not UTF-8: byte 0xe9 at place 15", "data/demos.jsonl:1", "iconv");
+	expect_error(good, "prompt={title}", "'title' is missing", "data/demos.jsonl:1", "max_bad");
 	expect_error(good, "prompt={prompt", "unclosed '{' at character 1", "", "{field?}");
 	expect_error(good, "answer=x}", "'}' without '{' at character 2", "", "{field?}");
 	expect_error(good, "completion={}", "without a name", "", "{field?}");
@@ -334,12 +334,13 @@ static void test_plugin_demo__tolerates_bad_rows(void **state)
 				     "oops\n");
 
 	(void)state;
-	fakehost_param(host, "max_bad_rows=1");
+	fakehost_param(host, "max_bad=0.4");
 	fakehost_param(host, "valid_fraction=0");
 	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
 	assert_string_equal(fakehost_error(host)->place, "data/demos.jsonl:2");
-	assert_non_null(strstr(fakehost_error(host)->detail, "more than the 1 bad rows"));
-	fakehost_param(host, "max_bad_rows=2");
+	assert_non_null(strstr(fakehost_error(host)->detail,
+		"2 of 4 rows are bad (1 no valid JSON, 1 field missing); max_bad is 0.4"));
+	fakehost_param(host, "max_bad=0.5");
 	assert_int_equal(fakehost_run(host), CAIRN_DONE);
 	assert_int_equal(reported(host, "demos", "bad"), 2);
 	assert_int_equal(reported(host, "demos", "read"), 4);

@@ -221,11 +221,11 @@ static void test_plugin_ranking__tells_bad_rankings(void **state)
 
 	(void)state;
 	expect_error(imported(RANKING("p", "[0,1,2]", "ann", "x") "{\"prompt\":\"p\"}\n"),
-		"'completions' is missing", "data/r.jsonl:2", "max_bad_rows");
+		"'completions' is missing", "data/r.jsonl:2", "max_bad");
 	expect_error(imported(RANKING("p", "[0,1]", "ann", "x")),
-		"'ranks' has 2 items for 3 completions", "data/r.jsonl:1", "max_bad_rows");
+		"'ranks' has 2 items for 3 completions", "data/r.jsonl:1", "max_bad");
 	expect_error(imported("{\"prompt\":\"p\",\"completions\":[\"a\"],\"ranks\":[0]}\n"),
-		"a ranking needs 2", "data/r.jsonl:1", "max_bad_rows");
+		"a ranking needs 2", "data/r.jsonl:1", "max_bad");
 	expect_error(imported(""), "no ranking of group '' in 0 rows", "", "");
 	host = imported(RANKING("p", "[0,1,2]", "ann", "x"));
 	fakehost_param(host, "group=z");
@@ -336,7 +336,7 @@ static void test_plugin_ranking__tells_bad_judgments(void **state)
 	expect_error(pairs("a\tb\tlabeler\tvalues\tgroup\n"), "no column 'value'", "data/j.tsv:1",
 		"Did you mean 'values'?");
 	expect_error(pairs("{\"a\":\"x\",\"b\":\"y\"}\n"), "'value' is missing", "data/j.tsv:1",
-		"max_bad_rows");
+		"max_bad");
 	expect_error(pairs(""), "no ranking of group ''", "", "");
 	host = pairs("a\tb\tlabeler\tvalue\nx\ty\tann\ta\n");
 	fakehost_param(host, "group=g");
