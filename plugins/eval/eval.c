@@ -3,6 +3,12 @@
 #include "eval.h"
 
 static const cairn_param params[] = {
+	{.name = "tags",
+		.doc = "Facts for tables over many reports, as name:value; the report has them "
+		       "under `tags`.",
+		.type = CAIRN_PARAM_STRING,
+		.offset = offsetof(eval_params, tags),
+		.fallback = ""},
 	{.name = "judge",
 		.doc = "Who judges: the title of the report.",
 		.type = CAIRN_PARAM_STRING,
@@ -69,8 +75,9 @@ static const cairn_param params[] = {
 		.max = 1e9,
 		.unit = "prompts"},
 	{.name = "batch",
-		.doc = "Answers drawn per step: a finished step can be checkpointed.",
+		.doc = "Answers drawn at once; then a checkpoint can be made.",
 		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL,
 		.offset = offsetof(eval_params, batch),
 		.fallback = "64",
 		.min = 1,
@@ -109,6 +116,11 @@ static const cairn_port inputs[] = {
 		.kind = "model/lm",
 		.flags = CAIRN_PORT_OPTIONAL,
 		.doc = "The model that it is compared with."},
+	{.name = "reference",
+		.kind = "model/lm",
+		.flags = CAIRN_PORT_OPTIONAL,
+		.doc = "What PPO started from: the KL divergence is measured from it, at the "
+		       "temperature of the answers (not at 0)."},
 	{.name = "prompts",
 		.kind = "dataset/prompt|dataset/demo",
 		.flags = CAIRN_PORT_MANY,
@@ -137,7 +149,7 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.head = CAIRN_STAGE_HEAD(cairn_stage_plugin),
 	.name = "eval",
 	.summary = "compare a model with a baseline: win rate, reward, alignment tax",
-	.version = "2",
+	.version = "3",
 	.license = "Apache-2.0",
 	.params = params,
 	.n_params = CAIRN_COUNT(params),

@@ -9,11 +9,11 @@
 #define CAIRN_EVAL_H
 
 #include "gpt/labeler.h"
-#include "gpt/train_data.h"
+#include "gpt/train_accuracy.h"
 #include "gpt/train_generate.h"
 
 typedef struct eval_params {
-	const char *judge;
+	const char *tags, *judge;
 	const char *utility, *members;
 	double noise;
 	int64_t K;
@@ -52,13 +52,14 @@ typedef struct eval_stage {
 	size_t n_prompts;
 	gpt_sampling options;
 	eval_side model, baseline;
-	gpt_model *reward;
+	gpt_model *reward, *reference;
 	bool has_labelers;
 	gpt_utility utility;
 	uint64_t *labeler; /* [n_labelers]: their keys */
 	size_t n_labelers;
 	eval_wins by_labelers, by_reward;
-	double rm_accuracy, rm_pairs; /* on the rankings; NAN where not measured */
+	gpt_accuracy rm_accuracy; /* on the rankings; NANs where not measured */
+	double kl, kl_stderr;     /* of the model from the reference, in nats an answer */
 } eval_stage;
 
 int eval_check(const void *params, cairn_error *err);

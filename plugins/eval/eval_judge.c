@@ -184,26 +184,15 @@ int eval_judge(eval_stage *self)
 static int score_rankings(eval_stage *self, const gpt_rows *rows, const gpt_examples *examples)
 {
 	double *score = cairn_alloc(examples->n, sizeof(*score));
-	double right = 0;
 	int code;
 
 	if (!score)
 		return gpt_no_memory(&self->work, "scores");
 	code = gpt_scores(&self->work, self->reward, examples->seqs, examples->n,
 		CAIRN_ACCOUNT_REWARD, score);
-	for (size_t i = 0; i < examples->n && !code;) {
-		const gpt_row *row = &rows->rows[examples->row[i]];
-		int32_t n_pairs = 0;
-		double n_right = 0;
-
-		(void)rlhf_ranking_loss(
-			score + i, row->ranks, row->n_completions, false, NULL, &n_pairs, &n_right);
-		self->rm_pairs += n_pairs;
-		right += n_right;
-		i += (size_t)row->n_completions;
-	}
-	if (!code && self->rm_pairs > 0)
-		self->rm_accuracy = right / self->rm_pairs;
+	if (!code)
+		code = gpt_accuracy_of(
+			&self->rm_accuracy, &self->work, rows, examples, score, false);
 	free(score);
 	return code;
 }

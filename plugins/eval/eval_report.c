@@ -39,7 +39,8 @@ static void summarise(const eval_stage *self)
 		summarise_if(self, "baseline_reward", mean(self->baseline.reward, n));
 	summarise_if(self, "valid_loss", self->model.loss);
 	summarise_if(self, "baseline_loss", self->baseline.loss);
-	summarise_if(self, "rm_accuracy", self->rm_accuracy);
+	summarise_if(self, "kl", self->kl);
+	summarise_if(self, "rm_accuracy", self->rm_accuracy.share);
 }
 
 /* ---- report.json ----------------------------------------------------------------------- */
@@ -99,6 +100,8 @@ static json_t *report_json(const eval_stage *self)
 	json_t *json = json_object();
 	int bad = !json;
 
+	bad |= json_object_set_new(json, "schema", json_string("cairn.eval-report/1"));
+	bad |= json_object_set_new(json, "tags", gpt_tags_json(self->params->tags));
 	bad |= json_object_set_new(json, "judge", gpt_json_string(self->params->judge));
 	bad |= json_object_set_new(json, "utility", gpt_json_string(self->params->utility));
 	bad |= json_object_set_new(json, "labelers", json_integer((json_int_t)self->n_labelers));
@@ -109,8 +112,12 @@ static json_t *report_json(const eval_stage *self)
 	bad |= json_object_set_new(json, "by_reward_model", wins_json(&self->by_reward));
 	bad |= json_object_set_new(json, "model", side_json(&self->model));
 	bad |= json_object_set_new(json, "baseline", side_json(&self->baseline));
-	bad |= set(json, "rm_accuracy", self->rm_accuracy);
-	bad |= set(json, "rm_pairs", self->rm_pairs);
+	bad |= set(json, "kl", self->kl);
+	bad |= set(json, "kl_stderr", self->kl_stderr);
+	bad |= set(json, "rm_accuracy", self->rm_accuracy.share);
+	bad |= set(json, "rm_accuracy_low", self->rm_accuracy.low);
+	bad |= set(json, "rm_accuracy_high", self->rm_accuracy.high);
+	bad |= set(json, "rm_pairs", self->rm_accuracy.n_pairs);
 	if (bad) {
 		json_decref(json);
 		return NULL;
@@ -218,9 +225,14 @@ static void numbers_text(cairn_text *out, const eval_stage *self)
 		cairn_text_printf(out, ", baseline %.3f (%+.3f)", self->baseline.loss, tax);
 	if (isfinite(self->model.loss))
 		cairn_text_add_char(out, '\n');
-	if (isfinite(self->rm_accuracy))
-		cairn_text_printf(out, "reward model right on %.1f %% of %.0f held-out pairs\n",
-			100 * self->rm_accuracy, self->rm_pairs);
+	if (isfinite(self->kl))
+		cairn_text_printf(out, "KL from the reference: %.2f +- %.2f nats an answer\n",
+			self->kl, self->kl_stderr);
+	if (isfinite(self->rm_accuracy.share))
+		cairn_text_printf(out,
+			"reward model right on %.1f %% [%.1f, %.1f] of %.0f held-out pairs\n",
+			100 * self->rm_accuracy.share, 100 * self->rm_accuracy.low,
+			100 * self->rm_accuracy.high, self->rm_accuracy.n_pairs);
 }
 
 /* The first prompts, not the best ones. */

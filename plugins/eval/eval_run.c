@@ -12,13 +12,17 @@
 #include "eval.h"
 #include "gpt/checkpoint.h"
 #include "gpt/train_lm.h"
+#include "gpt/train_report.h"
 
 int eval_check(const void *opaque, cairn_error *err)
 {
 	const eval_params *params = opaque;
 	gpt_utility utility;
+	int code = gpt_tags_check(params->tags, err);
 
-	return *params->utility ? gpt_utility_parse(&utility, params->utility, err) : 0;
+	if (code || !*params->utility)
+		return code;
+	return gpt_utility_parse(&utility, params->utility, err);
 }
 
 /* ---- set up ---------------------------------------------------------------------------- */
@@ -43,6 +47,11 @@ static int open_models(eval_stage *self)
 		if (!code)
 			code = gpt_same_tokenizer(work, self->tokenizer, "reward");
 	}
+	if (!code && gpt_bound(work, "reference")) {
+		code = gpt_load_model(&self->reference, host, run, "reference", GPT_HEAD_LM, 0, 0);
+		if (!code)
+			code = gpt_same_tokenizer(work, self->tokenizer, "reference");
+	}
 	return code;
 }
 
@@ -54,6 +63,8 @@ static int32_t least_context(const eval_stage *self)
 		n_ctx = self->baseline.model->config.n_ctx;
 	if (self->reward && self->reward->config.n_ctx < n_ctx)
 		n_ctx = self->reward->config.n_ctx;
+	if (self->reference && self->reference->config.n_ctx < n_ctx)
+		n_ctx = self->reference->config.n_ctx;
 	return n_ctx;
 }
 
@@ -133,13 +144,6 @@ static int resume(eval_stage *self)
 	return code;
 }
 
-static uint64_t steps_of(const eval_stage *self, size_t completions)
-{
-	size_t batch = (size_t)self->params->batch;
-
-	return (completions + batch - 1) / batch;
-}
-
 static int draw(eval_stage *self, eval_side *side)
 {
 	const gpt_completions *model = &self->model.said, *baseline = &self->baseline.said;
@@ -152,8 +156,9 @@ static int draw(eval_stage *self, eval_side *side)
 
 		if (code)
 			return code;
-		progress.step = steps_of(self, model->done) + steps_of(self, baseline->done);
-		progress.total = steps_of(self, model->n) + steps_of(self, baseline->n);
+		/* Counted in answers, so that `batch` may change between two attempts. */
+		progress.step = model->done + baseline->done;
+		progress.total = model->n + baseline->n;
 		progress.tokens = gpt_completions_tokens(model) + gpt_completions_tokens(baseline);
 		done = (double)side->said.done;
 		tokens = (double)gpt_completions_tokens(&side->said);
@@ -195,6 +200,48 @@ static int measure_loss(eval_stage *self, eval_side *side)
 	return code;
 }
 
+/* KL(model || reference) per answer, from the answers that the model gave: the mean of log p - log
+ * q over them, which is unbiased (k1 of METHOD 2.12); and its standard error, by prompt. Both at
+ * the temperature that they were drawn at. */
+static int measure_kl(eval_stage *self)
+{
+	const gpt_completions *said = &self->model.said;
+	size_t K = (size_t)self->params->K, tokens = (size_t)gpt_completions_tokens(said), at = 0;
+	gpt_seq *seqs = NULL;
+	int32_t *store = NULL;
+	cairn_real *own = cairn_alloc(tokens, sizeof(*own));
+	cairn_real *other = cairn_alloc(tokens, sizeof(*other));
+	double sum = 0, squares = 0, n = (double)self->n_prompts;
+	int code = own && other ? gpt_completions_seqs(said, &self->work, &seqs, &store)
+				: gpt_no_memory(&self->work, "log-probabilities");
+
+	if (!code)
+		code = gpt_lm_logprobs(&self->work, self->model.model, seqs, said->n,
+			self->params->temperature, CAIRN_ACCOUNT_FORWARD, own, NULL);
+	if (!code)
+		code = gpt_lm_logprobs(&self->work, self->reference, seqs, said->n,
+			self->params->temperature, CAIRN_ACCOUNT_REFERENCE, other, NULL);
+	for (size_t p = 0; !code && p < self->n_prompts; p++) {
+		double mean = 0;
+
+		for (size_t i = p * K; i < (p + 1) * K; i++)
+			for (int32_t t = 0; t < said->n_tokens[i]; t++, at++)
+				mean += ((double)own[at] - (double)other[at]) / (double)K;
+		sum += mean;
+		squares += mean * mean;
+	}
+	if (!code) {
+		self->kl = sum / n;
+		self->kl_stderr =
+			n > 1 ? sqrt(fmax(0, squares / n - self->kl * self->kl) / (n - 1)) : NAN;
+	}
+	free(other);
+	free(own);
+	free(store);
+	free(seqs);
+	return code;
+}
+
 static int decode(eval_stage *self, eval_side *side)
 {
 	int code = 0;
@@ -228,6 +275,7 @@ static void close_stage(eval_stage *self)
 	free(self->labeler);
 	close_side(&self->model);
 	close_side(&self->baseline);
+	gpt_model_free(self->reference);
 	gpt_model_free(self->reward);
 	gpt_examples_free(&self->prompts);
 	gpt_rows_free(&self->rows);
@@ -243,7 +291,9 @@ int eval_run(const cairn_host *host, cairn_run *run, const void *params)
 		.baseline = {.port = "baseline", .loss = NAN},
 		.by_labelers = {.rate = NAN},
 		.by_reward = {.rate = NAN},
-		.rm_accuracy = NAN,
+		.rm_accuracy = {.share = NAN, .low = NAN, .high = NAN},
+		.kl = NAN,
+		.kl_stderr = NAN,
 	};
 	int code;
 
@@ -267,6 +317,8 @@ int eval_run(const cairn_host *host, cairn_run *run, const void *params)
 		code = measure_loss(&self, &self.model);
 	if (!code)
 		code = measure_loss(&self, &self.baseline);
+	if (!code && self.reference && self.params->temperature > 0)
+		code = measure_kl(&self);
 	if (!code)
 		code = eval_report(&self);
 	close_stage(&self);

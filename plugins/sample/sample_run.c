@@ -87,8 +87,9 @@ static int draw(struct sample *self)
 
 		if (code)
 			return code;
-		progress.step = (completions->done + batch - 1) / batch;
-		progress.total = (completions->n + batch - 1) / batch;
+		/* Counted in completions, so that `batch` may change between two attempts. */
+		progress.step = completions->done;
+		progress.total = completions->n;
 		progress.tokens = gpt_completions_tokens(completions);
 		gpt_metrics_clear(&self->work.metrics);
 		gpt_metrics_add(&self->work.metrics, "completions", (double)completions->done);

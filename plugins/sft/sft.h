@@ -46,7 +46,7 @@ typedef struct sft_point {
 /* What a checkpoint holds beside the tensors and the curve. */
 typedef struct sft_counters {
 	uint64_t step;  /* optimizer steps done */
-	uint64_t units; /* step() calls done: optimizer steps, and batches of drawn responses */
+	uint64_t units; /* what step() counts: optimizer steps, and responses drawn */
 	uint64_t tokens;
 	double loss; /* of the last step */
 	double epoch_nll;
@@ -89,12 +89,12 @@ int sft_run(const cairn_host *host, cairn_run *run, const void *params);
 /* sft_select.c */
 CAIRN_MUST int sft_select_open(sft_stage *self);
 void sft_select_close(sft_stage *self);
-/* step() calls that the selections take, in the whole stage. */
+/* What step() counts of the selections, in the whole stage. */
 uint64_t sft_select_units(const sft_stage *self);
 /* After an optimizer step: where an epoch to be measured ended, its point is made. */
 bool sft_select_is_due(const sft_stage *self);
 CAIRN_MUST int sft_select_begin(sft_stage *self, double eval_loss);
-/* Draws and, when all are drawn, scores: one unit of the stage. */
+/* Draws a batch and, when all are drawn, scores. */
 CAIRN_MUST int sft_select_unit(sft_stage *self);
 /* The winner's weights become the model's. */
 void sft_select_finish(sft_stage *self);

@@ -290,12 +290,7 @@ static int train(sft_stage *self)
 			.total = total, .phase = self->at.selecting ? "select" : "train"};
 		int code;
 
-		if (self->at.selecting) {
-			self->at.units++;
-			code = sft_select_unit(self);
-		} else {
-			code = train_unit(self);
-		}
+		code = self->at.selecting ? sft_select_unit(self) : train_unit(self);
 		if (code)
 			return code;
 		progress.step = self->at.units;

@@ -8,9 +8,9 @@
  * prompts. After every `select_every` epochs, and the last, responses are drawn and scored. The
  * same random numbers serve every epoch: what differs is the model.
  *
- * Drawing takes long, so each batch of it is a unit of the stage with a step() of its own: a
- * run can stop and go on between any two of them. The state is what has been drawn, the curve
- * so far, and the best weights.
+ * Drawing takes long, so each batch of it ends with a step() of its own: a run can stop and go
+ * on between any two of them. (A response counts as a step, so that the batch may change between
+ * two attempts.) The state is what has been drawn, the curve so far, and the best weights.
  */
 #include <math.h>
 
@@ -39,9 +39,7 @@ static bool scores(const sft_stage *self)
 
 uint64_t sft_select_units(const sft_stage *self)
 {
-	uint64_t batch = (uint64_t)self->params->select_batch;
-
-	return scores(self) ? count_points(self) * ((self->said.n + batch - 1) / batch) : 0;
+	return scores(self) ? count_points(self) * self->said.n : 0;
 }
 
 /* ---- set up ---------------------------------------------------------------------------- */
@@ -215,6 +213,7 @@ int sft_select_unit(sft_stage *self)
 {
 	gpt_metrics *metrics = &self->work.metrics;
 	sft_point *point = &self->curve[self->at.n_points - 1];
+	size_t before = self->said.done;
 	double done;
 	int code = gpt_completions_draw(&self->said, &self->work, self->model, &self->options,
 		(size_t)self->params->select_batch);
@@ -226,6 +225,7 @@ int sft_select_unit(sft_stage *self)
 			point->eval_reward, self->at.step);
 	if (code)
 		return code;
+	self->at.units += self->said.done - before;
 	done = (double)self->said.done;
 	gpt_metrics_clear(metrics);
 	gpt_metrics_add(metrics, "epoch", (double)point->epoch);

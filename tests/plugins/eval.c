@@ -177,10 +177,10 @@ static void test_eval__accuracy_is_that_of_the_reward_model(void **state)
 static void test_eval__resumes_exactly(void **state)
 {
 	(void)state;
-	world_resumes_at(make, 1, outputs, 1);
-	world_resumes_at(make, 3, outputs, 1); /* between the two models */
-	world_resumes_at(make, 6, outputs, 1);
-	world_repeats_from(make, 2, 5, outputs, 1);
+	world_resumes_at(make, 3, outputs, 1);
+	world_resumes_at(make, 8, outputs, 1); /* between the two models */
+	world_resumes_at(make, 16, outputs, 1);
+	world_repeats_from(make, 6, 14, outputs, 1);
 }
 
 static void test_eval__writes_a_block_to_read(void **state)
@@ -227,6 +227,40 @@ static void test_eval__refuses_an_unknown_feature(void **state)
 	fakehost_free(host);
 }
 
+/* With the policy's own answers the KL is never negative in the mean, and 0 from itself. */
+static void test_eval__measures_the_kl(void **state)
+{
+	struct fakehost *host = make();
+	json_t *json;
+
+	(void)state;
+	world_model(host, "reference");
+	fakehost_param(host, "tags=model:PPO-ptx gamma:27.8");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_true(fakehost_summary(host, "kl") == 0);
+
+	fakehost_forget(host);
+	fakehost_unbind(host, "reference");
+	add_other_model(host, "reference");
+	fakehost_param(host, "K=16");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	json = json_loads(fake_text(fakehost_output(host, "report"), "report.json"), 0, NULL);
+	assert_true(number(json, NULL, "kl") == fakehost_summary(host, "kl"));
+	assert_true(number(json, NULL, "kl") > 3 * number(json, NULL, "kl_stderr"));
+	assert_true(number(json, "tags", "gamma") == 27.8);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(json, "tags"), "model")),
+		"PPO-ptx");
+	json_decref(json);
+
+	/* Always the most likely token: that is no sample of what the KL is a mean over. */
+	fakehost_forget(host);
+	fakehost_param(host, "temperature=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_true(isnan(fakehost_summary(host, "kl")));
+	fakehost_free(host);
+}
+
 static void test_eval__micro_batches_change_nothing(void **state)
 {
 	(void)state;
@@ -245,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_eval__writes_a_block_to_read),
 		cmocka_unit_test(test_eval__needs_no_more_than_a_model),
 		cmocka_unit_test(test_eval__refuses_an_unknown_feature),
+		cmocka_unit_test(test_eval__measures_the_kl),
 		cmocka_unit_test(test_eval__micro_batches_change_nothing),
 	};
 

@@ -58,6 +58,14 @@ static void test_sample__batch_changes_nothing(void **state)
 	assert_int_equal(fakehost_run(one), CAIRN_DONE);
 	assert_int_equal(fakehost_run(all), CAIRN_DONE);
 	fake_assert_equal(fakehost_output(one, "completions"), fakehost_output(all, "completions"));
+	/* Nor does another batch after a stop. */
+	fakehost_forget(one);
+	fakehost_stop_at(one, 4);
+	assert_int_equal(fakehost_run(one), CAIRN_STOPPED);
+	fakehost_param(one, "batch=7");
+	assert_int_equal(fakehost_run(one), CAIRN_DONE);
+	assert_int_equal(fakehost_steps(one), 2);
+	fake_assert_equal(fakehost_output(one, "completions"), fakehost_output(all, "completions"));
 	fakehost_free(all);
 	fakehost_free(one);
 }
@@ -79,10 +87,10 @@ static void test_sample__seed_changes_it(void **state)
 static void test_sample__resumes_exactly(void **state)
 {
 	(void)state;
-	world_resumes_at(make, 1, outputs, 1);
-	world_resumes_at(make, 2, outputs, 1);
-	world_resumes_at(make, 3, outputs, 1);
-	world_repeats_from(make, 1, 2, outputs, 1);
+	world_resumes_at(make, 5, outputs, 1);
+	world_resumes_at(make, 10, outputs, 1);
+	world_resumes_at(make, 12, outputs, 1);
+	world_repeats_from(make, 5, 10, outputs, 1);
 }
 
 static void test_sample__takes_demonstrations_and_the_first_prompts(void **state)

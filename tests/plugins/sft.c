@@ -302,17 +302,17 @@ static void test_sft__eval_agrees_on_the_reward(void **state)
 	fakehost_free(host);
 }
 
-/* Eight epochs of one step and two units of drawing: unit 2 is in the midst of the first
- * selection, 3 its end, 24 the last of all. */
+/* Eight epochs of one optimizer step and four responses, drawn as three and one: step() counts
+ * 1, 4, 5, then 6, 9, 10, and so on to 40. */
 static void test_sft__resumes_inside_a_selection(void **state)
 {
 	(void)state;
 	world_resumes_at(make_select, 1, outputs, 2);
-	world_resumes_at(make_select, 2, outputs, 2);
-	world_resumes_at(make_select, 3, outputs, 2);
-	world_resumes_at(make_select, 14, outputs, 2);
+	world_resumes_at(make_select, 4, outputs, 2);
+	world_resumes_at(make_select, 5, outputs, 2);
 	world_resumes_at(make_select, 24, outputs, 2);
-	world_repeats_from(make_select, 8, 12, outputs, 2);
+	world_resumes_at(make_select, 40, outputs, 2);
+	world_repeats_from(make_select, 9, 16, outputs, 2);
 	world_any_split(make_select, outputs, 2);
 }
 
