@@ -31,6 +31,8 @@ void cairn_cost_add(cairn_cost *to, const cairn_cost *from)
 	to->spent += from->spent;
 	to->kept += from->kept;
 	to->seconds += from->seconds;
+	if (from->peak_bytes > to->peak_bytes)
+		to->peak_bytes = from->peak_bytes;
 }
 
 double cairn_cost_wasted(const cairn_cost *cost)
@@ -49,10 +51,11 @@ double cairn_cost_real(const cairn_cost *cost)
 
 json_t *cairn_cost_to_json(const cairn_cost *cost)
 {
-	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "attempts",
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "attempts",
 		(json_int_t)cost->attempts, "flop", cost->spent, "real_flop", cairn_cost_real(cost),
 		"kept_flop", cost->kept, "wasted_flop", cairn_cost_wasted(cost), "pf_days",
-		cost->spent / CAIRN_PF_DAY, "seconds", cost->seconds);
+		cost->spent / CAIRN_PF_DAY, "seconds", cost->seconds, "peak_bytes",
+		(json_int_t)cost->peak_bytes);
 }
 
 json_t *cairn_cost_accounts(const cairn_cost *cost)
@@ -94,6 +97,7 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		return rc;
 	json_array_foreach(attempts, i, attempt)
 	{
+		int64_t peak = cairn_json_integer(attempt, "max_rss_bytes", 0);
 		double spent, kept;
 		if (run && strcmp(cairn_json_string(attempt, "run", ""), run) != 0)
 			continue;
@@ -104,6 +108,8 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		/* The heartbeat may lag behind the commit that follows it. */
 		cost.kept += kept < spent ? kept : spent;
 		cost.seconds += cairn_json_number(attempt, "seconds", 0);
+		if (peak > (int64_t)cost.peak_bytes)
+			cost.peak_bytes = (uint64_t)peak;
 		cost.attempts++;
 	}
 	json_decref(attempts);

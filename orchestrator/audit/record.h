@@ -22,14 +22,15 @@
  *              "resumed_step", "step", "total", "flop": [..], "flop_real": [..] (spent in
  *              this attempt so far; heartbeat: each second), "kept_flop": total committed by
  *              a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
- *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" }
+ *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" (the
+ *              largest size of its process), "kernel_peak_bytes" (of that: tensors) }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
  *              "summary": {name: number}, "components": {name: text},
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,
  *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
- *              here), "seconds", "steps", "plugin_digest", "build", "backend", "end_ms" }
- * checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far, over
- *              attempts), "attempt" }
+ *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
+ * "steps", "plugin_digest", "build", "backend", "end_ms" } checkpoint { "id", "step", "flop": [..],
+ * "flop_real": [..], "seconds" (kept so far, over attempts), "attempt" }
  *
  * spent = kept + wasted. An attempt's wasted FLOPs are spent - kept_flop: what it did after
  * its last commit. The result's account is the sum of the kept parts.

@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "run/run.h"
+#include "run/tool.h"
 
 /* ARCHITECTURE: exit codes. INT and TERM are re-raised instead. */
 enum {
@@ -25,15 +26,38 @@ enum {
 	CLI_BUSY = 75,     /* with --no-wait */
 };
 
-#define CLI_MAX_PARAMS 256
+#define CLI_MAX_PARAMS  256
+#define CLI_MAX_OPTIONS 160 /* of one command line, with those of its tool */
+
+typedef struct cli_option {
+	const char *name; /* long form, without dashes */
+	char letter;      /* 0: none */
+	/* NULL: it takes none; "[=...]": it may take one */
+	const char *value;
+	const char *verbs; /* " run plan ", NULL: all */
+	const char *summary;
+} cli_option;
+
+/* The tool behind a verb, and what its options said so far (tool_options.c). */
+typedef struct cli_tool {
+	cairn_toolbox *box;
+	const cairn_tool_info *info; /* NULL: error says why, if the verb has a tool at all */
+	cairn_error error;
+	const char **values; /* canonical texts, one per parameter */
+	const char **bound;  /* one per input port: what an option named, or NULL */
+} cli_tool;
 
 typedef struct cli {
 	cairn_arena *arena;
 	const char *store_dir;
 	const char *file; /* -f */
-	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code,
-		overcommit;
+	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code, overcommit;
 	int jobs, threads;
+	const char *format; /* --format, of export */
+	bool force;
+	const cli_option *options; /* those of the tool, then those of cairn */
+	size_t n_options, n_tool_options;
+	cli_tool tool;
 	int64_t attempt, depth;
 	const char *progress, *color, *by, *table;
 	cairn_override params[CLI_MAX_PARAMS];
@@ -56,19 +80,12 @@ typedef struct cli_verb {
 	int (*run)(cli *c);
 } cli_verb;
 
-typedef struct cli_option {
-	const char *name; /* long form, without dashes */
-	char letter;      /* 0: none */
-	const char *value;
-	const char *verbs; /* " run plan ", NULL: all */
-	const char *summary;
-} cli_option;
-
 /* ---- options.c, verbs.c ---------------------------------------------------------------- */
 
 /* 0, or an exit status; *stop is set where --help or --version have been answered. */
 int cli_parse(cli *c, int argc, char **argv, bool *stop);
-const cli_option *cli_options(size_t *n);
+/* Fills c->options with those that a line of this verb may have; loads its tool, if it has one. */
+void cli_options_of(cli *c, const char *verb);
 const cli_verb *cli_verbs(size_t *n);
 /* NULL where there is none. */
 const cli_verb *cli_verb_find(const char *name);
@@ -83,11 +100,53 @@ int cli_graph(cli *c);
 int cli_lineage(cli *c);
 int cli_cost(cli *c);
 int cli_plugins(cli *c);
+int cli_generate(cli *c);
+int cli_score(cli *c);
+int cli_tokenize(cli *c);
+int cli_import(cli *c);
+int cli_export(cli *c);
 int cli_cat(cli *c);
 int cli_ls(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);
+
+/* ---- tool_options.c, tool_io.c, export.c: verbs that are tools ----------------------------- */
+
+/* Is there a tool behind this verb? */
+bool cli_verb_has_tool(const char *verb);
+/* Finds it; on failure c->tool.error says why. */
+void cli_tool_load(cli *c, const char *verb);
+void cli_tool_close(cli *c);
+/* Its parameters and optional inputs as options; returns how many. `is_taken` answers for names
+ * that the verb has itself. */
+size_t cli_tool_options(cli *c, const char *verb, cli_option *out, size_t cap,
+	bool (*is_taken)(const char *verb, const char *name));
+/* The value of one of these options; NULL where none was given. */
+int cli_tool_take(cli *c, const cli_option *option, const char *text);
+/* Has it such a parameter? Sets it; errors are printed. */
+bool cli_tool_has(const cli *c, const char *param);
+int cli_tool_set(cli *c, const char *param, const char *text);
+
+/* stdin, stdout and Ctrl-C as a tool sees them. */
+typedef struct cli_tool_io {
+	cairn_tool_io io;
+	cairn_error error; /* what was reported here, and only its code to the tool */
+	bool is_closed;    /* nobody reads what we print any more */
+	char *buffer;
+	size_t start, end, cap;
+	bool at_end;
+} cli_tool_io;
+/* Listens for SIGINT and SIGTERM from now on; a second one kills as ever. */
+void cli_tool_io_open(cli_tool_io *out);
+void cli_tool_io_close(cli_tool_io *io);
+/* The signal to die of: the one that came, SIGPIPE where nobody reads; 0: none. */
+int cli_tool_io_signal(const cli_tool_io *io);
+
+/* The metric rows of a run, as `--format` says. */
+int cli_export_run(cli *c);
+/* Where an export goes that was given no directory: "instructgpt-sft-model". */
+const char *cli_directory_name(cli *c, const char *name, const char *ending);
 
 /* ---- print.c ----------------------------------------------------------------------------- */
 
@@ -124,6 +183,7 @@ const char *cli_flop(char out[32], double flop);        /* 1.2 TFLOP */
 const char *cli_pf_days(char out[32], double flop);     /* 2.1e-09 */
 const char *cli_duration(char out[32], double seconds); /* 3m41s */
 const char *cli_bytes(char out[32], double bytes);      /* 4.2 MiB */
+const char *cli_peak(char out[32], const json_t *cost); /* its "peak_bytes"; "-": not known */
 const char *cli_number(char out[32], double value);     /* 2.31 */
 const char *cli_time(char out[32], int64_t ms);         /* 2025-01-31 12:00:00, local */
 

@@ -53,7 +53,7 @@ void cli_summary_text(cairn_text *out, const json_t *summary, size_t limit)
 
 static void print_table(cli *c, const json_t *status)
 {
-	cli_table *table = cli_table_new(c, "STAGE|STATE|>TIME|>PF-DAYS|>COMPUTE|RESULT");
+	cli_table *table = cli_table_new(c, "STAGE|STATE|>TIME|>PF-DAYS|>COMPUTE|>MEMORY|RESULT");
 	json_t *stage;
 	char a[32];
 	size_t i;
@@ -71,6 +71,7 @@ static void print_table(cli *c, const json_t *status)
 			table, "%s", cli_duration(a, cairn_json_number(stage, "seconds", 0)));
 		cli_table_cell(table, "%s", cli_pf_days(a, flop));
 		cli_table_cell(table, "%s", cli_flop(a, flop));
+		cli_table_cell(table, "%s", cli_peak(a, stage));
 		cli_summary_text(&summary, json_object_get(stage, "summary"), 3);
 		cli_table_cell(table, "%s", cairn_text_get(&summary));
 		cairn_text_free(&summary);

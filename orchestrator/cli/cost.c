@@ -13,6 +13,7 @@ static void cost_cells(cli_table *table, const json_t *cost)
 
 	cli_table_cell(table, "%lld", (long long)cairn_json_integer(cost, "attempts", 0));
 	cli_table_cell(table, "%s", cli_duration(text, cairn_json_number(cost, "seconds", 0)));
+	cli_table_cell(table, "%s", cli_peak(text, cost));
 	cli_table_cell(table, "%s", cli_flop(text, cairn_json_number(cost, "real_flop", 0)));
 	cli_table_cell(table, "%s", cli_flop(text, flop));
 	cli_table_cell(table, "%s", cli_flop(text, cairn_json_number(cost, "kept_flop", 0)));
@@ -22,7 +23,7 @@ static void cost_cells(cli_table *table, const json_t *cost)
 	cli_table_cell(table, "%s", cli_pf_days(text, flop));
 }
 
-#define COST_COLUMNS "|>TRIES|>TIME|>REAL|>SPENT|>KEPT|>WASTED|>PF-DAYS"
+#define COST_COLUMNS "|>TRIES|>TIME|>MEMORY|>REAL|>SPENT|>KEPT|>WASTED|>PF-DAYS"
 
 static cli_table *by_stage(cli *c, const json_t *cost)
 {

@@ -239,6 +239,8 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 	fprintf(stderr, "%s", p->names[event->stage]);
 	if (stage->state != CAIRN_STATE_CACHED && stage->state != CAIRN_STATE_BLOCKED)
 		fprintf(stderr, "  %s", cli_duration(number, event->seconds));
+	if (event->max_rss_bytes)
+		fprintf(stderr, "  %s", cli_bytes(number, (double)event->max_rss_bytes));
 	if (stage->state == CAIRN_STATE_BLOCKED && stage->reason[0])
 		fprintf(stderr, "  %s", cli_safe(p->c, stage->reason));
 	if (stage->result)

@@ -24,7 +24,7 @@ static void correct_states(json_t *status)
 
 static void print_status(cli *c, const json_t *status)
 {
-	cli_table *table = cli_table_new(c, "STAGE|PLUGIN|STATE|>TIME|RESULT|OUTPUTS");
+	cli_table *table = cli_table_new(c, "STAGE|PLUGIN|STATE|>TIME|>MEMORY|RESULT|OUTPUTS");
 	const char *state = cairn_json_string(status, "state", "?"), *port;
 	json_t *stage, *id;
 	char text[32];
@@ -47,6 +47,7 @@ static void print_status(cli *c, const json_t *status)
 		cli_table_style(table, cli_state_style(state));
 		cli_table_cell(
 			table, "%s", cli_duration(text, cairn_json_number(stage, "seconds", 0)));
+		cli_table_cell(table, "%s", cli_peak(text, stage));
 		cli_summary_text(&summary, json_object_get(stage, "summary"), 2);
 		cli_table_cell(table, "%s", cairn_text_get(&summary));
 		json_object_foreach(json_object_get(stage, "outputs"), port, id)

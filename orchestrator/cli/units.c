@@ -59,6 +59,13 @@ const char *cli_bytes(char out[32], double bytes)
 	return out;
 }
 
+const char *cli_peak(char out[32], const json_t *cost)
+{
+	double bytes = cairn_json_number(cost, "peak_bytes", 0);
+
+	return bytes > 0 ? cli_bytes(out, bytes) : "-";
+}
+
 const char *cli_number(char out[32], double value)
 {
 	double size = fabs(value);

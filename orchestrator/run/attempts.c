@@ -113,6 +113,7 @@ static cairn_event event_of(const cairn_attempt *attempt, enum cairn_event_type 
 		.resumed_step = attempt->resumed_step,
 		.flop = cairn_attempt_flop(attempt),
 		.seconds = cairn_runner_clock() - attempt->started,
+		.max_rss_bytes = attempt->max_rss_bytes,
 		.log_path = attempt->log_path,
 	};
 }
@@ -125,6 +126,12 @@ static json_t *heartbeat_fields(const cairn_attempt *attempt)
 
 	json_object_set_new(fields, "flop", cairn_wire_account(attempt->flop));
 	json_object_set_new(fields, "flop_real", cairn_wire_account(attempt->flop_real));
+	if (attempt->max_rss_bytes)
+		json_object_set_new(
+			fields, "max_rss_bytes", json_integer((json_int_t)attempt->max_rss_bytes));
+	if (attempt->kernel_peak_bytes)
+		json_object_set_new(fields, "kernel_peak_bytes",
+			json_integer((json_int_t)attempt->kernel_peak_bytes));
 	return fields;
 }
 
@@ -219,8 +226,6 @@ static void write_end(cairn_runner *runner, const cairn_attempt *attempt, enum c
 
 	json_object_set_new(fields, "state", json_string(record_state(attempt, state)));
 	json_object_set_new(fields, "end_ms", json_integer(cairn_now_ms()));
-	json_object_set_new(
-		fields, "max_rss_bytes", json_integer((json_int_t)attempt->max_rss_bytes));
 	if (WIFEXITED(status))
 		json_object_set_new(fields, "exit", json_integer(WEXITSTATUS(status)));
 	if (WIFSIGNALED(status))

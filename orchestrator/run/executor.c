@@ -159,6 +159,10 @@ static void take(cairn_attempt *attempt, const cairn_wire_record *record)
 		memcpy(attempt->flop_real, record->flop_real, sizeof(attempt->flop_real));
 		attempt->is_changed = true;
 	}
+	if (record->max_rss_bytes > attempt->max_rss_bytes)
+		attempt->max_rss_bytes = record->max_rss_bytes;
+	if (record->kernel_peak_bytes > attempt->kernel_peak_bytes)
+		attempt->kernel_peak_bytes = record->kernel_peak_bytes;
 	if (record->kept >= 0)
 		attempt->kept = record->kept;
 	switch (record->type) {
@@ -220,7 +224,10 @@ bool cairn_attempt_reap(cairn_attempt *attempt)
 	while (wait4(attempt->pid, &attempt->status, 0, &usage) < 0 && errno == EINTR)
 		;
 	attempt->has_ended = true;
-	attempt->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
+	/* What it said at its last step is old where it died. Where it said nothing, this may be
+	 * our own size: the kernel counts what it was before its exec, too. */
+	if (!attempt->said_bye && (uint64_t)usage.ru_maxrss * 1024 > attempt->max_rss_bytes)
+		attempt->max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
 	return true;
 }
 

@@ -32,6 +32,7 @@ typedef struct cairn_attempt {
 	uint64_t step, total, resumed_step;
 	double flop[CAIRN_ACCOUNTS], flop_real[CAIRN_ACCOUNTS], kept;
 	bool is_changed; /* since the last heartbeat */
+	uint64_t max_rss_bytes, kernel_peak_bytes;
 	bool said_bye;
 	int code;
 	cairn_error error;
@@ -39,7 +40,6 @@ typedef struct cairn_attempt {
 	/* How it ended. */
 	bool has_ended;
 	int status; /* of waitpid */
-	uint64_t max_rss_bytes;
 } cairn_attempt;
 
 /* Starts the process of the plan's stage i, whose attempt number is set. */

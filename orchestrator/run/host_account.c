@@ -149,6 +149,23 @@ void cairn_host_account(cairn_run *run, int account, uint64_t real, uint64_t pad
 	cairn_meter_account(&run->meter, account, real, padded);
 }
 
+/* The largest size that this program had in memory, in bytes; 0: not known. Not ru_maxrss, which
+ * remembers the size of the process that we were spawned from. */
+static uint64_t peak_rss(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long long kib = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "VmHWM: %llu", &kib) == 1)
+			break;
+	}
+	if (file)
+		fclose(file);
+	return (uint64_t)kib * 1024;
+}
+
 void cairn_host_put_account(cairn_run *run, json_t *record, bool with_base)
 {
 	double flop[CAIRN_ACCOUNTS], real[CAIRN_ACCOUNTS];
@@ -159,6 +176,10 @@ void cairn_host_put_account(cairn_run *run, json_t *record, bool with_base)
 	}
 	json_object_set_new(record, "flop", cairn_wire_account(flop));
 	json_object_set_new(record, "flop_real", cairn_wire_account(real));
+	json_object_set_new(record, "max_rss_bytes", json_integer((json_int_t)peak_rss()));
+	if (run->has_kernels && run->inner.peak_bytes)
+		json_object_set_new(record, "kernel_peak_bytes",
+			json_integer((json_int_t)run->inner.peak_bytes(&run->inner)));
 }
 
 double cairn_host_seconds(cairn_run *run)

@@ -127,8 +127,9 @@ typedef struct cairn_event {
 	const char *phase;
 	const cairn_metric *metrics;
 	size_t n_metrics;
-	double flop;    /* spent in this attempt */
-	double seconds; /* of this attempt */
+	double flop;            /* spent in this attempt */
+	double seconds;         /* of this attempt */
+	uint64_t max_rss_bytes; /* so far; 0: not known */
 	const cairn_error *error;
 	const char *log_path;
 } cairn_event;

@@ -131,6 +131,8 @@ int cairn_wire_decode(cairn_wire_record *out, const char *bytes, size_t len, cai
 	out->tokens = count_of(json, "tokens");
 	out->phase = cairn_json_string(json, "phase", NULL);
 	out->kept = cairn_json_number(json, "kept", -1);
+	out->max_rss_bytes = count_of(json, "max_rss_bytes");
+	out->kernel_peak_bytes = count_of(json, "kernel_peak_bytes");
 	out->level = (int)cairn_json_integer(json, "level", CAIRN_LOG_INFO);
 	out->code = (int)cairn_json_integer(json, "code", 0);
 	out->text = cairn_json_string(json, "text", "");

@@ -8,12 +8,13 @@
  *   hello       {"pid"}                                    the child reads its job
  *   started     {"resumed": step}                          resume() was answered, or run() began
  *   step        {"step","total","tokens","phase","metrics": [[name, value]..],
- *                "flop": [..], "flop_real": [..]}          at most ten a second, and the last
+ *                "flop": [..], "flop_real": [..], "max_rss_bytes", "kernel_peak_bytes"}
+ *                                                          at most ten a second, and the last
  *   log         {"level","text"}
  *   checkpoint  {"step","kept"}                            durable now; kept: FLOPs, total
- *   committed   {"kept", "flop", "flop_real"}              the result is in the store
+ *   committed   {"kept", "flop", ...}                      the result is in the store
  *   error       {"error": {code, message, detail, hint, place}}
- *   bye         {"code","step","flop","flop_real"}         the answer of run(); the last one
+ *   bye         {"code","step","flop", ...}                the answer of run(); the last one
  *
  * A value that is no number travels as text ("nan", "inf"). Records of unknown type are
  * skipped, unknown fields ignored. The other way goes one frame: the job (job.h). Data never
@@ -55,7 +56,8 @@ typedef struct cairn_wire_record {
 	size_t n_metrics;
 	bool has_flop;
 	double flop[CAIRN_ACCOUNTS], flop_real[CAIRN_ACCOUNTS];
-	double kept; /* negative: not told */
+	double kept;                               /* negative: not told */
+	uint64_t max_rss_bytes, kernel_peak_bytes; /* 0: not told */
 	int level, code;
 	const char *text;
 	cairn_error error;
