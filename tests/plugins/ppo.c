@@ -6,96 +6,9 @@
  * start, rewards that add up, a reference that stays) would fail every test here.
  */
 #include "ppo/ppo.h"
-#include "world.h"
+#include "ppo_world.h"
 
 static const char *const outputs[] = {"model", "report"};
-
-#define PROMPTS                                                                                    \
-	"{\"prompt\":\"the \"}\n{\"prompt\":\"a dog\"}\n{\"prompt\":\"sat\"}\n{\"prompt\":\"\"}\n" \
-	"{\"prompt\":\"ran to\"}\n"
-
-/* A reward model that was trained on next to nothing: any function of the tokens. */
-static struct fakehost *train_reward(uint64_t seed)
-{
-	struct fakehost *rm = fakehost_new("rm");
-
-	world_model(rm, "init");
-	fakehost_rows(rm, "rankings", "dataset/ranking", "rankings.jsonl",
-		"{\"prompt\":\"the \",\"completions\":[\"cat!\",\"cat.\",\"cat\"],\"ranks\":[0,1,2],"
-		"\"labeler\":\"ann\",\"group\":\"g\"}\n");
-	fakehost_seed(rm, seed);
-	assert_int_equal(fakehost_run(rm), CAIRN_DONE);
-	return rm;
-}
-
-#define WIDTH 16 /* n_embd of the world's model */
-
-/* score.weight such that a last token "!" scores 2, and others what its embedding happens to
- * have in common with theirs. */
-static void taste(const cairn_tensor *wte, float weight[WIDTH])
-{
-	const float *row = (const float *)wte->data + '!' * WIDTH;
-	double mean = 0, variance = 0;
-
-	for (int c = 0; c < WIDTH; c++)
-		mean += (double)row[c] / WIDTH;
-	for (int c = 0; c < WIDTH; c++)
-		variance += (row[c] - mean) * (row[c] - mean) / WIDTH;
-	for (int c = 0; c < WIDTH; c++)
-		weight[c] = (float)(2 * (row[c] - mean) / sqrt(variance + 1e-5) / WIDTH);
-}
-
-/* A reward model whose score is a known function of the last token: nothing but its embedding
- * reaches the head, because positions and what the blocks write are 0. */
-static void add_reward(struct fakehost *host, const char *port)
-{
-	struct fakehost *rm = train_reward(1);
-	const struct fake_artifact *from = fakehost_output(rm, "model");
-	struct fake_artifact *to = fakehost_input(host, port, "model/reward", "taste");
-	float weight[WIDTH];
-
-	taste(fake_entry(from, "wte.weight"), weight);
-	for (uint64_t i = 0; i < fake_artifact_entries(from); i++) {
-		const cairn_tensor *tensor = fake_entry_at(from, i);
-		float *data = malloc(tensor->bytes);
-
-		assert_non_null(data);
-		memcpy(data, tensor->data, tensor->bytes);
-		if (strstr(tensor->name, "c_proj.") || strstr(tensor->name, "wpe.") ||
-			strcmp(tensor->name, "ln_f.bias") == 0 ||
-			strcmp(tensor->name, "score.bias") == 0)
-			memset(data, 0, tensor->bytes);
-		if (strcmp(tensor->name, "ln_f.weight") == 0)
-			for (int c = 0; c < WIDTH; c++)
-				data[c] = 1;
-		if (strcmp(tensor->name, "score.weight") == 0)
-			memcpy(data, weight, sizeof(weight));
-		fake_add(to, tensor->name, tensor->dtype, tensor->n_dims, tensor->dims, data,
-			tensor->bytes);
-		free(data);
-	}
-	fake_meta(to, fake_artifact_meta(from));
-	fakehost_free(rm);
-}
-
-static struct fakehost *make(void)
-{
-	struct fakehost *host = fakehost_new("ppo");
-
-	world_model(host, "policy");
-	add_reward(host, "reward");
-	fakehost_rows(host, "prompts", "dataset/prompt", "prompts.jsonl", PROMPTS);
-	fakehost_param(host, "iterations=3");
-	fakehost_param(host, "batch=16");
-	fakehost_param(host, "minibatch=8");
-	fakehost_param(host, "max_prompt=8");
-	fakehost_param(host, "max_new=6");
-	fakehost_param(host, "gamma_ptx=0");
-	fakehost_param(host, "lr=1e-3");
-	fakehost_param(host, "value_lr=1e-3");
-	fakehost_param(host, "warmup=2");
-	return host;
-}
 
 static struct fakehost *make_ptx(void)
 {
@@ -353,25 +266,6 @@ static void test_ppo__threads_change_nothing(void **state)
 	fakehost_free(one);
 }
 
-static void test_ppo__gives_the_average_or_the_last_weights(void **state)
-{
-	struct fakehost *average = make(), *last = make(), *off = make();
-
-	(void)state;
-	fakehost_param(last, "output=last");
-	fakehost_param(off, "ema=0");
-	assert_int_equal(fakehost_run(average), CAIRN_DONE);
-	assert_int_equal(fakehost_run(last), CAIRN_DONE);
-	assert_int_equal(fakehost_run(off), CAIRN_DONE);
-	assert_false(world_equal(
-		fakehost_output(average, "model"), fakehost_output(last, "model"), "wte.weight"));
-	assert_true(world_equal(
-		fakehost_output(off, "model"), fakehost_output(last, "model"), "wte.weight"));
-	fakehost_free(off);
-	fakehost_free(last);
-	fakehost_free(average);
-}
-
 /* METHOD 2.12: beta *= 1 + clip(kl/target - 1, -.2, .2) * n/horizon; KL 0 at first. */
 static void test_ppo__controller_moves_beta(void **state)
 {
@@ -381,40 +275,6 @@ static void test_ppo__controller_moves_beta(void **state)
 	assert_int_equal(fakehost_run(host), CAIRN_DONE);
 	assert_true(world_metric_at(host, 4, "kl_coef") == 0.02);
 	assert_true(fabs(world_metric_at(host, 8, "kl_coef") - 0.02 * (1 - 0.2 * 16 / 64)) < 1e-15);
-	fakehost_free(host);
-}
-
-static void test_ppo__missing_end_token_costs(void **state)
-{
-	struct fakehost *free_end = make(), *costly = make();
-	double without_end;
-
-	(void)state;
-	fakehost_param(costly, "missing_eos=3");
-	assert_int_equal(fakehost_run(free_end), CAIRN_DONE);
-	assert_int_equal(fakehost_run(costly), CAIRN_DONE);
-	without_end = 1 - world_metric_at(free_end, 2, "eos_rate");
-	assert_true(without_end > 0);
-	assert_true(fabs(world_metric_at(free_end, 2, "objective/scores") - 3 * without_end -
-			    world_metric_at(costly, 2, "objective/scores")) < 1e-9);
-	fakehost_free(costly);
-	fakehost_free(free_end);
-}
-
-static void test_ppo__value_may_have_its_own_start(void **state)
-{
-	struct fakehost *host = make(), *other = make(), *rm = train_reward(7);
-
-	(void)state;
-	fakehost_bind(other, "value", fakehost_output(rm, "model"));
-	assert_int_equal(fakehost_run(host), CAIRN_DONE);
-	assert_int_equal(fakehost_run(other), CAIRN_DONE);
-	assert_true(world_metric_at(host, 2, "objective/scores") ==
-		    world_metric_at(other, 2, "objective/scores"));
-	assert_true(world_metric_at(host, 2, "loss/value_avg") !=
-		    world_metric_at(other, 2, "loss/value_avg"));
-	fakehost_free(rm);
-	fakehost_free(other);
 	fakehost_free(host);
 }
 
@@ -495,10 +355,7 @@ int main(void)
 		cmocka_unit_test(test_ppo__large_beta_holds_the_policy),
 		cmocka_unit_test(test_ppo__micro_batches_change_nothing),
 		cmocka_unit_test(test_ppo__threads_change_nothing),
-		cmocka_unit_test(test_ppo__gives_the_average_or_the_last_weights),
 		cmocka_unit_test(test_ppo__controller_moves_beta),
-		cmocka_unit_test(test_ppo__missing_end_token_costs),
-		cmocka_unit_test(test_ppo__value_may_have_its_own_start),
 		cmocka_unit_test(test_ppo__reports_its_last_samples),
 		cmocka_unit_test(test_ppo__refuses_what_cannot_be),
 		cmocka_unit_test(test_ppo__estimates_the_papers_cost),
