@@ -236,9 +236,11 @@ static int next_item(gpt_jsonl *r, const char **item, size_t *len, cairn_error *
 		if (rc < 0)
 			return rc;
 		r->line = r->passed + 1;
-		if (rc == 0 || c == ']' || c == ',')
+		if (rc == 0 || c == ']')
 			return broken(r, err, "no row behind a ',' of the array", help);
 	}
+	if (c == ',')
+		return broken(r, err, "no row before a ',' of the array", help);
 	r->in_array = ARRAY_INSIDE;
 	return cut_item(r, item, len, err);
 }
