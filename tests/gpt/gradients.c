@@ -110,9 +110,8 @@ static double scalar_head(gpt_model *model, bool backward)
 }
 
 /* The K-wise ranking loss on the values of the last tokens. */
-static double reward_model(gpt_model *model, bool backward)
+static double ranking(gpt_model *model, const int32_t rank[B], bool by_all, bool backward)
 {
-	static const int32_t rank[B] = {1, 0, 2};
 	double value[R], dvalue[R] = {0}, score[B], dscore[B], loss;
 	cairn_error err = {0};
 
@@ -120,12 +119,26 @@ static double reward_model(gpt_model *model, bool backward)
 	assert_int_equal(gpt_values(model, value, &err), 0);
 	for (int b = 0; b < B; b++)
 		score[b] = value[b * T + lengths[b] - 1];
-	loss = rlhf_ranking_loss(score, rank, B, false, dscore, NULL, NULL);
+	loss = rlhf_ranking_loss(score, rank, B, by_all, dscore, NULL, NULL);
 	for (int b = 0; b < B; b++)
 		dvalue[b * T + lengths[b] - 1] = dscore[b];
 	if (backward)
 		assert_int_equal(gpt_values_backward(model, dvalue, &err), 0);
 	return loss;
+}
+
+static double reward_model(gpt_model *model, bool backward)
+{
+	static const int32_t rank[B] = {1, 0, 2};
+
+	return ranking(model, rank, false, backward);
+}
+
+static double reward_model_with_a_tie(gpt_model *model, bool backward)
+{
+	static const int32_t rank[B] = {1, 0, 1};
+
+	return ranking(model, rank, true, backward);
 }
 
 /* Old values at +-.5 and +-.1 from the first ones, so that both branches of the clip occur and no
@@ -246,7 +259,8 @@ static void check_tensor(
 	if (size < 1e-16) {
 		/* All scores of a ranking shifted alike: zero by symmetry, but for rounding; the
 		 * other gradients are of order 1. */
-		assert_true(f == reward_model && strstr(tensor->name, "bias"));
+		assert_true((f == reward_model || f == reward_model_with_a_tie) &&
+			    strstr(tensor->name, "bias"));
 		error = sqrt(difference);
 	}
 	if (!(error < 1e-6))
@@ -321,6 +335,12 @@ static void test_gpt_gradients__reward_model(void **state)
 	check(GPT_HEAD_SCALAR, reward_model, 0);
 }
 
+static void test_gpt_gradients__reward_model_with_a_tie(void **state)
+{
+	(void)state;
+	check(GPT_HEAD_SCALAR, reward_model_with_a_tie, 0);
+}
+
 static void test_gpt_gradients__value_function(void **state)
 {
 	(void)state;
@@ -348,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_gradients__dropout),
 		cmocka_unit_test(test_gpt_gradients__scalar_head),
 		cmocka_unit_test(test_gpt_gradients__reward_model),
+		cmocka_unit_test(test_gpt_gradients__reward_model_with_a_tie),
 		cmocka_unit_test(test_gpt_gradients__value_function),
 		cmocka_unit_test(test_gpt_gradients__policy),
 		cmocka_unit_test(test_gpt_gradients__policy_and_pretraining),

@@ -235,15 +235,22 @@ static void test_gpt_optimizer__linear(void **state)
 /* EMA 0.992 (PAPER 2203.02155 C.4) has forgotten half after 86.3 steps. */
 static void half_life(const cairn_kernels *k, void *self)
 {
+	static const struct {
+		int step;
+		double average;
+	} golden[] = {{1, .008}, {86, .498808}, {500, .981977}};
 	cairn_real average = 0, one = 1, *dev = k->alloc(k, 2 * sizeof(*dev));
 
 	(void)self;
 	k->write(k, dev + 1, &one, sizeof(one));
-	for (int step = 1; step <= 87; step++) {
+	for (int step = 1; step <= 500; step++) {
 		k->ema(k, dev, dev + 1, .992, 1);
 		k->read(k, &average, dev, sizeof(average));
 		assert_true(((double)average >= .5) == (step > 86.3));
 		assert_true(fabs((double)average - (1 - pow(.992, step))) < 1e-5);
+		for (size_t i = 0; i < CAIRN_COUNT(golden); i++)
+			if (step == golden[i].step)
+				assert_true(fabs((double)average - golden[i].average) < 1e-5);
 	}
 	k->free(k, dev);
 }

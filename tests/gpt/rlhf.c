@@ -55,6 +55,12 @@ static void test_gpt_rlhf__whiten_golden(void **state)
 {
 	static const double biased[] = {-1.353813548, -.397852924, .38863088, 1.363035593};
 	static const double unbiased[] = {-1.172436996, -.34455076, .336564235, 1.180423521};
+	/* The printed case of "The N Implementation Details of RLHF with PPO": TensorFlow gives
+	 * .05080712 and 3.1491938 where variance is biased. */
+	static const double n_biased[] = {.050806778, .438105083, .825403389, 1.212701694, 1.6,
+		1.987298306, 2.374596611, 2.761894917, 3.149193222};
+	static const double n_unbiased[] = {.139406611, .504554958, .869703305, 1.234851653, 1.6,
+		1.965148347, 2.330296695, 2.695445042, 3.060593389};
 	double a[4], r[4], x[4], y[9];
 
 	(void)state;
@@ -69,13 +75,11 @@ static void test_gpt_rlhf__whiten_golden(void **state)
 	for (int i = 0; i < 9; i++)
 		y[i] = 1.2 + .1 * i;
 	rlhf_whiten(y, 9, false, false);
-	assert_near(y[0], .050806778, 1e-9);
-	assert_near(y[8], 3.149193222, 1e-9);
+	assert_all_near(y, n_biased, 9, 1e-9);
 	for (int i = 0; i < 9; i++)
 		y[i] = 1.2 + .1 * i;
 	rlhf_whiten(y, 9, false, true);
-	assert_near(y[0], .139406611, 1e-9);
-	assert_near(y[8], 3.060593389, 1e-9);
+	assert_all_near(y, n_unbiased, 9, 1e-9);
 }
 
 static void test_gpt_rlhf__whiten_bears_edges(void **state)
@@ -159,6 +163,35 @@ static void test_gpt_rlhf__policy_loss_golden(void **state)
 	assert_true(rlhf_policy_loss(-3, -3, .7, .2, NULL, NULL) == -.7);
 }
 
+/* METHOD 2.8: a log ratio counts as +-20 at most; with a negative advantage nothing else bounds the
+ * loss, and the push back must stay. */
+static void test_gpt_rlhf__policy_loss_stays_finite(void **state)
+{
+	double dlogp, loss = rlhf_policy_loss(-1, -2000, -1, .2, &dlogp, NULL);
+
+	(void)state;
+	assert_near(loss / exp(20), 1, 1e-12);
+	assert_near(dlogp / exp(20), 1, 1e-12);
+	assert_near(rlhf_policy_loss(-2000, -1, 1, .2, &dlogp, NULL), -exp(-20), 1e-20);
+	assert_near(dlogp, -exp(-20), 1e-20);
+}
+
+/* METHOD 2.6: what stands behind the kept tokens cannot reach them. */
+static void test_gpt_rlhf__gae_sees_kept_tokens_only(void **state)
+{
+	double reward[6], value[6], a[4], r[4], b[4], s[4];
+
+	(void)state;
+	memcpy(reward, rewards, sizeof(rewards));
+	memcpy(value, values, sizeof(values));
+	reward[4] = value[4] = NAN;
+	reward[5] = value[5] = 1e30;
+	rlhf_gae(rewards, values, 4, 1, .95, a, r);
+	rlhf_gae(reward, value, 4, 1, .95, b, s);
+	assert_memory_equal(a, b, sizeof(a));
+	assert_memory_equal(r, s, sizeof(r));
+}
+
 static void test_gpt_rlhf__value_loss_golden(void **state)
 {
 	static const struct {
@@ -191,6 +224,7 @@ static void test_gpt_rlhf__ranking_loss_golden(void **state)
 	static const double score[] = {1, .5, -.5, 0};
 	static const int32_t rank[] = {0, 1, 2, 3}, tie[] = {0, 1, 1, 2};
 	static const double want[] = {-.138151269, -.04482357, -.028515398, .211490237};
+	static const double want_tie[] = {-.165781523, 0, -.088006761, .253788284};
 	double d[4], right;
 	int32_t pairs;
 
@@ -201,7 +235,9 @@ static void test_gpt_rlhf__ranking_loss_golden(void **state)
 	assert_true(right == 5);
 	/* Ties are dropped; what the sum is divided by is the caller's choice. */
 	assert_near(rlhf_ranking_loss(score, tie, 4, false, d, &pairs, &right), .487381184, 1e-9);
+	assert_all_near(d, want_tie, 4, 1e-9);
 	assert_int_equal(pairs, 5);
+	assert_true(right == 4);
 	assert_near(
 		rlhf_ranking_loss(score, tie, 4, true, NULL, NULL, NULL), .487381184 * 5 / 6, 1e-9);
 }
@@ -220,6 +256,23 @@ static void test_gpt_rlhf__ranking_loss_starts_at_ln_2(void **state)
 	assert_true(rlhf_ranking_loss(score, equal, 4, false, d, &pairs, &right) == 0);
 	assert_int_equal(pairs, 0);
 	assert_true(d[0] == 0 && d[3] == 0);
+}
+
+/* K completions without ties make C(K,2) pairs: 64 prompts of 9 at most 2,304 (P app. C.2). */
+static void test_gpt_rlhf__ranking_counts_its_pairs(void **state)
+{
+	static const int32_t want[] = {6, 10, 15, 21, 28, 36};
+	double score[9] = {0};
+	int32_t rank[9], pairs;
+
+	(void)state;
+	for (int32_t i = 0; i < 9; i++)
+		rank[i] = i;
+	for (int32_t K = 4; K <= 9; K++) {
+		(void)rlhf_ranking_loss(score, rank, K, false, NULL, &pairs, NULL);
+		assert_int_equal(pairs, want[K - 4]);
+	}
+	assert_int_equal(64 * pairs, 2304);
 }
 
 /* Only differences of scores count, and huge ones do not overflow. */
@@ -304,9 +357,12 @@ int main(void)
 		cmocka_unit_test(test_gpt_rlhf__kl_golden),
 		cmocka_unit_test(test_gpt_rlhf__rewards_add_up),
 		cmocka_unit_test(test_gpt_rlhf__policy_loss_golden),
+		cmocka_unit_test(test_gpt_rlhf__policy_loss_stays_finite),
+		cmocka_unit_test(test_gpt_rlhf__gae_sees_kept_tokens_only),
 		cmocka_unit_test(test_gpt_rlhf__value_loss_golden),
 		cmocka_unit_test(test_gpt_rlhf__ranking_loss_golden),
 		cmocka_unit_test(test_gpt_rlhf__ranking_loss_starts_at_ln_2),
+		cmocka_unit_test(test_gpt_rlhf__ranking_counts_its_pairs),
 		cmocka_unit_test(test_gpt_rlhf__ranking_loss_is_shift_invariant),
 		cmocka_unit_test(test_gpt_rlhf__ranking_is_the_mean_of_pairs),
 		cmocka_unit_test(test_gpt_rlhf__adaptive_beta_golden),
