@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "audit/metrics.h"
 #include "cli/cli.h"
 #include "run/process.h"
 
@@ -152,35 +153,6 @@ static int print_log_file(cli *c, const stage_log *log)
 
 /* ---- metrics ---------------------------------------------------------------------------- */
 
-/* Of a finished stage its output port "metrics", else the log inside its newest checkpoint. */
-static int find_metrics(
-	cairn_id *out, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err)
-{
-	json_t *record = NULL;
-	int rc = cairn_record_result(&record, snapshot, key, err);
-
-	if (rc == 0) {
-		json_t *port = json_object_get(json_object_get(record, "outputs"), "metrics");
-		rc = port ? cairn_id_parse(out, cairn_json_string(port, "id", ""), err)
-			  : CAIRN_ENOTFOUND;
-	} else if (rc == CAIRN_ENOTFOUND) {
-		rc = cairn_record_newest_checkpoint(&record, snapshot, key, err);
-		if (rc == 0)
-			rc = cairn_id_parse(out, cairn_json_string(record, "id", ""), err);
-	}
-	json_decref(record);
-	if (rc == CAIRN_ENOTFOUND)
-		cairn_error_set(err, rc, "the stage has committed no metric rows yet");
-	return rc;
-}
-
-static bool is_metric_log(const char *name)
-{
-	size_t len = strlen(name), tail = strlen("metrics.jsonl");
-
-	return len >= tail && strcmp(name + len - tail, "metrics.jsonl") == 0;
-}
-
 static int print_rows(cli *c, const cairn_tensor *entry)
 {
 	const char *at = entry->data, *end = at + entry->bytes;
@@ -205,24 +177,14 @@ static int print_rows(cli *c, const cairn_tensor *entry)
 static int print_metrics(cli *c, cli_reader *reader, const cairn_key *key)
 {
 	cairn_object *object = NULL;
-	cairn_tensor entry;
+	cairn_tensor rows;
 	cairn_error err = {0};
-	cairn_id id;
-	int status = CLI_OK, rc = find_metrics(&id, reader->snapshot, key, &err);
+	int status, rc;
 
-	if (rc == 0)
-		rc = cairn_object_open(&object, reader->store, &id, &err);
-	for (uint64_t i = 0; rc == 0 && i < cairn_object_count(object); i++) {
-		rc = cairn_object_entry(object, i, &entry, &err);
-		if (rc == 0 && is_metric_log(entry.name)) {
-			rc = cairn_object_read(object, entry.name, &entry, &err);
-			if (rc == 0)
-				status = print_rows(c, &entry);
-			break;
-		}
-	}
+	rc = cairn_metrics_open(&object, &rows, reader->store, reader->snapshot, key, &err);
+	status = rc < 0 ? cli_error(c, &err) : print_rows(c, &rows);
 	cairn_object_close(object);
-	return rc < 0 ? cli_error(c, &err) : status;
+	return status;
 }
 
 static int show(cli *c, cli_reader *reader, const stage_log *log)

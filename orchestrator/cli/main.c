@@ -43,6 +43,7 @@ int main(int argc, char **argv)
 	status = cli_parse(&c, argc, argv, &stop);
 	if (status == CLI_OK && !stop)
 		status = dispatch(&c);
+	cli_tool_close(&c);
 	cairn_arena_free(c.arena);
 	return status;
 }

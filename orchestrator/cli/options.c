@@ -3,7 +3,8 @@
  * options.c - the command line as data: one table, read by the parser, --help and the tests.
  *
  * Options may stand before or after the verb (getopt_long permutes). An option that does not
- * belong to the verb is a mistake, not silently ignored.
+ * belong to the verb is a mistake, not silently ignored. A verb with a tool behind it brings the
+ * options of the tool, so the verb is looked for first; these stand behind it.
  */
 #include <getopt.h>
 #include <string.h>
@@ -24,7 +25,10 @@ static const cli_option options[] = {
 	{"jobs", 'j', "N", " run ", "stages at once (default: 1)"},
 	{"keep-going", 'k', NULL, " run ", "after a failure, run what does not depend on it"},
 	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
-	{"threads", 0, "N", " run ", "threads of a stage (default: all cpus)"},
+	{"threads", 0, "N", " run generate score ", "threads of a stage (default: all cpus)"},
+	{"format", 0, "NAME", " export ",
+		"safetensors (of a model, the default); tensorboard or jsonl (of a run)"},
+	{"force", 0, NULL, " export ", "write into a directory that is not empty"},
 	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
 	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
 	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
@@ -41,53 +45,105 @@ static const cli_option options[] = {
 /* Values that getopt answers for options without a letter. */
 #define LONG_BASE 256
 
-const cli_option *cli_options(size_t *n)
+static bool belongs(const cli_option *option, const char *verb)
 {
-	*n = CAIRN_COUNT(options);
-	return options;
+	char word[32];
+
+	snprintf(word, sizeof(word), " %s ", verb);
+	return !option->verbs || strstr(option->verbs, word);
 }
 
-static void build_tables(struct option *longs, char *shorts)
+/* A tool's parameter does not hide what the verb has itself. */
+static bool is_taken(const char *verb, const char *name)
 {
-	size_t at = 0;
-
-	shorts[at++] = ':';
 	for (size_t i = 0; i < CAIRN_COUNT(options); i++) {
-		longs[i] = (struct option){.name = options[i].name,
-			.has_arg = options[i].value ? required_argument : no_argument,
+		if (strcmp(options[i].name, name) == 0 && options[i].verbs &&
+			belongs(&options[i], verb))
+			return true;
+	}
+	return false;
+}
+
+void cli_options_of(cli *c, const char *verb)
+{
+	cli_option *all = cairn_arena_alloc(c->arena, CLI_MAX_OPTIONS, sizeof(*all));
+
+	_Static_assert(CAIRN_COUNT(options) < CLI_MAX_OPTIONS, "no room for a tool's options");
+	c->n_tool_options = 0;
+	if (cli_verb_has_tool(verb)) {
+		cli_tool_load(c, verb);
+		c->n_tool_options = cli_tool_options(
+			c, verb, all, CLI_MAX_OPTIONS - CAIRN_COUNT(options), is_taken);
+	}
+	memcpy(all + c->n_tool_options, options, sizeof(options));
+	c->options = all;
+	c->n_options = c->n_tool_options + CAIRN_COUNT(options);
+}
+
+/* getopt's tables; `mode` begins the short one. Of two options of one name the first counts: the
+ * tool's. */
+static void build_tables(const cli *c, struct option *longs, char *shorts, const char *mode)
+{
+	size_t at = strlen(mode);
+
+	memcpy(shorts, mode, at + 1);
+	for (size_t i = 0; i < c->n_options; i++) {
+		const cli_option *option = &c->options[i];
+		longs[i] = (struct option){.name = option->name,
+			.has_arg = !option->value            ? no_argument
+				   : option->value[0] == '[' ? optional_argument
+							     : required_argument,
 			.val = LONG_BASE + (int)i};
-		if (options[i].letter) {
-			shorts[at++] = options[i].letter;
-			if (options[i].value)
+		if (option->letter && !strchr(shorts, option->letter)) {
+			shorts[at++] = option->letter;
+			if (option->value)
 				shorts[at++] = ':';
+			shorts[at] = '\0';
 		}
 	}
-	longs[CAIRN_COUNT(options)] = (struct option){0};
-	shorts[at] = '\0';
+	longs[c->n_options] = (struct option){0};
 }
 
-static const cli_option *option_of(int answer)
+static const cli_option *option_of(const cli *c, int answer)
 {
-	for (size_t i = 0; i < CAIRN_COUNT(options); i++) {
+	for (size_t i = 0; i < c->n_options; i++) {
 		if (answer == LONG_BASE + (int)i ||
-			(answer < LONG_BASE && answer == options[i].letter))
-			return &options[i];
+			(answer < LONG_BASE && answer == c->options[i].letter))
+			return &c->options[i];
 	}
 	return NULL;
+}
+
+/* The first word that is neither an option nor the value of one that cairn has itself. */
+static const char *peek_verb(cli *c, int argc, char **argv)
+{
+	struct option longs[CLI_MAX_OPTIONS + 1];
+	char shorts[2 * CLI_MAX_OPTIONS + 3];
+
+	cli_options_of(c, "");
+	build_tables(c, longs, shorts, "+:");
+	optind = 0; /* begin, also where somebody parsed before */
+	opterr = 0;
+	while (getopt_long(argc, argv, shorts, longs, NULL) != -1)
+		;
+	return optind < argc ? argv[optind] : "";
 }
 
 /* ---- mistakes ------------------------------------------------------------------------- */
 
 static int unknown_option(cli *c, const char *word)
 {
-	const char *names[CAIRN_COUNT(options)], *near = NULL;
+	const char *names[CLI_MAX_OPTIONS], *near = NULL;
 	cairn_error err = {0};
 
-	for (size_t i = 0; i < CAIRN_COUNT(options); i++)
-		names[i] = options[i].name;
+	/* Without its tool, nobody knows the options of a verb. */
+	if (c->tool.error.code)
+		return cli_error(c, &c->tool.error);
+	for (size_t i = 0; i < c->n_options; i++)
+		names[i] = c->options[i].name;
 	if (strncmp(word, "--", 2) == 0) {
 		char *name = cairn_arena_strndup(c->arena, word + 2, strcspn(word + 2, "="));
-		near = cairn_did_you_mean(name, names, CAIRN_COUNT(names));
+		near = cairn_did_you_mean(name, names, c->n_options);
 	}
 	cairn_error_set(&err, CAIRN_EUSAGE, "unknown option '%.200s'", word);
 	if (near)
@@ -175,6 +231,7 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 	static const char *const progress[] = {"auto", "tty", "plain", "json", "none"};
 	static const char *const color[] = {"auto", "always", "never"};
 	static const char *const by[] = {"stage", "group", "account"};
+	static const char *const format[] = {"safetensors", "tensorboard", "jsonl"};
 	static const char *const table[] = {"gpt3"};
 	const char *name = option->name;
 	int64_t number = 0;
@@ -196,6 +253,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_choice(c, option, text, color, CAIRN_COUNT(color), &c->color);
 	} else if (strcmp(name, "by") == 0) {
 		status = take_choice(c, option, text, by, CAIRN_COUNT(by), &c->by);
+	} else if (strcmp(name, "format") == 0) {
+		status = take_choice(c, option, text, format, CAIRN_COUNT(format), &c->format);
 	} else if (strcmp(name, "table") == 0) {
 		status = take_choice(c, option, text, table, CAIRN_COUNT(table), &c->table);
 	} else if (strcmp(name, "jobs") == 0) {
@@ -219,7 +278,7 @@ static void take_flag(cli *c, const char *name)
 		bool *flag;
 	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
-		{"exit-code", &c->exit_code}, {"metrics", &c->metrics},
+		{"force", &c->force}, {"exit-code", &c->exit_code}, {"metrics", &c->metrics},
 		{"overcommit", &c->overcommit}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
@@ -230,14 +289,6 @@ static void take_flag(cli *c, const char *name)
 
 /* ---- the whole line ------------------------------------------------------------------- */
 
-static bool belongs(const cli_option *option, const cli_verb *verb)
-{
-	char word[32];
-
-	snprintf(word, sizeof(word), " %s ", verb->name);
-	return !option->verbs || strstr(option->verbs, word);
-}
-
 static int check_verb(cli *c, const cli_option *const *used, size_t n_used)
 {
 	const cli_verb *verb = cli_verb_find(c->verb);
@@ -245,7 +296,7 @@ static int check_verb(cli *c, const cli_option *const *used, size_t n_used)
 	if (!verb)
 		return unknown_verb(c, c->verb);
 	for (size_t i = 0; i < n_used; i++) {
-		if (!belongs(used[i], verb))
+		if (used[i] >= c->options + c->n_tool_options && !belongs(used[i], verb->name))
 			return cli_fail(c, CAIRN_EUSAGE, "`cairn help VERB` lists what it takes.",
 				"'cairn %s' takes no option '--%s'", verb->name, used[i]->name);
 	}
@@ -271,20 +322,32 @@ static void decide_color(cli *c)
 		c->color_out = c->color_err = strcmp(c->color, "always") == 0;
 }
 
+/* One option that getopt found. */
+static int take(cli *c, const cli_option *option, const char *text)
+{
+	if (option < c->options + c->n_tool_options)
+		return cli_tool_take(c, option, text);
+	if (option->value)
+		return take_value(c, option, text);
+	take_flag(c, option->name);
+	return CLI_OK;
+}
+
 int cli_parse(cli *c, int argc, char **argv, bool *stop)
 {
-	struct option longs[CAIRN_COUNT(options) + 1];
-	char shorts[2 * CAIRN_COUNT(options) + 2];
-	const cli_option *used[CAIRN_COUNT(options) * 8];
+	struct option longs[CLI_MAX_OPTIONS + 1];
+	char shorts[2 * CLI_MAX_OPTIONS + 3];
+	const cli_option *used[CLI_MAX_OPTIONS];
 	size_t n_used = 0;
 	bool help = false, version = false;
 	int answer;
 
-	build_tables(longs, shorts);
-	opterr = 0;
+	cli_options_of(c, peek_verb(c, argc, argv));
+	build_tables(c, longs, shorts, ":");
+	optind = 0;
 	while ((answer = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		const cli_option *option = option_of(answer == ':' ? optopt : answer);
-		int status = CLI_OK;
+		const cli_option *option = option_of(c, answer == ':' ? optopt : answer);
+		int status;
 		if (answer == '?')
 			return unknown_option(c, optind > 0 ? argv[optind - 1] : "");
 		if (answer == ':' || !option)
@@ -294,10 +357,7 @@ int cli_parse(cli *c, int argc, char **argv, bool *stop)
 			used[n_used++] = option;
 		help |= strcmp(option->name, "help") == 0;
 		version |= strcmp(option->name, "version") == 0;
-		if (option->value)
-			status = take_value(c, option, optarg);
-		else
-			take_flag(c, option->name);
+		status = take(c, option, optarg);
 		if (status != CLI_OK)
 			return status;
 	}

@@ -46,10 +46,36 @@ static const cli_verb verbs[] = {
 		"interruption wasted. For an artifact: with all its ancestors, each counted once. "
 		"1 petaflop/s-day is 8.64e19 FLOP.",
 		0, 1, cli_cost},
-	{"plugins", NULL, "[NAME | describe FILE.so]", "the stage plugins and their parameters",
+	{"plugins", NULL, "[NAME | describe FILE.so]",
+		"the stage plugins and their parameters; the tools",
 		"The list; with NAME the ports and parameters of one, with defaults and "
 		"documentation. `plugins describe` reads a shared object wherever it lies.",
 		0, 2, cli_plugins},
+	{"generate", NULL, "MODEL [PROMPT]", "let a model write on",
+		"MODEL is an artifact (an id or its first digits, WORKFLOW/STAGE:PORT, STAGE:PORT) or "
+		"a directory in Hugging Face's layout. Without PROMPT, each line of standard input "
+		"is one. The text is printed as it is written.",
+		1, 2, cli_generate},
+	{"score", NULL, "MODEL", "log-probabilities or rewards of texts",
+		"Reads JSON lines, {\"text\": ...} or {\"ids\": [...]}, and prints a line for each: "
+		"{\"logprobs\": [...]} of each token given those before it (null for the first), or "
+		"of a reward model {\"reward\": x}.",
+		1, 1, cli_score},
+	{"tokenize", NULL, "TOKENIZER", "texts to token ids, and back",
+		"Reads JSON lines {\"text\": ...} and prints {\"ids\": [...]}; with --decode the "
+		"reverse. TOKENIZER is an artifact or a directory; a model brings its own.",
+		1, 1, cli_tokenize},
+	{"import", NULL, "DIR [NAME]", "take a model into the store",
+		"DIR holds a model in Hugging Face's layout. It becomes artifacts, with the names "
+		"imported/NAME:PORT (NAME: that of DIR); `cairn lineage up` shows the files they came "
+		"from, by their digests. Prints a line per artifact: its id and its name.",
+		1, 2, cli_import},
+	{"export", NULL, "MODEL|RUN [DIR]", "write a model for others, or a run's metrics",
+		"With --format=safetensors, a model in Hugging Face's layout. With tensorboard or "
+		"jsonl, the metric rows of a run (an id, or a workflow for its newest): DIR/STAGE/ "
+		"holds an event file or metrics.jsonl. DIR must not exist or be empty; its path is "
+		"printed.",
+		1, 2, cli_export},
 	{"cat", NULL, "ARTIFACT [ENTRY]", "the bytes of an artifact's entry, to stdout",
 		"ENTRY may be left out where the artifact has one only. The bytes are verified "
 		"before they are written.",
