@@ -9,7 +9,7 @@
 /* ---- tile.c: the innermost kernel ------------------------------------------------------- */
 
 enum {
-	DEPTH = CAIRN_KC, /* terms of a block of K at most; at least CAIRN_KC */
+	DEPTH = 2 * CAIRN_KC, /* terms of a block of K at most; at least CAIRN_KC */
 	MAX_CHAINS = 64,
 };
 _Static_assert((int)DEPTH >= CAIRN_KC, "a chain must fit into a block");
@@ -20,11 +20,6 @@ typedef struct terms {
 	int64_t before; /* chains of the blocks before */
 	int32_t length[MAX_CHAINS];
 } terms;
-
-/* Panels of A: kc rows of MR floats; the stride leaves room for stores of 16. */
-#define PANEL_A ((int64_t)DEPTH * MR + 16)
-/* Panels of B: kc rows of NR floats. */
-#define PANEL_B ((int64_t)DEPTH * NR)
 
 /* C[m,NR] (add: +=) = the chains of fused multiply-adds over rows of panels a and b, each added
  * to the sum of those before it. */
@@ -39,14 +34,17 @@ enum {
 	WIDE = WIDE_NV * VL,
 };
 
-/* By m = 1..WIDE_ROWS: the same of WIDE columns. */
-extern tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
+/* By m = 1..WIDE_ROWS: the same of WIDE columns, from panels that are `stride` floats apart. */
+typedef void wide_fn(const terms *t, const float *a, const float *b, int64_t ldb, int64_t stride,
+	float *c, int64_t ldc, bool add);
+extern wide_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
 
 /* ---- pack.c ------------------------------------------------------------------------------ */
 
-/* Rows i0..i0+m-1 (m <= MR) and terms k0..k0+kc-1 of op(A) into a panel. */
+/* Rows i0..i0+m-1 (m <= MR) and terms k0..k0+kc-1 of op(A) into a strip: kc rows of MR floats;
+ * up to 16 floats behind it are written, too. */
 void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc);
-/* Columns j0..j0+n-1 (n <= NR) of op(B); columns behind n are 0. */
+/* Columns j0..j0+n-1 (n <= NR) of op(B) into a panel: kc rows of NR; columns behind n are 0. */
 void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc);
 /* pack(): panels of NR columns over all of K. */
 struct cairn_packed {
@@ -77,6 +75,8 @@ typedef struct softmax_row {
 
 /* weight[i] = exp(x[i]*scale - max); weight may be x. Lanes behind n become 0. */
 softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale);
+/* The same without log_sum, which stays 0. */
+softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float scale);
 /* Without storing weights; *moment (may be NULL) = sum of weight * (x*scale - max). */
 softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment);
 

@@ -17,15 +17,7 @@ static float row_max(const float *x, int64_t n, v16 scale)
 	return v_largest(max);
 }
 
-static softmax_row row_of(float max, v16 sum)
-{
-	softmax_row row = {max, v_sum(sum), 0};
-
-	row.log_sum = scalar_log((double)row.sum);
-	return row;
-}
-
-softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale)
+softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float scale)
 {
 	v16 s = v_all(scale), sum = v_all(0), max = v_all(row_max(x, n, s));
 
@@ -35,12 +27,21 @@ softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale)
 		v_put(weight + i, w, n - i);
 		sum += w;
 	}
-	return row_of(max[0], sum);
+	return (softmax_row){max[0], v_sum(sum), 0};
+}
+
+softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale)
+{
+	softmax_row row = ISA(softmax_weights)(weight, x, n, scale);
+
+	row.log_sum = scalar_log((double)row.sum);
+	return row;
 }
 
 softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment)
 {
 	v16 s = v_all(scale), sum = v_all(0), dot = v_all(0), max = v_all(row_max(x, n, s));
+	softmax_row row;
 
 	for (int64_t i = 0; i < n; i += 16) {
 		v16 y = v_get(x + i, n - i) * s - max;
@@ -51,5 +52,7 @@ softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *mom
 	}
 	if (moment)
 		*moment = v_sum(dot);
-	return row_of(max[0], sum);
+	row = (softmax_row){max[0], v_sum(sum), 0};
+	row.log_sum = scalar_log((double)row.sum);
+	return row;
 }
