@@ -3,29 +3,29 @@
  * gemm.c - the matrix product: blocking, sharing out, what comes after the sums.
  *
  * A block of K is some whole chains; the tile ends them and adds them up, so every element of C
- * is what kernels.h promises, however its rows and columns are shared out. For each block of K:
+ * is what kernels.h promises, however its rows and columns are shared out. Rows of A go in
+ * strips of MR or a little less, all about as high, columns of B in panels of NR.
  *
- *   large products   all threads pack op(A) and op(B) into shared panels; then they take
- *                    blocks of C (ROWS panels of A, kept in the second-level cache, against
- *                    a run of panels of B)
- *   few rows         (decoding) packing B together would cost more than the product: each
- *                    task takes a run of columns and goes through B by itself
+ *   by rows       (many rows) all threads pack B, unless it comes packed; then each task takes
+ *                 a run of strips, packs these into its own second-level cache and meets all
+ *                 panels with them
+ *   by columns    (few rows, or many more columns: decoding, logits) A is packed once; each task
+ *                 takes a run of panels, packs one at a time, unless they come packed, and meets
+ *                 all strips with it
  *
- * Where B comes packed, its panels are taken where they are.
- *
- * Reads like: tile.c for the innermost kernel, pack.c for the panels.
+ * So a product waits for all threads twice, with packed weights once. Reads like: tile.c for the
+ * innermost kernel, pack.c for the panels.
  */
 #include "kernels/cpu/compute.h"
 
 enum {
-	ROWS = 18,                 /* panels of A in a block of C: 504 KiB at MR = 14 */
-	MAX_ROWS = 4096 / MR * MR, /* of A packed at once */
-	MAX_COLUMNS = 4096,        /* of B packed at once */
-	FEW_ROWS = 64,             /* up to here each task packs for itself */
-	DIRECT_ROWS = 2 * MR,
-	OWN_ROWS = 8 * MR,
-	OWN_COLUMNS = 8 * NR,
-	TASKS = 8, /* wanted for each thread, so that a slow one costs little */
+	FEW_ROWS = 64,            /* up to here always by columns */
+	WIDER = 4,                /* and where there are more than so many columns for each row */
+	DIRECT_ROWS = 2 * MR,     /* so few rows read B where it lies: a copy would cost more */
+	OWN_STRIPS = 8,           /* of A in a task's cache, DEPTH deep: 448 KiB at MR = 14 */
+	FLOATS = 4 << 20,         /* of an operand packed for all threads at once: 16 MiB */
+	INLINE_FLOATS = 64 << 10, /* packing less is not worth waking the threads */
+	TASKS = 8,                /* wanted for each thread, so that a slow one costs little */
 };
 
 /* A product below this is done by the caller alone. */
@@ -104,97 +104,120 @@ static void no_terms(const cairn_gemm *g)
 	}
 }
 
-/* ---- on one thread ------------------------------------------------------------------------ */
+/* ---- one block of K ------------------------------------------------------------------------ */
 
-/* Panels of B, each `stride` floats behind the one before it, with ldb floats a row. */
-typedef struct panels {
+/* Rows i0..i0+rows-1 of A, in n packed strips. */
+typedef struct strips {
+	int64_t i0, rows, n;
 	const float *first;
+	int64_t stride;
+} strips;
+
+/* Row of A at which strip i begins, from i0. */
+static int64_t strip_row(const strips *s, int64_t i)
+{
+	return i * s->rows / s->n;
+}
+
+/* Room for the strips of one block of K, `depth` deep. */
+static int64_t strip_floats(int64_t depth)
+{
+	return round_up(depth * MR + 16, 16);
+}
+
+static void pack_strip(const cairn_gemm *g, const strips *s, int64_t i, int64_t k0, int64_t kc)
+{
+	int64_t from = strip_row(s, i);
+
+	ISA(pack_a)
+	((float *)s->first + i * s->stride, g, s->i0 + from, strip_row(s, i + 1) - from, k0, kc);
+}
+
+/* Where the panels of B are, from column 0 and the block's first term on. */
+typedef struct panels {
+	const float *first; /* NULL: pack them one by one into `own` */
 	int64_t stride, ldb;
+	float *own;
 } panels;
 
-/* Of the packed operand, from column j0 and term k0 on. */
-static panels packed_panels(const cairn_packed *p, int64_t j0, int64_t k0)
+static panels packed_panels(const float *first, int64_t depth, int64_t k)
 {
-	return (panels){p->panels + (j0 / NR * p->K + k0) * NR, p->K * NR, NR};
+	return (panels){first + k * NR, depth * NR, NR, NULL};
 }
 
-/* Rows i0..i0+rows-1 against `columns` columns of one block of K. Rows are shared out evenly: 16
- * are 8 and 8, because the last two of 14 and 2 would wait for their own sums. */
-static void serial_rows(cpu *c, int thread, const cairn_gemm *g, int64_t i0, int64_t rows,
-	int64_t j0, int64_t columns, const terms *t, panels b)
+/* Up to WIDE_ROWS rows against columns j0..j1-1; returns where it ended. */
+static int64_t wide_columns(const cairn_gemm *g, const terms *t, const strips *s, int64_t j0,
+	int64_t j1, const panels *b)
 {
-	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
-	int64_t height = pieces(rows, pieces(rows, MR));
+	float *to = g->C + s->i0 * g->ldc;
 
-	for (int64_t i = 0; i < rows; i += height)
-		ISA(pack_a)
-	(a + i / height * PANEL_A, g, i0 + i, at_most(height, rows - i), t->k0, t->kc);
-	for (int64_t j = 0; j < columns; j += NR)
-		for (int64_t i = 0; i < rows; i += height)
-			one_tile(g, i0 + i, j0 + j, at_most(height, rows - i),
-				at_most(NR, columns - j), t, a + i / height * PANEL_A,
-				b.first + j / NR * b.stride, b.ldb);
-}
-
-/* At most WIDE_ROWS rows against columns j0..j1-1 of B where it lies; returns where it ended. */
-static int64_t serial_wide(
-	cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t j1, const terms *t)
-{
-	float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (OWN_ROWS / MR) * PANEL_A);
-
-	ISA(pack_a)(a, g, 0, g->M, t->k0, t->kc);
 	for (; j0 + WIDE <= j1; j0 += WIDE) {
 		ISA(wide_tiles)
-		[g->M](t, a, g->B + t->k0 * g->ldb + j0, g->ldb, g->C + j0, g->ldc,
-			t->k0 > 0 || g->accumulate);
+		[s->rows](t, s->first, b->first + j0 / NR * b->stride, b->ldb, b->stride, to + j0,
+			g->ldc, t->k0 > 0 || g->accumulate);
 		if (t->k0 + t->kc == g->K)
-			finish(g, 0, g->M, j0, WIDE);
+			finish(g, s->i0, s->rows, j0, WIDE);
 	}
 	return j0;
 }
 
-static void serial_all_rows(cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t columns,
-	const terms *t, panels b)
+/* Strips against columns j0 (a multiple of NR) .. j1-1. */
+static void block(const cairn_gemm *g, const terms *t, const strips *s, int64_t j0, int64_t j1,
+	const panels *b)
 {
-	for (int64_t i0 = 0; i0 < g->M && columns > 0; i0 += OWN_ROWS)
-		serial_rows(c, thread, g, i0, at_most(OWN_ROWS, g->M - i0), j0, columns, t, b);
+	if (b->first && s->rows <= WIDE_ROWS)
+		j0 = wide_columns(g, t, s, j0, j1, b);
+	for (int64_t j = j0; j < j1; j += NR) {
+		const float *panel = b->own;
+		int64_t n = at_most(NR, j1 - j), ldb = NR;
+
+		if (b->first && (b->ldb == NR || n == NR)) {
+			panel = b->first + j / NR * b->stride;
+			ldb = b->ldb;
+		} else {
+			ISA(pack_b)(b->own, g, j, n, t->k0, t->kc);
+		}
+		for (int64_t i = 0; i < s->n; i++) {
+			int64_t from = strip_row(s, i);
+
+			one_tile(g, s->i0 + from, j, strip_row(s, i + 1) - from, n, t,
+				s->first + i * s->stride, panel, ldb);
+		}
+	}
 }
 
-static void serial_block(
-	cpu *c, int thread, const cairn_gemm *g, int64_t j0, int64_t columns, const terms *t)
+/* Panels of the operand as it was given: packed before, read where they lie, or neither. */
+static panels given_panels(cpu *c, int thread, const cairn_gemm *g, const terms *t)
 {
-	float *b = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (OWN_COLUMNS / NR) * PANEL_B);
-	int64_t end = j0 + columns, direct = 0;
+	panels b = {NULL, 0, 0, NULL};
 
-	if (!g->transpose_b && g->M <= WIDE_ROWS)
-		j0 = serial_wide(c, thread, g, j0, end, t);
-	/* So few rows use B once or twice: a copy of it would cost more than it saves. */
+	if (g->packed)
+		return packed_panels(g->packed->panels, g->K, t->k0);
 	if (!g->transpose_b && g->M <= DIRECT_ROWS)
-		direct = (end - j0) / NR * NR;
-	if (direct)
-		serial_all_rows(c, thread, g, j0, direct, t,
-			(panels){g->B + t->k0 * g->ldb + j0, NR, g->ldb});
-	j0 += direct;
-	columns = end - j0;
-	for (int64_t j = 0; j < columns; j += NR)
-		ISA(pack_b)
-		(b + j / NR * PANEL_B, g, j0 + j, at_most(NR, columns - j), t->k0, t->kc);
-	serial_all_rows(c, thread, g, j0, columns, t, (panels){b, PANEL_B, NR});
+		b = (panels){g->B + t->k0 * g->ldb, NR, g->ldb, NULL};
+	b.own = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (size_t)(DEPTH * NR));
+	return b;
 }
 
-static void serial_columns(
-	cpu *c, int thread, const cairn_gemm *g, const int32_t *length, int64_t from, int64_t to)
-{
-	for (int64_t j = from; j < to; j += OWN_COLUMNS) {
-		int64_t columns = at_most(OWN_COLUMNS, to - j);
-		terms t = {0};
+/* ---- on one thread ------------------------------------------------------------------------ */
 
-		while (next_terms(&t, g, length)) {
-			if (g->packed)
-				serial_all_rows(c, thread, g, j, columns, &t,
-					packed_panels(g->packed, j, t.k0));
-			else
-				serial_block(c, thread, g, j, columns, &t);
+static void serial(cpu *c, int thread, const cairn_gemm *g, const int32_t *length)
+{
+	terms t = {0};
+
+	while (next_terms(&t, g, length)) {
+		panels b = given_panels(c, thread, g, &t);
+		int64_t room = strip_floats(DEPTH) * OWN_STRIPS, stride = strip_floats(t.kc);
+		int64_t most = room / stride * MR;
+		float *a = cpu_own(c, thread, CPU_OWN_PACK_A, sizeof(float) * (size_t)room);
+
+		for (int64_t i = 0; i < g->M; i += most) {
+			int64_t rows = at_most(most, g->M - i);
+			strips s = {i, rows, pieces(rows, MR), a, stride};
+
+			for (int64_t n = 0; n < s.n; n++)
+				pack_strip(g, &s, n, t.k0, t.kc);
+			block(g, &t, &s, 0, g->N, &b);
 		}
 	}
 }
@@ -204,121 +227,139 @@ void ISA(product_serial)(cpu *c, int thread, const cairn_gemm *g)
 	if (g->K == 0)
 		no_terms(g);
 	else
-		serial_columns(c, thread, g, NULL, 0, g->N);
+		serial(c, thread, g, NULL);
 }
 
-/* ---- few rows: runs of columns -------------------------------------------------------------- */
+/* ---- by columns ---------------------------------------------------------------------------- */
 
 typedef struct columns_job {
 	cpu *c;
 	const cairn_gemm *g;
 	const int32_t *length;
-	int64_t width;
+	strips s; /* over all of K */
+	int64_t runs, panels;
 } columns_job;
+
+static void strip_task(void *context, int64_t task, int thread)
+{
+	const columns_job *job = context;
+
+	(void)thread;
+	pack_strip(job->g, &job->s, task, 0, job->g->K);
+}
 
 static void columns_task(void *context, int64_t task, int thread)
 {
 	const columns_job *job = context;
-	int64_t from = task * job->width;
+	const cairn_gemm *g = job->g;
+	int64_t from = task * job->panels / job->runs * NR;
+	int64_t to = at_most(g->N, (task + 1) * job->panels / job->runs * NR);
+	terms t = {0};
 
-	serial_columns(
-		job->c, thread, job->g, job->length, from, at_most(job->g->N, from + job->width));
+	while (next_terms(&t, g, job->length)) {
+		panels b = given_panels(job->c, thread, g, &t);
+		strips s = job->s;
+
+		s.first += t.k0 * MR;
+		block(g, &t, &s, from, to, &b);
+	}
 }
 
 static void by_columns(cpu *c, const cairn_gemm *g, const int32_t *length)
 {
-	columns_job job = {c, g, length, 0};
-	int64_t wanted = (int64_t)TASKS * c->threads;
+	int64_t most = at_least(MR, FLOATS / g->K / MR * MR);
+	columns_job job = {.c = c, .g = g, .length = length, .panels = pieces(g->N, NR)};
 
-	job.width = at_least(NR, at_most(OWN_COLUMNS, round_up(pieces(g->N, wanted), NR)));
-	pool_for(c->pool, pieces(g->N, job.width), columns_task, &job);
-}
+	job.runs = at_most(job.panels, (int64_t)TASKS * c->threads);
+	for (int64_t i = 0; i < g->M; i += most) {
+		int64_t rows = at_most(most, g->M - i), stride = strip_floats(g->K);
 
-/* ---- large: shared panels ------------------------------------------------------------------- */
-
-typedef struct shared_job {
-	const cairn_gemm *g;
-	const terms *t;
-	float *a, *b; /* b: where B is not packed yet */
-	int64_t i0, rows, j0, columns;
-	int64_t block_rows, block_columns; /* of C, by task */
-	int64_t panels_a;
-} shared_job;
-
-static void pack_task(void *context, int64_t task, int thread)
-{
-	const shared_job *job = context;
-
-	(void)thread;
-	if (task < job->panels_a) {
-		int64_t i = task * MR;
-
-		ISA(pack_a)
-		(job->a + task * PANEL_A, job->g, job->i0 + i, at_most(MR, job->rows - i),
-			job->t->k0, job->t->kc);
-	} else {
-		int64_t panel = task - job->panels_a, j = panel * NR;
-
-		ISA(pack_b)
-		(job->b + panel * PANEL_B, job->g, job->j0 + j, at_most(NR, job->columns - j),
-			job->t->k0, job->t->kc);
+		job.s = (strips){i, rows, pieces(rows, MR), NULL, stride};
+		job.s.first = cpu_shared(c, CPU_PACK_A, sizeof(float) * (size_t)(job.s.n * stride));
+		if (rows * g->K <= INLINE_FLOATS)
+			for (int64_t n = 0; n < job.s.n; n++)
+				strip_task(&job, n, 0);
+		else
+			pool_for(c->pool, job.s.n, strip_task, &job);
+		pool_for(c->pool, job.runs, columns_task, &job);
 	}
 }
 
-static void block_task(void *context, int64_t task, int thread)
+/* ---- by rows --------------------------------------------------------------------------------- */
+
+typedef struct rows_job {
+	cpu *c;
+	const cairn_gemm *g;
+	const int32_t *length;
+	terms start; /* the first block of K that is packed, */
+	int64_t k1;  /* and the end of the last */
+	int64_t j0, j1;
+	float *b; /* where B is not packed yet */
+	int64_t strips, runs;
+} rows_job;
+
+static void panel_task(void *context, int64_t task, int thread)
 {
-	const shared_job *job = context;
-	const cairn_packed *packed = job->g->packed;
-	panels b = {job->b, PANEL_B, NR};
-	int64_t across = pieces(job->columns, job->block_columns);
-	int64_t i0 = task / across * job->block_rows, j0 = task % across * job->block_columns;
-	int64_t i1 = at_most(job->rows, i0 + job->block_rows);
-	int64_t j1 = at_most(job->columns, j0 + job->block_columns);
+	const rows_job *job = context;
+	int64_t depth = job->k1 - job->start.k0, j = job->j0 + task * NR;
 
 	(void)thread;
-	if (packed)
-		b = packed_panels(packed, job->j0, job->t->k0);
-	for (int64_t j = j0; j < j1; j += NR)
-		for (int64_t i = i0; i < i1; i += MR)
-			one_tile(job->g, job->i0 + i, job->j0 + j, at_most(MR, i1 - i),
-				at_most(NR, j1 - j), job->t, job->a + i / MR * PANEL_A,
-				b.first + j / NR * b.stride, b.ldb);
+	ISA(pack_b)
+	(job->b + task * depth * NR, job->g, j, at_most(NR, job->j1 - j), job->start.k0, depth);
 }
 
-/* Rows i0.. and columns j0.. of C for one block of K. */
-static void shared_block(cpu *c, shared_job *job)
+static void rows_task(void *context, int64_t task, int thread)
 {
-	int64_t wanted = (int64_t)TASKS * c->threads, down, across;
+	const rows_job *job = context;
+	const cairn_gemm *g = job->g;
+	int64_t first = task * job->strips / job->runs, last = (task + 1) * job->strips / job->runs;
+	int64_t room = strip_floats(DEPTH) * (last - first);
+	int64_t from = first * g->M / job->strips;
+	strips s = {from, last * g->M / job->strips - from, last - first, NULL, 0};
+	terms t = job->start;
 
-	down = pieces(job->rows, (int64_t)ROWS * MR);
-	across = at_most(pieces(job->columns, (int64_t)4 * NR), pieces(wanted, down));
-	job->block_rows = round_up(pieces(job->rows, down), MR);
-	job->block_columns = round_up(pieces(job->columns, across), NR);
-	job->panels_a = pieces(job->rows, MR);
-	pool_for(c->pool, job->panels_a + (job->g->packed ? 0 : pieces(job->columns, NR)),
-		pack_task, job);
-	pool_for(c->pool,
-		pieces(job->rows, job->block_rows) * pieces(job->columns, job->block_columns),
-		block_task, job);
+	s.first = cpu_own(job->c, thread, CPU_OWN_PACK_A, sizeof(float) * (size_t)room);
+	do {
+		panels b = packed_panels(job->b, job->k1 - job->start.k0, t.k0 - job->start.k0);
+
+		if (g->packed)
+			b = packed_panels(g->packed->panels, g->K, t.k0);
+		else
+			b.first -= job->j0 / NR * b.stride;
+		s.stride = strip_floats(t.kc);
+		for (int64_t i = 0; i < s.n; i++)
+			pack_strip(g, &s, i, t.k0, t.kc);
+		block(g, &t, &s, job->j0, job->j1, &b);
+	} while (next_terms(&t, g, job->length) && t.k0 < job->k1);
 }
 
-static void by_blocks(cpu *c, const cairn_gemm *g, const int32_t *length)
+static void by_rows(cpu *c, const cairn_gemm *g, const int32_t *length)
 {
-	int64_t panels_a = pieces(at_most(g->M, MAX_ROWS), MR);
-	int64_t panels_b = g->packed ? 0 : pieces(at_most(g->N, MAX_COLUMNS), NR);
-	shared_job job = {.g = g};
+	int64_t columns = g->packed ? g->N : at_most(g->N, FLOATS / DEPTH);
+	int64_t depth = g->packed ? g->K : at_least(DEPTH, FLOATS / columns);
+	rows_job job = {.c = c, .g = g, .length = length, .strips = pieces(g->M, MR)};
 
-	job.a = cpu_shared(c, CPU_PACK_A, sizeof(float) * (size_t)(panels_a * PANEL_A));
-	job.b = cpu_shared(c, CPU_PACK_B, sizeof(float) * (size_t)(panels_b * PANEL_B));
-	for (job.i0 = 0; job.i0 < g->M; job.i0 += MAX_ROWS) {
-		job.rows = at_most(MAX_ROWS, g->M - job.i0);
-		for (job.j0 = 0; job.j0 < g->N; job.j0 += MAX_COLUMNS) {
-			terms t = {0};
+	job.runs = at_least(pieces(job.strips, OWN_STRIPS),
+		at_most(pieces(job.strips, 2), (int64_t)TASKS * c->threads));
+	for (job.j0 = 0; job.j0 < g->N; job.j0 += columns) {
+		terms t = {0};
+		bool more = next_terms(&t, g, length);
 
-			job.t = &t;
-			job.columns = at_most(MAX_COLUMNS, g->N - job.j0);
-			while (next_terms(&t, g, length))
-				shared_block(c, &job);
+		job.j1 = at_most(g->N, job.j0 + columns);
+		while (more) {
+			job.start = t;
+			do {
+				job.k1 = t.k0 + t.kc;
+				more = next_terms(&t, g, length);
+			} while (more && t.k0 + t.kc - job.start.k0 <= depth);
+			if (!g->packed) {
+				int64_t n = pieces(job.j1 - job.j0, NR);
+
+				job.b = cpu_shared(c, CPU_PACK_B,
+					sizeof(float) * (size_t)(n * (job.k1 - job.start.k0) * NR));
+				pool_for(c->pool, n, panel_task, &job);
+			}
+			pool_for(c->pool, job.runs, rows_task, &job);
 		}
 	}
 }
@@ -333,11 +374,11 @@ void ISA(product_of_chains)(cpu *c, const cairn_gemm *g, const int32_t *length)
 	if (g->K == 0)
 		no_terms(g);
 	else if (flop < SMALL_FLOP)
-		serial_columns(c, 0, g, length, 0, g->N);
-	else if (g->M <= FEW_ROWS)
+		serial(c, 0, g, length);
+	else if (g->M <= FEW_ROWS || g->N > WIDER * g->M)
 		by_columns(c, g, length);
 	else
-		by_blocks(c, g, length);
+		by_rows(c, g, length);
 }
 
 void ISA(product)(cpu *c, const cairn_gemm *g)

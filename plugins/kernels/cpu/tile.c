@@ -14,7 +14,7 @@ enum {
 };
 
 ALWAYS void tile(int m, int nv, const terms *t, const float *a, const float *b, int64_t ldb,
-	float *c, int64_t ldc, bool add)
+	int64_t stride, float *c, int64_t ldc, bool add)
 {
 	/* C is met once in hundreds of steps: it comes from far, so ask for it now. */
 #pragma GCC unroll 16
@@ -37,8 +37,8 @@ ALWAYS void tile(int m, int nv, const terms *t, const float *a, const float *b, 
 			for (int j = 0; j < nv; j++) {
 				/* Where B is not packed its rows lie far apart: no hardware
 				 * foresees them. */
-				__builtin_prefetch(b + AHEAD * ldb + j * VL);
-				row[j] = vec_load(b + j * VL);
+				__builtin_prefetch(b + j / NV * stride + AHEAD * ldb + j % NV * VL);
+				row[j] = vec_load(b + j / NV * stride + j % NV * VL);
 			}
 #pragma GCC unroll 16
 			for (int i = 0; i < m; i++) {
@@ -65,7 +65,7 @@ ALWAYS void tile(int m, int nv, const terms *t, const float *a, const float *b, 
 	static void tile_##m(const terms *t, const float *a, const float *b, int64_t ldb, \
 		float *c, int64_t ldc, bool add)                                          \
 	{                                                                                 \
-		tile(m, NV, t, a, b, ldb, c, ldc, add);                                   \
+		tile(m, NV, t, a, b, ldb, 0, c, ldc, add);                                \
 	}
 
 TILE(1)
@@ -111,13 +111,13 @@ tile_fn *const ISA(tiles)[MR + 1] = {
 
 #define WIDE(m)                                                                           \
 	static void wide_##m(const terms *t, const float *a, const float *b, int64_t ldb, \
-		float *c, int64_t ldc, bool add)                                          \
+		int64_t stride, float *c, int64_t ldc, bool add)                          \
 	{                                                                                 \
-		tile(m, WIDE_NV, t, a, b, ldb, c, ldc, add);                              \
+		tile(m, WIDE_NV, t, a, b, ldb, stride, c, ldc, add);                      \
 	}
 
 WIDE(1)
 WIDE(2)
 WIDE(3)
 
-tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1] = {NULL, wide_1, wide_2, wide_3};
+wide_fn *const ISA(wide_tiles)[WIDE_ROWS + 1] = {NULL, wide_1, wide_2, wide_3};
