@@ -75,8 +75,6 @@ typedef struct softmax_row {
 
 /* weight[i] = exp(x[i]*scale - max); weight may be x. Lanes behind n become 0. */
 softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale);
-/* The same without log_sum. */
-softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float scale);
 /* The same without log_sum, which stays 0. */
 softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float scale);
 /* Without storing weights; *moment (may be NULL) = sum of weight * (x*scale - max). */
