@@ -296,7 +296,8 @@ static json_t *node_to_json(const cairn_lineage_node *node)
 {
 	json_t *json = json_pack("{s:o, s:s, s:I}", "id", name_of(node), "type",
 		node->is_stage ? "stage" : "artifact", "depth", (json_int_t)node->depth);
-	static const char *const fields[] = {"instance", "plugin", "version", "run", "components"};
+	static const char *const fields[] = {
+		"instance", "plugin", "version", "run", "components", "origins"};
 
 	for (size_t i = 0; node->is_stage && i < CAIRN_COUNT(fields); i++) {
 		json_t *value = json_object_get(node->result, fields[i]);

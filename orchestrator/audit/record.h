@@ -29,8 +29,12 @@
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,
  *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
  *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
- * "steps", "plugin_digest", "build", "backend", "end_ms" } checkpoint { "id", "step", "flop": [..],
- * "flop_real": [..], "seconds" (kept so far, over attempts), "attempt" }
+ *              "steps", "plugin_digest", "build", "backend", "end_ms" }
+ *              What a tool put into the store (run/tool_commit.c) has a result with no run, but
+ *              with "user" and "origins": [{"port", "path", "files": [{"name", "bytes",
+ *              "sha256"}]}]
+ * checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far, over
+ *              attempts), "attempt" }
  *
  * spent = kept + wasted. An attempt's wasted FLOPs are spent - kept_flop: what it did after
  * its last commit. The result's account is the sum of the kept parts.

@@ -13,7 +13,8 @@
 /*
  * An artifact by what a person types: an id or its first digits (4 or more); a ref
  * ("instructgpt/sft:model"); "sft:model", where refs of that ending name one artifact, else as
- * an output of the newest run. ENOTFOUND with the candidates in the hint.
+ * an output of the newest run, or with "RUN/" before it of that one. ENOTFOUND with the candidates
+ * in the hint.
  */
 CAIRN_MUST int cairn_resolve_artifact(cairn_id *out, cairn_store *store, cairn_snapshot *snapshot,
 	const char *text, cairn_error *err);

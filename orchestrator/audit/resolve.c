@@ -49,24 +49,25 @@ static int match_ref(const void *key, size_t key_len, const void *value, size_t 
 	return 0;
 }
 
-/* "instance:port" among the outputs of the newest run. */
-static int find_in_newest_run(
-	cairn_id *out, cairn_snapshot *snapshot, const char *text, cairn_error *err)
+/* "instance:port" among the outputs of the newest run; "RUN/instance:port" of that one. */
+static int find_in_run(cairn_id *out, cairn_snapshot *snapshot, const char *text, cairn_error *err)
 {
 	const char *colon = strrchr(text, ':'), *slash = strrchr(text, '/');
-	char workflow[128] = "";
+	char name[128] = ""; /* of a workflow, or the run's id */
 	json_t *status = NULL, *stage;
 	cairn_run_id run;
 	size_t i;
 	int rc;
 
-	if (!colon || (slash && (size_t)(slash - text) >= sizeof(workflow)))
+	if (!colon || (slash && (size_t)(slash - text) >= sizeof(name)))
 		return CAIRN_ENOTFOUND;
 	if (slash) {
-		memcpy(workflow, text, (size_t)(slash - text));
+		memcpy(name, text, (size_t)(slash - text));
 		text = slash + 1;
+		rc = cairn_resolve_run(&run, snapshot, name, NULL);
+	} else {
+		rc = cairn_record_newest_run(&run, snapshot, NULL, err);
 	}
-	rc = cairn_record_newest_run(&run, snapshot, slash ? workflow : NULL, err);
 	if (rc == 0)
 		rc = cairn_report_status(&status, snapshot, &run, err);
 	if (rc < 0)
@@ -116,7 +117,7 @@ int cairn_resolve_artifact(cairn_id *out, cairn_store *store, cairn_snapshot *sn
 	cairn_text_free(&search.names);
 	if (rc < 0 || search.n_hits)
 		return rc < 0 ? rc : 0;
-	rc = find_in_newest_run(out, snapshot, text, err);
+	rc = find_in_run(out, snapshot, text, err);
 	if (rc != CAIRN_ENOTFOUND)
 		return rc;
 none:

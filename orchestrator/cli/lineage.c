@@ -35,7 +35,28 @@ static void print_stage(cli *c, const cairn_lineage_node *node, bool up, const c
 		printf(" as %s", cli_safe(c, port));
 	printf("  %s %s", cli_safe(c, cairn_json_string(result, "plugin", "?")),
 		cli_safe(c, cairn_json_string(result, "version", "")));
-	printf("  run %s", cli_safe(c, cairn_json_string(result, "run", "?")));
+	if (json_object_get(result, "origins"))
+		printf("  by %s", cli_safe(c, cairn_json_string(result, "user", "?")));
+	else
+		printf("  run %s", cli_safe(c, cairn_json_string(result, "run", "?")));
+}
+
+/* The files that an import read: where the lineage leaves the store. */
+static void print_origins(cli *c, const json_t *result, int indent)
+{
+	json_t *origin, *file;
+	char text[32];
+	size_t i, f;
+
+	json_array_foreach(json_object_get(result, "origins"), i, origin)
+	{
+		printf("%*sfrom %s\n", indent, "",
+			cli_safe(c, cairn_json_string(origin, "path", "?")));
+		json_array_foreach(json_object_get(origin, "files"), f, file) printf(
+			"%*s  %.12s  %s  %s\n", indent, "", cairn_json_string(file, "sha256", "?"),
+			cli_bytes(text, cairn_json_number(file, "bytes", 0)),
+			cli_safe(c, cairn_json_string(file, "name", "?")));
+	}
 }
 
 struct visit {
@@ -86,6 +107,8 @@ static int print_tree(cli *c, const cairn_lineage *l)
 		}
 		putchar('\n');
 		is_shown[at.node] = true;
+		if (node->is_stage && up)
+			print_origins(c, node->result, (int)(2 * at.level) + 2);
 		n = push_children(l, at.node, at.level, stack, n);
 	}
 	if (l->is_truncated)

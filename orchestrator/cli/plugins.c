@@ -98,12 +98,48 @@ static int show(cli *c, const cairn_plugin_info *info)
 	return CLI_OK;
 }
 
+/* A tool is a verb: its options are in `cairn help VERB`. */
+static int list_tools(cli *c, json_t *list)
+{
+	cli_table *table = cli_table_new(c, "TOOL|VERSION|SUMMARY");
+	cairn_toolbox *box = NULL;
+	const cairn_tool_info *tools;
+	const cairn_error *refused;
+	cairn_error err = {0};
+	size_t n, n_refused;
+
+	if (cairn_tools_open(&box, &err) < 0)
+		return cli_error(c, &err);
+	n = cairn_tools_list(box, &tools);
+	for (size_t i = 0; i < n; i++) {
+		const char *summary = tools[i].tool->summary ? tools[i].tool->summary : "";
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", tools[i].tool->name,
+				"version", tools[i].version, "summary", cairn_record_text(summary),
+				"path", cairn_record_text(tools[i].path), "build",
+				cairn_record_text(tools[i].build)));
+		cli_table_row(table);
+		cli_table_cell(table, "%s", tools[i].tool->name);
+		cli_table_cell(table, "%s", tools[i].version[0] ? tools[i].version : "-");
+		cli_table_cell(table, "%s", summary);
+	}
+	if (n && !c->json) {
+		putchar('\n');
+		cli_table_print(table, stdout, c->color_out);
+	}
+	n_refused = cairn_tools_refused(box, &refused);
+	for (size_t i = 0; i < n_refused; i++)
+		cli_error(c, &refused[i]);
+	cairn_tools_close(box);
+	return n_refused ? CLI_FAILED : CLI_OK;
+}
+
 static int list(cli *c, cairn_registry *registry)
 {
 	const char *const *names;
 	size_t n = registry->names(registry, &names);
 	cli_table *table = cli_table_new(c, "NAME|VERSION|SUMMARY");
-	json_t *plugins = json_array();
+	json_t *plugins = json_array(), *tools = json_array();
 	int status = CLI_OK;
 
 	for (size_t i = 0; i < n; i++) {
@@ -121,12 +157,17 @@ static int list(cli *c, cairn_registry *registry)
 		cli_table_cell(table, "%s", info->version);
 		cli_table_cell(table, "%s", info->summary);
 	}
+	if (!c->json)
+		cli_table_print(table, stdout, c->color_out);
+	if (list_tools(c, tools) != CLI_OK)
+		status = CLI_FAILED;
 	if (c->json) {
-		cli_print_json(json_pack("{s:o}", "plugins", plugins), "cairn.plugins/1");
+		cli_print_json(json_pack("{s:o, s:o}", "plugins", plugins, "tools", tools),
+			"cairn.plugins/1");
 		return status;
 	}
 	json_decref(plugins);
-	cli_table_print(table, stdout, c->color_out);
+	json_decref(tools);
 	return status;
 }
 

@@ -290,8 +290,12 @@ static void print_imported(cli *c, const json_t *result)
 	const char *port;
 
 	json_object_foreach(json_object_get(result, "outputs"), port, output)
-		printf("%s  %s\n", cairn_json_string(output, "id", "?"),
-			cli_safe(c, cairn_json_string(output, "name", "?")));
+	{
+		printf("%s", cairn_json_string(output, "id", "?"));
+		if (!c->quiet)
+			printf("  %s", cli_safe(c, cairn_json_string(output, "name", "?")));
+		putchar('\n');
+	}
 }
 
 /* What refs are made of; others become '-', so that a name can be typed. */

@@ -94,7 +94,7 @@ static cli_option option_of_param(cli *c, const cairn_param *param)
 
 	return (cli_option){
 		.name = option_name(c, param->name),
-		/* As samplers have it; nobody else gets a letter. */
+		/* -n is what samplers call it; nobody else gets a letter. */
 		.letter = strcmp(param->name, "samples") == 0 ? 'n' : 0,
 		.value = value_name(param),
 		.summary = has_default ? cairn_arena_printf(c->arena, "%s (default: %s)", doc,
