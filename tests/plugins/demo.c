@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "base/text.h"
+#include "realdata.h"
 
 static const char *rows(const struct fakehost *host, const char *port)
 {
@@ -349,6 +350,104 @@ static void test_plugin_demo__tolerates_bad_rows(void **state)
 	fakehost_free(host);
 }
 
+/* ---- other shapes ---------------------------------------------------------------------------- */
+
+static void test_plugin_demo__takes_every_shape(void **state)
+{
+	static const char *const files[] = {"{\"prompt\":\"own\",\"completion\":\"c\"}\n",
+		"[{\"prompt\":\"trl\",\"chosen\":\"c\",\"rejected\":\"d\"}]",
+		"{\"messages\":[{\"role\":\"user\",\"content\":\"messages\"},"
+		"{\"role\":\"assistant\",\"content\":\"c\"}]}",
+		"{\"chosen\":\"\\n\\nHuman: hh\\n\\nAssistant: c\","
+		"\"rejected\":\"\\n\\nHuman: hh\\n\\nAssistant: d\"}",
+		"{\"input\":\"openrlhf\",\"output\":\"c\"}"};
+	static const char *const shapes[] = {"own", "trl", "messages", "hh", "openrlhf"};
+	struct fakehost *host = fakehost_new("demo");
+	char name[64];
+
+	(void)state;
+	for (size_t i = 0; i < CAIRN_COUNT(files); i++) {
+		snprintf(name, sizeof(name), "data/%zu.jsonl", i);
+		fakehost_file(host, "demos", name, files[i]);
+		fakehost_file(host, "prompts", name, files[i]);
+	}
+	fakehost_param(host, "valid_fraction=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_string_equal(rows(host, "train"),
+		"{\"completion\":\"c\",\"prompt\":\"own\"}\n"
+		"{\"completion\":\"c\",\"prompt\":\"trl\"}\n"
+		"{\"completion\":\" c\",\"prompt\":\"\\n\\nHuman: messages\\n\\nAssistant:\"}\n"
+		"{\"completion\":\" c\",\"prompt\":\"\\n\\nHuman: hh\\n\\nAssistant:\"}\n"
+		"{\"completion\":\"c\",\"prompt\":\"openrlhf\"}\n");
+	assert_int_equal(count(rows(host, "prompts_train"), "\n"), 5);
+	for (size_t i = 0; i < CAIRN_COUNT(shapes); i++) {
+		snprintf(name, sizeof(name), "'data/%zu.jsonl' is read as shape %s", i, shapes[i]);
+		assert_non_null(strstr(fakehost_log(host), name));
+	}
+	fakehost_free(host);
+}
+
+/* A parameter that says the shape is believed, and a template wraps what the shape has. */
+static void test_plugin_demo__believes_the_parameters(void **state)
+{
+	struct fakehost *host = demo("{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"d\"}\n");
+
+	(void)state;
+	fakehost_param(host, "shape=trl");
+	fakehost_param(host, "prompt=Q: {prompt}\\nA:");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_string_equal(
+		rows(host, "train"), "{\"completion\":\"c\",\"prompt\":\"Q: p\\nA:\"}\n");
+	fakehost_param(host, "shape=messages");
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_non_null(strstr(fakehost_error(host)->message, "'messages' is no list"));
+	fakehost_free(host);
+	expect_error("{\"text\":\"t\"}\n", NULL, "none of the shapes that are known",
+		"data/demos.jsonl:1", "Set shape");
+	expect_error("{\"prompt\":\"p\",\"completion\":\"c\"}\n", "user_turn=x",
+		"'user_turn' has no {content}", "", "{content}");
+	expect_error("{\"prompt\":\"p\",\"completion\":\"\"}\n", NULL, "completion 1 is empty",
+		"data/demos.jsonl:1", "max_bad = 1");
+}
+
+/* 175 instructions that people wrote, by templates; prompts and answers of a packed file. */
+static void test_plugin_demo__reads_published_data(void **state)
+{
+	struct fakehost *host = fakehost_new("demo");
+
+	(void)state;
+	realdata_bind(host, "demos", "self-instruct/seed_tasks.jsonl");
+	realdata_bind(host, "prompts", "hh-rlhf/harmless-base-1500.jsonl.gz");
+	realdata_bind(host, "prompts", "oasst/trees.jsonl");
+	fakehost_param(host, "prompt={instruction}\\n\\n{instances.0.input}");
+	fakehost_param(host, "completion={instances.0.output}");
+	fakehost_param(host, "max_bad=0.01");
+	/* The templates are for all files of the stage. */
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_string_equal(fakehost_error(host)->message, "'instruction' is missing");
+	fakehost_unbind(host, "prompts");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(reported(host, "demos", "train") + reported(host, "demos", "valid"), 175);
+	fakehost_free(host);
+	host = fakehost_new("demo");
+	realdata_bind(host, "demos", "oasst/trees.jsonl");
+	realdata_bind(host, "prompts", "hh-rlhf/harmless-base-1500.jsonl.gz");
+	realdata_bind(host, "prompts", "oasst/trees.jsonl");
+	fakehost_param(host, "max_bad=0.01");
+	fakehost_param(host, "dedupe_prefix=0");
+	fakehost_param(host, "cap_per_user=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(reported(host, "demos", "train") + reported(host, "demos", "valid") +
+				 reported(host, "demos", "duplicates"),
+		178);
+	assert_int_equal(reported(host, "prompts", "train") + reported(host, "prompts", "valid") +
+				 reported(host, "prompts", "duplicates"),
+		1495 + 322);
+	assert_int_equal(reported(host, "prompts", "bad"), 5);
+	print_message("%s", fake_text(fakehost_output(host, "report"), "highlight.txt"));
+	fakehost_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +463,9 @@ int main(void)
 		cmocka_unit_test(test_plugin_demo__keeps_the_order_and_all_fields),
 		cmocka_unit_test(test_plugin_demo__tells_bad_rows),
 		cmocka_unit_test(test_plugin_demo__tolerates_bad_rows),
+		cmocka_unit_test(test_plugin_demo__takes_every_shape),
+		cmocka_unit_test(test_plugin_demo__believes_the_parameters),
+		cmocka_unit_test(test_plugin_demo__reads_published_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

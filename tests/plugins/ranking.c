@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "gpt/jsonl.h"
+#include "realdata.h"
 
 static const char *rows(const struct fakehost *host, const char *port)
 {
@@ -352,35 +353,7 @@ static void test_plugin_ranking__tells_bad_judgments(void **state)
 /* ---- real judgments
  * ------------------------------------------------------------------------------ */
 
-static char *read_data(const char *name)
-{
-	const char *folder = getenv("CAIRN_DATA");
-	char path[1024], *text;
-	FILE *file;
-	long size;
-
-	if (folder)
-		snprintf(path, sizeof(path), "%s/%s", folder, name);
-	else
-		snprintf(path, sizeof(path), "%s/../shared/data/%s", CAIRN_SOURCE_DIR, name);
-	file = fopen(path, "rb");
-	if (!file) {
-		print_message("no %s: skipped\n", path);
-		skip();
-	}
-	assert_int_equal(fseek(file, 0, SEEK_END), 0);
-	size = ftell(file);
-	assert_true(size > 0);
-	rewind(file);
-	text = malloc((size_t)size + 1);
-	assert_non_null(text);
-	assert_int_equal(fread(text, 1, (size_t)size, file), size);
-	text[size] = '\0';
-	fclose(file);
-	return text;
-}
-
-static struct fakehost *arguments(const char *judgments, const char *texts, const char *group)
+static struct fakehost *arguments(const char *group)
 {
 	static const char *const settings[] = {"format=pairs", "column_a=arg1", "column_b=arg2",
 		"column_labeler=worker", "column_group=worker_stance", "value_a=a1", "value_b=a2",
@@ -393,18 +366,15 @@ static struct fakehost *arguments(const char *judgments, const char *texts, cons
 		fakehost_param(host, settings[i]);
 	snprintf(param, sizeof(param), "group=%s", group);
 	fakehost_param(host, param);
-	fakehost_file(host, "rankings", "judgments.tsv", judgments);
-	fakehost_file(host, "items", "arguments.jsonl", texts);
+	realdata_bind(host, "rankings", "ukpconvarg1/judgments.tsv");
+	realdata_bind(host, "items", "ukpconvarg1/arguments.jsonl");
 	return host;
 }
 
 /* UKPConvArg1: 69,073 judgments; groups of labelers by their own stance. */
 static void test_plugin_ranking__imports_ukpconvarg1(void **state)
 {
-	char *judgments = read_data("ukpconvarg1/judgments.tsv");
-	char *texts = read_data("ukpconvarg1/arguments.jsonl");
-	struct fakehost *same = arguments(judgments, texts, "same");
-	struct fakehost *opposite = arguments(judgments, texts, "opposite");
+	struct fakehost *same = arguments("same"), *opposite = arguments("opposite");
 	gpt_jsonl reader;
 	cairn_error err = {0};
 	json_t *row, *held_out = json_object();
@@ -440,8 +410,188 @@ static void test_plugin_ranking__imports_ukpconvarg1(void **state)
 	json_decref(held_out);
 	fakehost_free(same);
 	fakehost_free(opposite);
-	free(judgments);
-	free(texts);
+}
+
+/* Every labeler is in one fold; five folds are all the judgments; the majorities of one fold do not
+ * change when the others are left out. */
+static void test_plugin_ranking__deals_labelers_to_folds(void **state)
+{
+	struct fakehost *all = arguments(""), *one = arguments("");
+	gpt_jsonl reader;
+	cairn_error err = {0};
+	json_t *row, *fold_of = json_object();
+	size_t in_fold[6] = {0}, labelers[6] = {0};
+
+	(void)state;
+	fakehost_param(all, "folds=5");
+	fakehost_param(all, "aggregate=each");
+	fakehost_param(all, "valid_fraction=0");
+	assert_int_equal(fakehost_run(all), CAIRN_DONE);
+	assert_int_equal(gpt_jsonl_open(&reader, "train", rows(all, "train"),
+				 strlen(rows(all, "train")), &err),
+		0);
+	while (gpt_jsonl_next(&reader, &row, &err) > 0) {
+		const char *labeler = cairn_json_string(row, "labeler", "");
+		const char *group = cairn_json_string(row, "group", "");
+		int64_t fold = group[4] - '0';
+
+		assert_int_equal(strncmp(group, "fold", 4), 0);
+		assert_in_range(fold, 1, 5);
+		in_fold[fold]++;
+		if (!json_object_get(fold_of, labeler)) {
+			labelers[fold]++;
+			json_object_set_new(fold_of, labeler, json_integer(fold));
+		}
+		assert_int_equal(json_integer_value(json_object_get(fold_of, labeler)), fold);
+		json_decref(row);
+	}
+	assert_int_equal(json_object_size(fold_of), 3794);
+	for (int f = 1; f <= 5; f++)
+		assert_in_range(labelers[f], 758, 759);
+	assert_int_equal(in_fold[1] + in_fold[2] + in_fold[3] + in_fold[4] + in_fold[5], 69073);
+	/* One fold alone. */
+	fakehost_param(one, "folds=5");
+	fakehost_param(one, "fold=3");
+	fakehost_param(one, "aggregate=each");
+	fakehost_param(one, "valid_fraction=0");
+	assert_int_equal(fakehost_run(one), CAIRN_DONE);
+	assert_int_equal(count(rows(one, "train"), "\n"), in_fold[3]);
+	assert_int_equal(reported(one, "other_fold"), 69073 - in_fold[3]);
+	assert_int_equal(reported(one, "labelers"), labelers[3]);
+	fakehost_param(one, "aggregate=majority");
+	fakehost_param(all, "aggregate=majority");
+	assert_int_equal(fakehost_run(one), CAIRN_DONE);
+	assert_int_equal(fakehost_run(all), CAIRN_DONE);
+	assert_int_equal(count(rows(all, "train"), "\"fold3\""), count(rows(one, "train"), "\n"));
+	json_decref(fold_of);
+	fakehost_free(all);
+	fakehost_free(one);
+}
+
+static void test_plugin_ranking__folds_need_labelers(void **state)
+{
+	struct fakehost *host = imported(RANKING("p", "[0,1,2]", "ann", "x")
+			RANKING("p", "[1,0,2]", "bob", "x") RANKING("p", "[0,1,2]", "", "y"));
+
+	(void)state;
+	fakehost_param(host, "folds=2");
+	expect_error(host, "a row does not name its labeler", "", "set labeler");
+	host = imported(RANKING("p", "[0,1,2]", "ann", "x"));
+	fakehost_param(host, "folds=2");
+	expect_error(host, "1 labelers for 2 folds", "", "set labeler");
+	host = imported(RANKING("p", "[0,1,2]", "ann", "x"));
+	fakehost_param(host, "fold=1");
+	expect_error(host, "fold 1 of 0 folds", "", "counted from 1");
+	/* Simulated labelers and people's rankings alike; the data's own group goes by before. */
+	host = simulated(60, "g", "words:-1");
+	fakehost_param(host, "members=a,b,c,d");
+	fakehost_param(host, "folds=2");
+	fakehost_param(host, "valid_fraction=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(
+		count(rows(host, "train"), "\"fold1\"") + count(rows(host, "train"), "\"fold2\""),
+		60);
+	fakehost_param(host, "fold=2");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(reported(host, "labelers"), 2);
+	assert_int_equal(reported(host, "other_fold"), 60 - count(rows(host, "train"), "\n"));
+	fakehost_free(host);
+	host = imported(RANKING("p", "[0,1,2]", "ann", "x") RANKING("p", "[1,0,2]", "bob", "x")
+			RANKING("p", "[0,1,2]", "eve", "y") RANKING("q", "[0,1,2]", "ann", "x"));
+	fakehost_param(host, "group=x");
+	fakehost_param(host, "folds=3");
+	fakehost_param(host, "valid_fraction=0");
+	fakehost_param(host, "max_rows=2");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(count(rows(host, "train"), "\"fold"), 2);
+	assert_int_equal(reported(host, "other_group"), 1);
+	fakehost_free(host);
+}
+
+/* Anthropic's data as it is published: packed, five rows bad. */
+static void test_plugin_ranking__imports_hh_rlhf(void **state)
+{
+	struct fakehost *host = fakehost_new("ranking");
+	const char *text;
+
+	(void)state;
+	realdata_bind(host, "rankings", "hh-rlhf/harmless-base-1500.jsonl.gz");
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_string_equal(fakehost_error(host)->message, "completion 1 is empty");
+	assert_string_equal(fakehost_error(host)->place, "hh-rlhf/harmless-base-1500.jsonl.gz:87");
+	assert_non_null(strstr(fakehost_error(host)->hint, "max_bad"));
+	fakehost_param(host, "max_bad=0.01");
+	fakehost_param(host, "valid_fraction=0.5");
+	fakehost_param(host, "group_of=crowd");
+	fakehost_param(host, "group=crowd");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_non_null(strstr(fakehost_log(host), "is read as shape hh, gzip"));
+	assert_non_null(strstr(fakehost_log(host),
+		"bad row at hh-rlhf/harmless-base-1500.jsonl.gz:1255: the dialogs differ"));
+	assert_int_equal(reported(host, "read"), 1500);
+	assert_int_equal(reported(host, "bad"), 5);
+	assert_int_equal(reported(host, "train") + reported(host, "valid"), 1495);
+	/* Counted by another program: mean 480.8, sd 475.3, median 355 characters of prompt. */
+	text = fake_text(fakehost_output(host, "report"), "highlight.txt");
+	assert_non_null(strstr(text, "file 1: shape hh, 1500 records, 1495 rows, 5 bad\n"));
+	assert_non_null(strstr(text, "4  empty completion; the first in file 1, line 87\n"));
+	assert_non_null(strstr(text, "1  prompts differ; the first in file 1, line 1255\n"));
+	assert_non_null(strstr(text, "prompts         481     475      29"));
+	assert_non_null(strstr(text, "355"));
+	/* The shorter answer is the harmless one somewhat more often. */
+	assert_in_range(fakehost_summary(host, "longer_wins") * 1000, 400, 490);
+	print_message("%s", text);
+	fakehost_free(host);
+}
+
+/* Trees of replies: 142 rankings of 2 to 9 with 491 pairs, as another program counted. */
+static void test_plugin_ranking__imports_oasst(void **state)
+{
+	struct fakehost *host = fakehost_new("ranking");
+
+	(void)state;
+	realdata_bind(host, "rankings", "oasst/trees.jsonl");
+	fakehost_param(host, "valid_fraction=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(reported(host, "read"), 70);
+	assert_int_equal(reported(host, "bad"), 0);
+	assert_int_equal(reported(host, "train"), 142);
+	assert_int_equal(count(rows(host, "train"), "\"ranks\":[0,1,2,3,4,5,6,7,8]"), 1);
+	assert_non_null(
+		strstr(fake_text(fakehost_output(host, "report"), "report.json"), "\"n\": 422"));
+	/* A tree is a user: none is on both sides. */
+	fakehost_param(host, "valid_fraction=0.3");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_int_equal(reported(host, "train") + reported(host, "valid"), 142);
+	assert_true(reported(host, "valid") > 20);
+	fakehost_free(host);
+}
+
+/* Records of other shapes come through the whole stage; the worker is the labeler. */
+static void test_plugin_ranking__imports_comparisons_by_workers(void **state)
+{
+	cairn_text text = {0};
+	struct fakehost *host;
+
+	(void)state;
+	for (int i = 0; i < 40; i++)
+		cairn_text_printf(&text,
+			"%c{\"info\":{\"post\":\"P%d\",\"title\":\"T\",\"subreddit\":\"s\"},"
+			"\"summaries\":[{\"text\":\" a\"},{\"text\":\" b\"}],\"choice\":%d,"
+			"\"worker\":\"w%d\"}",
+			i ? ',' : '[', i / 2, i % 2, i % 8);
+	cairn_text_add(&text, "]");
+	host = imported(text.data);
+	fakehost_param(host, "folds=4");
+	fakehost_param(host, "fold=1");
+	fakehost_param(host, "valid_fraction=0");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	assert_non_null(strstr(fakehost_log(host), "shape summarize, one array"));
+	assert_int_equal(count(rows(host, "train"), "\"labeler\":\"w"), 10);
+	assert_int_equal(reported(host, "labelers"), 2);
+	assert_non_null(strstr(rows(host, "train"), "POST: P"));
+	cairn_text_free(&text);
+	fakehost_free(host);
 }
 
 int main(void)
@@ -457,6 +607,11 @@ int main(void)
 		cmocka_unit_test(test_plugin_ranking__takes_json_judgments),
 		cmocka_unit_test(test_plugin_ranking__tells_bad_judgments),
 		cmocka_unit_test(test_plugin_ranking__imports_ukpconvarg1),
+		cmocka_unit_test(test_plugin_ranking__deals_labelers_to_folds),
+		cmocka_unit_test(test_plugin_ranking__folds_need_labelers),
+		cmocka_unit_test(test_plugin_ranking__imports_hh_rlhf),
+		cmocka_unit_test(test_plugin_ranking__imports_oasst),
+		cmocka_unit_test(test_plugin_ranking__imports_comparisons_by_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
