@@ -103,22 +103,25 @@ enum {
 static void scores(float *score, const float *q, const float *keys, int64_t n, int64_t D,
 	const float *wanted, int64_t ld)
 {
-	int64_t t = 0, step = 16 * D, lines = ld / 16;
+	int64_t t = 0, step = 16 * D;
 
 	for (; t + 48 < n; t += 64) { /* four chains at once hide the latency of one */
 		const float *key = keys + t * D, *values = wanted + t * ld;
 		v16 a = v_all(0), b = a, c = a, e = a;
 
-		for (int64_t d = 0; d < D; d++, key += 16) {
+		/* 64 values are as many lines as 64 keys: four a step. */
+		for (int64_t d = 0; d < D; d++, key += 16, values += 64) {
 			v16 x = v_all(q[d]);
 
+			__builtin_prefetch(values);
+			__builtin_prefetch(values + 16);
+			__builtin_prefetch(values + 32);
+			__builtin_prefetch(values + 48);
 			a = v_fma(x, v_load(key), a);
 			b = v_fma(x, v_load(key + step), b);
 			c = v_fma(x, v_load(key + 2 * step), c);
 			e = v_fma(x, v_load(key + 3 * step), e);
 		}
-		for (int64_t line = 0; line < 64 * lines; line++)
-			__builtin_prefetch(values + line * 16);
 		v_store(score + t, a);
 		v_store(score + t + 16, b);
 		v_store(score + t + 32, c);
@@ -128,10 +131,10 @@ static void scores(float *score, const float *q, const float *keys, int64_t n, i
 		const float *key = keys + t * D, *values = wanted + t * ld;
 		v16 a = v_all(0);
 
-		for (int64_t line = 0; line < 16 * lines; line++)
-			__builtin_prefetch(values + line * 16);
-		for (int64_t d = 0; d < D; d++)
+		for (int64_t d = 0; d < D; d++) {
+			__builtin_prefetch(values + d * 16);
 			a = v_fma(v_all(q[d]), v_load(key + d * 16), a);
+		}
 		v_store(score + t, a);
 	}
 }
