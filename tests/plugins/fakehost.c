@@ -11,21 +11,25 @@
 
 /* ---- set up --------------------------------------------------------------------------------- */
 
-struct fakehost *fakehost_new(const char *plugin)
+/* Opens CAIRN_PLUGIN_DIR/NAME.so and gives its descriptor. */
+static const void *open_library(struct fakehost *host, const char *name, const char *symbol)
 {
-	struct fakehost *host = fake_alloc(1, sizeof(*host));
 	char path[1024];
+	const void *found;
 
-	snprintf(path, sizeof(path), "%s/%s.so", CAIRN_PLUGIN_DIR, plugin);
+	snprintf(path, sizeof(path), "%s/%s.so", CAIRN_PLUGIN_DIR, name);
 	host->library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
 	if (!host->library)
 		fail_msg("%s", dlerror());
-	host->plugin = dlsym(host->library, CAIRN_STAGE_SYMBOL);
-	if (!host->plugin)
+	found = dlsym(host->library, symbol);
+	if (!found)
 		fail_msg("%s", dlerror());
-	assert_int_equal(host->plugin->head.magic, CAIRN_STAGE_MAGIC);
-	assert_int_equal(host->plugin->head.major, CAIRN_STAGE_MAJOR);
-	assert_string_equal(host->plugin->name, plugin);
+	return found;
+}
+
+/* With host->plugin set. */
+static struct fakehost *prepare(struct fakehost *host)
+{
 	host->run.host = host;
 	host->seed = 1;
 	host->threads = 1;
@@ -34,6 +38,53 @@ struct fakehost *fakehost_new(const char *plugin)
 	host->outputs = fake_alloc(host->plugin->n_outputs + 1, sizeof(*host->outputs));
 	host->was_begun = fake_alloc(host->plugin->n_outputs + 1, sizeof(*host->was_begun));
 	return host;
+}
+
+struct fakehost *fakehost_new(const char *plugin)
+{
+	struct fakehost *host = fake_alloc(1, sizeof(*host));
+
+	host->plugin = open_library(host, plugin, CAIRN_STAGE_SYMBOL);
+	assert_int_equal(host->plugin->head.magic, CAIRN_STAGE_MAGIC);
+	assert_int_equal(host->plugin->head.major, CAIRN_STAGE_MAJOR);
+	assert_string_equal(host->plugin->name, plugin);
+	return prepare(host);
+}
+
+struct fakehost *fakehost_new_tool(const char *library, const char *tool)
+{
+	struct fakehost *host = fake_alloc(1, sizeof(*host));
+	const cairn_tools *tools;
+	char path[256];
+
+	snprintf(path, sizeof(path), "tools/%s", library);
+	tools = open_library(host, path, CAIRN_TOOL_SYMBOL);
+	assert_int_equal(tools->head.magic, CAIRN_TOOL_MAGIC);
+	assert_int_equal(tools->head.major, CAIRN_TOOL_MAJOR);
+	for (uint64_t i = 0; i < tools->n_tools; i++)
+		if (!strcmp(tools->tools[i].name, tool))
+			host->tool = &tools->tools[i];
+	if (!host->tool)
+		fail_msg("'%s' has no tool '%s'", path, tool);
+	host->made_up = (cairn_stage_plugin){
+		.name = host->tool->name,
+		.params = host->tool->params,
+		.n_params = host->tool->n_params,
+		.params_size = host->tool->params_size,
+		.inputs = host->tool->inputs,
+		.n_inputs = host->tool->n_inputs,
+		.outputs = host->tool->outputs,
+		.n_outputs = host->tool->n_outputs,
+		.capabilities = host->tool->capabilities,
+	};
+	host->plugin = &host->made_up;
+	return prepare(host);
+}
+
+void fakehost_io(struct fakehost *host, const cairn_tool_io *io, const char *text)
+{
+	host->io = io;
+	host->text = text;
 }
 
 static void forget_outputs(struct fakehost *host)
@@ -115,6 +166,15 @@ struct fake_artifact *fakehost_input(
 	struct fake_artifact *artifact = fake_artifact_new(kind, source);
 
 	append_input(host, port, artifact);
+	return artifact;
+}
+
+struct fake_artifact *fakehost_input_artifact(struct fakehost *host, const char *port)
+{
+	struct fake_artifact *artifact = host->inputs[fake_input_index(host, port)];
+
+	if (!artifact)
+		fail_msg("nothing is bound to '%s'", port);
 	return artifact;
 }
 
@@ -255,10 +315,12 @@ int fakehost_run(struct fakehost *host)
 	forget_outputs(host);
 	host->steps = 0;
 	check_inputs(host);
-	params = cairn_arena_alloc(arena, 1, host->plugin->params_size);
+	params = cairn_arena_alloc(arena, 1, host->plugin->params_size + 1);
 	answer = fill_params(host, arena, params);
 	if (!answer) {
-		answer = host->plugin->run(&fake_host_table, &host->run, params);
+		answer = host->tool ? host->tool->run(&fake_host_table, &host->run, host->io,
+					      params, host->text)
+				    : host->plugin->run(&fake_host_table, &host->run, params);
 		check_answer(host, answer);
 	}
 	cairn_arena_free(arena);

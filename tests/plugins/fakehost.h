@@ -32,6 +32,7 @@
 
 #include "cairn/kernels.h"
 #include "cairn/stage.h"
+#include "cairn/tool.h"
 
 struct fakehost;
 
@@ -41,6 +42,10 @@ struct fake_artifact;
 /* ---- set up ------------------------------------------------------------------------- */
 
 struct fakehost *fakehost_new(const char *plugin);
+/* A tool of CAIRN_PLUGIN_DIR/tools/LIBRARY.so instead of a stage. */
+struct fakehost *fakehost_new_tool(const char *library, const char *tool);
+/* What fakehost_run() gives the tool: borrowed; text may be NULL. */
+void fakehost_io(struct fakehost *host, const cairn_tool_io *io, const char *text);
 void fakehost_free(struct fakehost *host);
 const cairn_stage_plugin *fakehost_plugin(const struct fakehost *host);
 
@@ -49,6 +54,8 @@ void fakehost_param(struct fakehost *host, const char *assignment);
 /* Adds an artifact to an input port; entries follow with fake_add(). Owned by the host. */
 struct fake_artifact *fakehost_input(
 	struct fakehost *host, const char *port, const char *kind, const char *source);
+/* The first artifact of an input port. */
+struct fake_artifact *fakehost_input_artifact(struct fakehost *host, const char *port);
 /* Copies the bytes. dims NULL: one dimension of bytes / size of the type. */
 void fake_add(struct fake_artifact *artifact, const char *name, uint32_t dtype, uint32_t n_dims,
 	const uint64_t *dims, const void *data, uint64_t bytes);

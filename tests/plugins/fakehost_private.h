@@ -55,7 +55,11 @@ struct step_line {
 struct fakehost {
 	struct cairn_run run;
 	void *library;
-	const cairn_stage_plugin *plugin;
+	const cairn_stage_plugin *plugin; /* of a tool: made up from it */
+	cairn_stage_plugin made_up;
+	const cairn_tool *tool; /* NULL: a stage */
+	const cairn_tool_io *io;
+	const char *text;
 	char **given;                      /* parameter texts, by table index; NULL: default */
 	struct fake_artifact **inputs;     /* list heads, by port */
 	struct fake_artifact **outputs;    /* by port */
