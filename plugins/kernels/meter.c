@@ -5,7 +5,8 @@
  * Conventions, from shapes only; a fused multiply-add is two operations:
  *
  *   gemm                2 M N K, and M N for each of bias and accumulate, 8 M N for gelu
- *   lm_head             2 R C V forward, 4 R C V more where a gradient goes back
+ *   lm_head             2 R C V, and 4 R C V more where a gradient goes back; under the account
+ *                       `backward` the former is booked as `forward`
  *   sample              2 R C V
  *   attention           two products over the causal half: 4 D NH B T (T+1)/2
  *   attention_backward  2.5 times that: five products, one of them the scores again
@@ -135,7 +136,16 @@ static void meter_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
 {
 	double product = 2 * (double)h->R * (double)h->C * (double)h->V;
 
-	book_product(k, h->dlogprob ? 3 * product : product);
+	cairn_meter *meter = k->self;
+	int account = meter->account;
+
+	/* One kernel, two accounts: its logits are a forward pass. */
+	if (h->dlogprob && account == CAIRN_ACCOUNT_BACKWARD)
+		meter->account = CAIRN_ACCOUNT_FORWARD;
+	book_product(k, product);
+	meter->account = account;
+	if (h->dlogprob)
+		book_product(k, 2 * product);
 	inner_of(k)->lm_head(inner_of(k), h);
 }
 

@@ -128,6 +128,37 @@ static void test_kernels_meter__counts_products(void **state)
 	assert_true(m.meter.flop[CAIRN_ACCOUNT_OTHER] == cairn_meter_total(&m.meter));
 }
 
+/* The unembedding of a training pass is one kernel; a third of it is a forward pass. */
+static void test_kernels_meter__tells_the_heads_forward_pass_apart(void **state)
+{
+	enum {
+		R = 4,
+		C = 8,
+		V = 11
+	};
+	const double product = 2.0 * R * C * V;
+	metered m;
+	const cairn_kernels *k = wrap(&m);
+	cairn_lm_head h = {.R = R, .C = C, .V = V, .temperature = 1};
+
+	(void)state;
+	h.h = normal(k, R * C, 1, 1);
+	h.wte = h.dwte = normal(k, V * C, 2, 1);
+	h.target = random_ints(k, R, 4, V);
+	h.logprob = poisoned(k, R);
+	h.dlogprob = normal(k, R, 3, 1);
+	h.dh = poisoned(k, R * C);
+	cairn_meter_account(&m.meter, CAIRN_ACCOUNT_BACKWARD, 0, 0);
+	k->lm_head(k, &h);
+	assert_true(m.meter.flop[CAIRN_ACCOUNT_FORWARD] == product);
+	assert_true(m.meter.flop[CAIRN_ACCOUNT_BACKWARD] == 2 * product);
+	cairn_meter_account(&m.meter, CAIRN_ACCOUNT_PTX, 0, 0);
+	k->lm_head(k, &h);
+	assert_true(m.meter.flop[CAIRN_ACCOUNT_PTX] == 3 * product);
+	assert_true(m.meter.gemm_flop == 6 * product);
+	drop_tensors();
+}
+
 static void test_kernels_meter__counts_decoding_by_positions(void **state)
 {
 	enum {
@@ -212,6 +243,7 @@ int main(void)
 		cmocka_unit_test(test_kernels_meter__table_is_complete),
 		cmocka_unit_test(test_kernels_meter__passes_everything_on),
 		cmocka_unit_test(test_kernels_meter__counts_products),
+		cmocka_unit_test(test_kernels_meter__tells_the_heads_forward_pass_apart),
 		cmocka_unit_test(test_kernels_meter__counts_decoding_by_positions),
 		cmocka_unit_test(test_kernels_meter__books_by_account_and_share),
 		cmocka_unit_test(test_kernels_meter__memory_is_counted_by_the_backend),
