@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* updates.c - whole vectors and the optimizer, in tasks of ELEMENTS. */
 #include "kernels/cpu/compute.h"
+#include "kernels/power.h"
 
 enum {
 	ELEMENTS = 32768,
@@ -147,7 +148,7 @@ static void adam_task(void *context, int64_t task, int thread)
 
 static void adam(const cairn_kernels *k, const cairn_adam *a)
 {
-	double c1 = 1 - pow(a->beta1, (double)a->t), c2 = 1 - pow(a->beta2, (double)a->t);
+	double c1 = 1 - cairn_power(a->beta1, a->t), c2 = 1 - cairn_power(a->beta2, a->t);
 	adam_job job = {
 		.a = a,
 		.grad_scale = (float)a->grad_scale,

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "kernels/portable/ops.h"
+#include "kernels/power.h"
 
 static void axpy(const cairn_kernels *k, cairn_real *y, const cairn_real *x, double a, int64_t n)
 {
@@ -38,7 +39,7 @@ static double sum_squares(const cairn_kernels *k, const cairn_real *x, int64_t n
 
 static void adam(const cairn_kernels *k, const cairn_adam *a)
 {
-	double c1 = 1 - pow(a->beta1, (double)a->t), c2 = 1 - pow(a->beta2, (double)a->t);
+	double c1 = 1 - cairn_power(a->beta1, a->t), c2 = 1 - cairn_power(a->beta2, a->t);
 
 	(void)k;
 	for (int64_t i = 0; i < a->n; i++) {
