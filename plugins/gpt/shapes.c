@@ -86,7 +86,7 @@ const char *shape_copy(const struct record *r, const json_t *string)
 		r->shaper->arena, json_string_value(string), json_string_length(string));
 }
 
-int shape_text(const struct record *r, const char *key, const char **out)
+int shape_borrow(const struct record *r, const char *key, const char **out)
 {
 	const json_t *value = shape_get(r->json, key);
 
@@ -94,8 +94,17 @@ int shape_text(const struct record *r, const char *key, const char **out)
 		return gpt_jsonl_bad(r->reader, GPT_BAD_MISSING, r->err, "'%.60s' is missing", key);
 	if (!json_is_string(value))
 		return gpt_jsonl_bad(r->reader, GPT_BAD_TYPE, r->err, "'%.60s' is no text", key);
-	*out = shape_copy(r, value);
+	*out = json_string_value(value);
 	return 0;
+}
+
+int shape_text(const struct record *r, const char *key, const char **out)
+{
+	int rc = shape_borrow(r, key, out);
+
+	if (!rc)
+		*out = cairn_arena_strdup(r->shaper->arena, *out);
+	return rc;
 }
 
 int shape_render(const struct record *r, const char *template, const char **out)

@@ -222,6 +222,16 @@ static const char *last_of(const char *text, const char *mark)
 	return found;
 }
 
+/* The pair that two texts make which have their first n bytes in common. Only now anything is
+ * copied: the dialogs of a large file share most of what they say. */
+static int add_split(const struct record *r, const char *chosen, const char *rejected, size_t n)
+{
+	cairn_arena *arena = r->shaper->arena;
+
+	return shape_add_pair(r, cairn_arena_strndup(arena, chosen, n),
+		cairn_arena_strdup(arena, chosen + n), cairn_arena_strdup(arena, rejected + n));
+}
+
 /* Anthropic's data: both end in an answer, and what comes before must be the same. */
 static int split_hh(const struct record *r, const char *chosen, const char *rejected)
 {
@@ -236,8 +246,7 @@ static int split_hh(const struct record *r, const char *chosen, const char *reje
 			"the dialogs differ before the last answer");
 	if (strstr(chosen + n, question_mark) || strstr(rejected + n, question_mark))
 		return bad(r, "a dialog does not end with the assistant's answer");
-	return shape_add_pair(
-		r, cairn_arena_strndup(r->shaper->arena, chosen, n), chosen + n, rejected + n);
+	return add_split(r, chosen, rejected, n);
 }
 
 /* The prompt is what both texts begin with, cut back to before a blank, so that no word and no
@@ -254,8 +263,7 @@ static int split_texts(const struct record *r, const char *chosen, const char *r
 	if (!n)
 		return gpt_jsonl_bad(r->reader, GPT_BAD_PROMPTS, r->err,
 			"chosen and rejected have no prompt in common");
-	return shape_add_pair(
-		r, cairn_arena_strndup(r->shaper->arena, chosen, n), chosen + n, rejected + n);
+	return add_split(r, chosen, rejected, n);
 }
 
 static int split_messages(const struct record *r, const json_t *chosen, const json_t *rejected)
@@ -290,8 +298,8 @@ int dialog_pair(const struct record *r, const char *prompt_key, const char *chos
 		(!prompt || json_array_size(chosen) > 1))
 		return split_messages(r, chosen, rejected);
 	if (!prompt) {
-		if ((rc = shape_text(r, chosen_key, &one)) ||
-			(rc = shape_text(r, rejected_key, &other)))
+		if ((rc = shape_borrow(r, chosen_key, &one)) ||
+			(rc = shape_borrow(r, rejected_key, &other)))
 			return rc;
 		return strstr(one, answer_mark) && strstr(other, answer_mark)
 			       ? split_hh(r, one, other)
@@ -312,7 +320,8 @@ int dialog_hh(const struct record *r)
 	if (shape_get(r->json, "prompt"))
 		return gpt_jsonl_bad(r->reader, GPT_BAD_SHAPE, r->err,
 			"row has a 'prompt' of its own, the rows before it have none");
-	if ((rc = shape_text(r, "chosen", &chosen)) || (rc = shape_text(r, "rejected", &rejected)))
+	if ((rc = shape_borrow(r, "chosen", &chosen)) ||
+		(rc = shape_borrow(r, "rejected", &rejected)))
 		return rc;
 	return split_hh(r, chosen, rejected);
 }

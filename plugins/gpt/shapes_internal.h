@@ -21,7 +21,8 @@ struct record {
 const json_t *shape_get(const json_t *object, const char *key);
 /* A copy of a JSON string in the arena. */
 const char *shape_copy(const struct record *r, const json_t *string);
-/* The member `key`, which must be a text. */
+/* The member `key`, which must be a text: as it lies in the record, or copied. */
+CAIRN_MUST int shape_borrow(const struct record *r, const char *key, const char **out);
 CAIRN_MUST int shape_text(const struct record *r, const char *key, const char **out);
 /* A template's text in the arena. */
 CAIRN_MUST int shape_render(const struct record *r, const char *template, const char **out);
