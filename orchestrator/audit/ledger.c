@@ -21,6 +21,12 @@ const char *cairn_account_name(int account)
 	return account >= 0 && account < CAIRN_ACCOUNTS ? account_names[account] : "other";
 }
 
+static void grow(uint64_t *peak, uint64_t to)
+{
+	if (to > *peak)
+		*peak = to;
+}
+
 void cairn_cost_add(cairn_cost *to, const cairn_cost *from)
 {
 	to->attempts += from->attempts;
@@ -31,8 +37,8 @@ void cairn_cost_add(cairn_cost *to, const cairn_cost *from)
 	to->spent += from->spent;
 	to->kept += from->kept;
 	to->seconds += from->seconds;
-	if (from->peak_bytes > to->peak_bytes)
-		to->peak_bytes = from->peak_bytes;
+	grow(&to->peak_bytes, from->peak_bytes);
+	grow(&to->kernel_peak_bytes, from->kernel_peak_bytes);
 }
 
 double cairn_cost_wasted(const cairn_cost *cost)
@@ -51,11 +57,12 @@ double cairn_cost_real(const cairn_cost *cost)
 
 json_t *cairn_cost_to_json(const cairn_cost *cost)
 {
-	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "attempts",
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "attempts",
 		(json_int_t)cost->attempts, "flop", cost->spent, "real_flop", cairn_cost_real(cost),
 		"kept_flop", cost->kept, "wasted_flop", cairn_cost_wasted(cost), "pf_days",
 		cost->spent / CAIRN_PF_DAY, "seconds", cost->seconds, "peak_bytes",
-		(json_int_t)cost->peak_bytes);
+		(json_int_t)cost->peak_bytes, "kernel_peak_bytes",
+		(json_int_t)cost->kernel_peak_bytes);
 }
 
 json_t *cairn_cost_accounts(const cairn_cost *cost)
@@ -97,7 +104,6 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		return rc;
 	json_array_foreach(attempts, i, attempt)
 	{
-		int64_t peak = cairn_json_integer(attempt, "max_rss_bytes", 0);
 		double spent, kept;
 		if (run && strcmp(cairn_json_string(attempt, "run", ""), run) != 0)
 			continue;
@@ -108,8 +114,9 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		/* The heartbeat may lag behind the commit that follows it. */
 		cost.kept += kept < spent ? kept : spent;
 		cost.seconds += cairn_json_number(attempt, "seconds", 0);
-		if (peak > (int64_t)cost.peak_bytes)
-			cost.peak_bytes = (uint64_t)peak;
+		grow(&cost.peak_bytes, (uint64_t)cairn_json_integer(attempt, "max_rss_bytes", 0));
+		grow(&cost.kernel_peak_bytes,
+			(uint64_t)cairn_json_integer(attempt, "kernel_peak_bytes", 0));
 		cost.attempts++;
 	}
 	json_decref(attempts);

@@ -17,14 +17,15 @@ typedef struct cairn_cost {
 	double flop_real[CAIRN_ACCOUNTS]; /* of real tokens */
 	double spent, kept;               /* sums over the accounts */
 	double seconds;
-	uint64_t peak_bytes; /* memory of the largest attempt; 0: not known */
+	/* Memory of the largest attempt, and of its tensors; 0: not known. */
+	uint64_t peak_bytes, kernel_peak_bytes;
 } cairn_cost;
 
 void cairn_cost_add(cairn_cost *to, const cairn_cost *from);
 double cairn_cost_wasted(const cairn_cost *cost);
 double cairn_cost_real(const cairn_cost *cost);
 /* {"attempts", "flop", "real_flop", "kept_flop", "wasted_flop", "pf_days", "seconds",
- * "peak_bytes"} */
+ * "peak_bytes", "kernel_peak_bytes"} */
 json_t *cairn_cost_to_json(const cairn_cost *cost);
 /* {name: {"flop", "real_flop"}}, without the accounts that are zero. */
 json_t *cairn_cost_accounts(const cairn_cost *cost);

@@ -37,6 +37,8 @@ static int add_outcome(
 	json_object_set_new(row, "flop", json_real(cost.spent));
 	json_object_set_new(row, "kept_flop", json_real(cost.kept));
 	json_object_set_new(row, "peak_bytes", json_integer((json_int_t)cost.peak_bytes));
+	json_object_set_new(
+		row, "kernel_peak_bytes", json_integer((json_int_t)cost.kernel_peak_bytes));
 	json_decref(result);
 	return rc;
 }

@@ -38,13 +38,13 @@ static totals add_up(const cairn_plan *plan)
 
 /* ---- for people --------------------------------------------------------------------------- */
 
-/* "-" where nothing is known, "12+" where it is more than 12. */
+/* "-" where nothing is known or needed, "12+" where it is more than 12. */
 static void number_cell(cli_table *table, const cairn_planned_cost *cost, double value,
 	const char *(*format)(char out[32], double value))
 {
 	char text[32];
 
-	if (!cost || (cost->is_partial && value <= 0))
+	if (!cost || value <= 0)
 		cli_table_cell(table, "-");
 	else
 		cli_table_cell(table, "%s%s", format(text, value), cost->is_partial ? "+" : "");

@@ -193,4 +193,5 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.n_outputs = CAIRN_COUNT(outputs),
 	.run = run,
 	.check = check,
+	.estimate = demo_estimate,
 };

@@ -52,6 +52,9 @@ struct demo_work {
 	struct demo_set demos, prompts;
 };
 
+int demo_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
+	cairn_estimate *out);
+
 /* demo_read.c: rows of all files of set->port. */
 CAIRN_MUST int demo_read(struct demo_work *w, struct demo_set *set);
 /* demo_sift.c: takes out duplicates, and what a user has above the cap. */

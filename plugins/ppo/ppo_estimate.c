@@ -1,32 +1,80 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ppo_estimate.c - what PPO and PPO-ptx (METHOD 1.9) will cost, before it runs. */
+/*
+ * ppo_estimate.c - what PPO and PPO-ptx will cost, before they run.
+ *
+ * METHOD 1.9: of each token of an episode the policy draws it (2N), the reference scores it
+ * (2N) and the policy learns from it (6N); reward model and value function read it (2R, 2V)
+ * and the value function learns (6V). With ptx, ptx_ratio times as many sequences of text
+ * (6N). The sampler's log-probabilities are the old ones, so nothing is read twice.
+ */
 #include "ppo.h"
 
-#include "gpt/train_estimate.h"
+#include "gpt/train_memory.h"
+
+#define DEFAULT_SLOTS 64
+
+/* The value function starts as a model of its own, or as the reward model. */
+static gpt_network value_of(gpt_estimate_inputs in, const gpt_network *reward, cairn_estimate *out)
+{
+	if (gpt_estimate_bound(in, "value"))
+		return gpt_estimate_network(in, "value", GPT_HEAD_SCALAR, out);
+	return *reward;
+}
+
+static void add_memory(const ppo_params *params, gpt_estimate_inputs in, double length,
+	double window, const gpt_network networks[3], cairn_estimate *out)
+{
+	const gpt_network *policy = &networks[0], *reward = &networks[1], *value = &networks[2];
+	double minibatch = (double)params->minibatch, batch = (double)params->batch;
+	int64_t slots = params->batch < DEFAULT_SLOTS ? params->batch : DEFAULT_SLOTS;
+	gpt_pass_shape learnt[] = {
+		gpt_micro_shape(params->micro_tokens, length, minibatch, true),
+		gpt_micro_shape(params->micro_tokens, window, minibatch * (double)params->ptx_ratio,
+			params->gamma_ptx > 0),
+		gpt_prefill_shape(slots, length),
+		gpt_micro_shape(params->micro_tokens, length, batch, false),
+	};
+	const gpt_pass_shape *read = &learnt[3];
+
+	gpt_memory_process(out, policy, &learnt[0]);
+	gpt_memory_model_input(out, policy);
+	gpt_memory_model_input(out, reward);
+	if (gpt_estimate_bound(in, "value"))
+		gpt_memory_model_input(out, value);
+	gpt_memory_input(out, in, "pretrain");
+	gpt_memory_network(out, policy, true, learnt, CAIRN_COUNT(learnt));
+	gpt_memory_network(out, policy, false, read, 1); /* the reference */
+	gpt_memory_network(out, reward, false, read, 1);
+	gpt_memory_network(out, value, true, learnt, 1);
+	gpt_memory_cache(out, policy, slots, length);
+	if (params->ema > 0)
+		gpt_memory_copy(out, policy);
+}
 
 int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out)
 {
 	const ppo_params *params = opaque;
-	double policy = gpt_estimate_number(inputs, n_inputs, "policy", "n_params", 0);
-	double reward = gpt_estimate_number(inputs, n_inputs, "reward", "n_params", policy);
-	double value = gpt_estimate_number(inputs, n_inputs, "value", "n_params", reward);
-	double length = gpt_estimate_length(
-		inputs, n_inputs, "policy", params->max_prompt, params->max_new);
-	double ptx_length = params->ptx_length > 0 ? (double)params->ptx_length : length;
-	double episodes = (double)ppo_count_iterations(params) * (double)params->batch;
+	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_network policy = gpt_estimate_network(in, "policy", GPT_HEAD_LM, out);
+	gpt_network reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
+	gpt_network value = value_of(in, &reward, out);
+	double length = gpt_estimate_length(&policy, params->max_prompt, params->max_new);
+	double window = params->ptx_length > 0 ? (double)params->ptx_length : length;
 	double inner = (double)params->inner_epochs;
-	/* Rollout, reference, training; METHOD 1.9. */
-	double flop = (2 + 2 + 6 * inner) * policy * episodes * length;
+	double episodes = (double)ppo_count_iterations(params) * (double)params->batch;
+	double tokens = episodes * length;
 
-	flop += (2 * reward + (2 + 6 * inner) * value) * episodes * length;
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &policy, tokens);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &policy, tokens);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_REWARD, &reward, tokens);
+	gpt_estimate_add(out, CAIRN_ACCOUNT_VALUE, (2 + 6 * inner) * value.n_params * tokens);
+	gpt_estimate_training(out, &policy, inner * tokens);
 	if (params->gamma_ptx > 0)
-		flop += 6 * policy * inner * (double)params->ptx_ratio * episodes * ptx_length;
-	*out = (cairn_estimate){
-		.flop = flop,
-		.memory_bytes = gpt_estimate_bytes(policy, 1) + gpt_estimate_bytes(value, 1) +
-				2 * gpt_estimate_bytes(policy, 0) + gpt_estimate_bytes(reward, 0),
-		.output_bytes = gpt_estimate_bytes(policy, 0),
-	};
+		gpt_estimate_add(out, CAIRN_ACCOUNT_PTX,
+			6 * policy.n_params * inner * (double)params->ptx_ratio * episodes *
+				window);
+	add_memory(params, in, length, window, (gpt_network[]){policy, reward, value}, out);
+	gpt_estimate_makes_model(out, "model", &policy);
 	return 0;
 }

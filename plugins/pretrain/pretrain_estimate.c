@@ -1,35 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pretrain_estimate.c - what pretraining will cost, before it runs. */
+/* pretrain_estimate.c - what pretraining will cost, before it runs (METHOD 1.9: 6ND). */
 #include "pretrain.h"
 
-#include "gpt/model.h"
-#include "gpt/train_estimate.h"
+#include "gpt/train_memory.h"
 
-int pretrain_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
-	cairn_estimate *out)
+#define GPT2_VOCABULARY 50257 /* where the tokenizer is not known */
+
+static gpt_network network_of(const pretrain_params *params, gpt_estimate_inputs in)
 {
-	const pretrain_params *params = opaque;
-	uint64_t context = (uint64_t)(params->context ? params->context : params->n_ctx);
 	gpt_config config = {
 		.n_layer = (int32_t)params->n_layer,
 		.n_head = (int32_t)params->n_head,
 		.n_embd = (int32_t)params->n_embd,
 		.n_ctx = (int32_t)params->n_ctx,
-		.n_vocab = (int32_t)gpt_estimate_number(
-			inputs, n_inputs, "tokenizer", "n_vocab", 50257),
+		.n_vocab =
+			(int32_t)gpt_estimate_number(in, "tokenizer", "n_vocab", GPT2_VOCABULARY),
 		.n_inner = (int32_t)(4 * params->n_embd),
 	};
-	int64_t B = params->micro_tokens / (int64_t)context;
-	double n_params = (double)gpt_param_count(&config, GPT_HEAD_LM);
-	double tokens =
-		(double)pretrain_total_steps(params) * (double)params->batch * (double)context;
 
-	*out = (cairn_estimate){
-		.flop = 6 * n_params * tokens,
-		.memory_bytes = gpt_memory_bytes(&config, GPT_HEAD_LM, B > 0 ? B : 1,
-					(int64_t)context, true) +
-				(uint64_t)(8 * n_params),
-		.output_bytes = gpt_estimate_bytes(n_params, 0),
-	};
+	return gpt_network_of(&config, GPT_HEAD_LM);
+}
+
+/* Held-out tokens that are measured, over all validations. */
+static double validated(const pretrain_params *params, gpt_estimate_inputs in)
+{
+	double most = (double)params->valid_tokens, steps = (double)pretrain_total_steps(params);
+	double there = gpt_estimate_number(in, "tokens", "valid_tokens", most);
+	double times = 2; /* after the last step, and of the finished model */
+
+	if (params->eval_every > 0)
+		times += (double)((int64_t)steps / params->eval_every);
+	return times * (there < most ? there : most);
+}
+
+int pretrain_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
+	cairn_estimate *out)
+{
+	const pretrain_params *params = opaque;
+	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_network network = network_of(params, in);
+	double length = (double)(params->context ? params->context : params->n_ctx);
+	double tokens = (double)pretrain_total_steps(params) * (double)params->batch * length;
+	gpt_pass_shape micro =
+		gpt_micro_shape(params->micro_tokens, length, (double)params->batch, true);
+
+	gpt_estimate_training(out, &network, tokens);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, validated(params, in));
+	gpt_memory_process(out, &network, &micro);
+	gpt_memory_input(out, in, "tokens");
+	gpt_memory_network(out, &network, true, &micro, 1);
+	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

@@ -56,6 +56,9 @@ struct ranking_work {
 	gpt_rows completions; /* what simulated rankings point into */
 };
 
+int ranking_estimate(const void *params, const cairn_estimate_input *inputs, uint64_t n_inputs,
+	cairn_estimate *out);
+
 /* ---- collecting: each returns 0 or the code of a failure already reported -------------- */
 
 /* ranking_simulate.c: rankings of input `completions` by labelers of the stated utility. */

@@ -1,24 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rm_estimate.c - what the reward model (METHOD 1.4) will cost, before it runs. */
+/* rm_estimate.c - what training a reward model will cost, before it runs (METHOD 1.4). */
 #include "rm.h"
 
-#include "gpt/train_estimate.h"
+#include "gpt/train_memory.h"
+
+/* Completions of the rankings on a port: where they are not counted, as many as the paper's
+ * labelers ranked at least (METHOD 1.4: K = 4..9). */
+static double completions(gpt_estimate_inputs in, const char *port, cairn_estimate *out)
+{
+	return gpt_estimate_number(in, port, "completions", 4 * gpt_estimate_rows(in, port, out));
+}
+
+/* Sequences of an epoch that go through the network: a ranking's completions once, or, where every
+ * pair is an element of its own, each of them K-1 times. */
+static double sequences(const rm_params *params, double K_all, double rows)
+{
+	double K = rows > 0 ? K_all / rows : 0;
+
+	return params->pairs == RM_PAIRS_SHUFFLED && K > 1 ? K_all * (K - 1) : K_all;
+}
 
 int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out)
 {
 	const rm_params *params = opaque;
-	double n_params = gpt_estimate_number(inputs, n_inputs, "init", "n_params", 0);
-	double rows = gpt_estimate_number(inputs, n_inputs, "rankings", "rows", 0);
-	/* Without its own count a ranking is taken to have 4 completions, the paper's least. */
-	double K = gpt_estimate_number(inputs, n_inputs, "rankings", "completions", 4 * rows);
-	double length = gpt_estimate_length(
-		inputs, n_inputs, "init", params->max_prompt, params->max_response);
+	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_network init = gpt_estimate_network(in, "init", GPT_HEAD_LM, out);
+	gpt_network network = gpt_network_with(&init, GPT_HEAD_SCALAR);
+	double length = gpt_estimate_length(&network, params->max_prompt, params->max_response);
+	double rows = gpt_estimate_rows(in, "rankings", out),
+	       K_all = completions(in, "rankings", out);
+	double trained = sequences(params, K_all, rows) * (double)params->epochs;
+	/* At the end the model is measured on what was held out and on what was learnt, and the
+	 * demonstrations set its bias. */
+	double read = K_all + completions(in, "valid", out) + gpt_estimate_rows(in, "demos", out);
+	gpt_pass_shape micro = gpt_micro_shape(params->micro_tokens, length, K_all, true);
+	double K = rows > 0 ? K_all / rows : 1;
 
-	*out = (cairn_estimate){
-		.flop = 6 * n_params * K * (double)params->epochs * length,
-		.memory_bytes = gpt_estimate_bytes(n_params, 1),
-		.output_bytes = gpt_estimate_bytes(n_params, 0),
-	};
+	if (params->pairs == RM_PAIRS_TOGETHER && (double)micro.B < K)
+		micro.B = (int64_t)(K + 0.5); /* a ranking is never parted */
+	gpt_estimate_training(out, &network, trained * length);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, read * length);
+	gpt_memory_process(out, &network, &micro);
+	gpt_memory_model_input(out, &init);
+	gpt_memory_network(out, &network, true, &micro, 1);
+	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

@@ -1,23 +1,69 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sft_estimate.c - what supervised fine-tuning will cost, before it runs. */
+/* sft_estimate.c - what supervised fine-tuning will cost, before it runs (METHOD 1.9). */
 #include "sft.h"
 
-#include "gpt/train_estimate.h"
+#include "gpt/train_memory.h"
+
+/* Epochs after which held-out demonstrations are measured, and the finished model. */
+static double validations(const sft_params *params, double steps)
+{
+	double every = (double)params->eval_every;
+
+	return 1 + (every > 0 ? steps / every : (double)params->epochs);
+}
+
+/* Responses that are drawn and scored to choose an epoch. */
+static void add_selection(const sft_params *params, gpt_estimate_inputs in,
+	const gpt_network *network, const gpt_network *reward, cairn_estimate *out)
+{
+	double prompts = gpt_estimate_rows(in, "valid", out), most = (double)params->select_prompts;
+	double points =
+		(double)((params->epochs + params->select_every - 1) / params->select_every);
+	double tokens;
+
+	if (most > 0 && prompts > most)
+		prompts = most;
+	tokens = points * prompts *
+		 gpt_estimate_length(network, params->max_prompt, params->select_max_new);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, network, tokens);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_REWARD, reward, tokens);
+}
 
 int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
 	cairn_estimate *out)
 {
 	const sft_params *params = opaque;
-	double n_params = gpt_estimate_number(inputs, n_inputs, "base", "n_params", 0);
-	double rows = gpt_estimate_number(inputs, n_inputs, "demos", "rows", 0);
-	double length = gpt_estimate_length(
-		inputs, n_inputs, "base", params->max_prompt, params->max_response);
-
-	*out = (cairn_estimate){
-		.flop = 6 * n_params * rows * (double)params->epochs * length /
-			(1 - params->pretrain_mix),
-		.memory_bytes = gpt_estimate_bytes(n_params, 1),
-		.output_bytes = gpt_estimate_bytes(n_params, 0),
+	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_network network = gpt_estimate_network(in, "base", GPT_HEAD_LM, out), reward;
+	double length = gpt_estimate_length(&network, params->max_prompt, params->max_response);
+	double window = params->pretrain_length > 0 ? (double)params->pretrain_length
+						    : gpt_estimate_length(&network, 0, 0);
+	double rows = gpt_estimate_rows(in, "demos", out) * (double)params->epochs;
+	double mixed = params->pretrain_mix / (1 - params->pretrain_mix) * rows;
+	double held_out = gpt_estimate_rows(in, "valid", out);
+	gpt_pass_shape passes[] = {
+		gpt_micro_shape(params->micro_tokens, length, (double)params->batch, true),
+		gpt_micro_shape(params->micro_tokens, window, mixed, mixed > 0),
+		gpt_prefill_shape(params->select_batch, length),
 	};
+
+	gpt_estimate_training(out, &network, rows * length + mixed * window);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network,
+		held_out * length * validations(params, rows / (double)params->batch));
+	gpt_memory_process(out, &network, &passes[0]);
+	gpt_memory_model_input(out, &network);
+	gpt_memory_input(out, in, "pretrain");
+	gpt_memory_network(out, &network, true, passes, CAIRN_COUNT(passes));
+	if (params->select != SFT_SELECT_LAST)
+		gpt_memory_copy(out, &network);
+	if (params->select == SFT_SELECT_REWARD) {
+		reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
+		passes[0].keeps = false;
+		add_selection(params, in, &network, &reward, out);
+		gpt_memory_model_input(out, &reward);
+		gpt_memory_network(out, &reward, false, passes, 1);
+		gpt_memory_cache(out, &network, params->select_batch, length);
+	}
+	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

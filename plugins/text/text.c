@@ -8,11 +8,12 @@
  * of a document, the seam is closed with the end token, so that no sentence runs on into another.
  * The tokenizer is learnt from the training side alone.
  */
+#include "text.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "cairn/stage.h"
 #include "gpt/checkpoint.h"
 #include "gpt/rng.h"
 #include "gpt/tokenizer.h"
@@ -20,14 +21,6 @@
 enum document {
 	DOCUMENT_FILE,
 	DOCUMENT_PARAGRAPH,
-};
-
-struct params {
-	int64_t n_vocab;
-	double valid_fraction;
-	uint64_t block;
-	uint64_t max_bytes;
-	int32_t document;
 };
 
 static const cairn_param params[] = {
@@ -475,4 +468,5 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.outputs = outputs,
 	.n_outputs = CAIRN_COUNT(outputs),
 	.run = run,
+	.estimate = text_estimate,
 };
