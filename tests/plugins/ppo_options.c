@@ -206,6 +206,27 @@ static void test_ppo_options__entropy_leaves_padding_out(void **state)
 	fakehost_free(host);
 }
 
+/* METHOD 2.2: a temperature that reaches the sampler only would show as KL at the start and as
+ * ratios that are not 1. */
+static void test_ppo_options__temperature_is_everywhere(void **state)
+{
+	struct fakehost *cold = make(), *plain = make();
+
+	(void)state;
+	fakehost_param(cold, "temperature=0.7");
+	fakehost_param(cold, "minibatch=16");
+	fakehost_param(plain, "minibatch=16");
+	assert_int_equal(fakehost_run(cold), CAIRN_DONE);
+	assert_int_equal(fakehost_run(plain), CAIRN_DONE);
+	assert_true(world_metric_at(cold, 1, "objective/kl") == 0);
+	assert_true(world_metric_at(cold, 3, "val/ratio") == 1);
+	/* Colder is surer. */
+	assert_true(world_metric_at(cold, 1, "policy/entropy_avg") <
+		    world_metric_at(plain, 1, "policy/entropy_avg") - 0.05);
+	fakehost_free(plain);
+	fakehost_free(cold);
+}
+
 /* Every prompt once before any comes again. */
 static void test_ppo_options__prompts_take_turns(void **state)
 {
@@ -321,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_ppo_options__rates_may_fall),
 		cmocka_unit_test(test_ppo_options__sizes_may_differ),
 		cmocka_unit_test(test_ppo_options__entropy_leaves_padding_out),
+		cmocka_unit_test(test_ppo_options__temperature_is_everywhere),
 		cmocka_unit_test(test_ppo_options__prompts_take_turns),
 		cmocka_unit_test(test_ppo_options__an_unsound_backend_ends_the_stage),
 	};
