@@ -17,14 +17,14 @@
 #include "gpt/model_internal.h"
 
 /* out = x W + b, or gelu of it (pre: the value before gelu, or NULL). */
-static void linear(const gpt_model *model, cairn_real *out, const cairn_real *x, size_t weight,
-	int64_t R, bool gelu, cairn_real *pre)
+static void linear(const gpt_model *model, const gpt__pass *pass, cairn_real *out,
+	const cairn_real *x, size_t weight, bool gelu, cairn_real *pre)
 {
 	const gpt_tensor *w = &model->tensors[weight];
 	int64_t in = (int64_t)w->dims[0], n = (int64_t)w->dims[1];
 
 	model->k->gemm(model->k, &(cairn_gemm){
-					 .M = R,
+					 .M = pass->B * pass->T,
 					 .N = n,
 					 .K = in,
 					 .gelu = gelu,
@@ -36,6 +36,7 @@ static void linear(const gpt_model *model, cairn_real *out, const cairn_real *x,
 					 .ldc = n,
 					 .bias = gpt__param(model, weight + 1),
 					 .pre = pre,
+					 .packed = pass->packed ? pass->packed[weight] : NULL,
 				 });
 }
 
@@ -108,17 +109,17 @@ void gpt__run_layers(gpt_model *model, const gpt__pass *pass)
 		norm(model, layer->ln_1, layer->ln_1_mean, layer->ln_1_rstd,
 			before ? layer->res_in : NULL, before ? before->res_mid : layer->res_in,
 			before ? acts->branch : NULL, gpt__in_layer(l, LN_1_WEIGHT), R);
-		linear(model, layer->qkv, layer->ln_1, gpt__in_layer(l, ATTN_WEIGHT), R, false,
+		linear(model, pass, layer->qkv, layer->ln_1, gpt__in_layer(l, ATTN_WEIGHT), false,
 			NULL);
 		attend(model, pass, l);
-		linear(model, acts->branch, layer->att, gpt__in_layer(l, ATTN_PROJ_WEIGHT), R,
+		linear(model, pass, acts->branch, layer->att, gpt__in_layer(l, ATTN_PROJ_WEIGHT),
 			false, NULL);
 		drop(model, R, l, 0);
 		norm(model, layer->ln_2, layer->ln_2_mean, layer->ln_2_rstd, layer->res_mid,
 			layer->res_in, acts->branch, gpt__in_layer(l, LN_2_WEIGHT), R);
-		linear(model, layer->fc_gelu, layer->ln_2, gpt__in_layer(l, FC_WEIGHT), R, true,
+		linear(model, pass, layer->fc_gelu, layer->ln_2, gpt__in_layer(l, FC_WEIGHT), true,
 			layer->fc);
-		linear(model, acts->branch, layer->fc_gelu, gpt__in_layer(l, MLP_PROJ_WEIGHT), R,
+		linear(model, pass, acts->branch, layer->fc_gelu, gpt__in_layer(l, MLP_PROJ_WEIGHT),
 			false, NULL);
 		drop(model, R, l, 1);
 		before = layer;

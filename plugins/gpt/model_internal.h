@@ -152,7 +152,12 @@ typedef struct gpt__pass {
 	int64_t B, T;
 	const gpt__cache *cache; /* NULL: none is kept */
 	bool decode;             /* T is 1; attention is against the cache */
+	cairn_packed **packed;   /* gpt__packed_new(), or NULL */
 } gpt__pass;
+
+/* Packed copies of the weights, by tensor; NULL, or NULL in it, where there is none. */
+cairn_packed **gpt__packed_new(const gpt_model *model);
+void gpt__packed_free(const gpt_model *model, cairn_packed **packed);
 
 void gpt__run_layers(gpt_model *model, const gpt__pass *pass);
 /* Checks tokens and lengths, puts them and the positions into the activations. */

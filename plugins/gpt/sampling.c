@@ -20,8 +20,9 @@
 /* Sequences at once where the caller does not say: a step of decoding reads all weights once,
  * however many rows share it. */
 #define DEFAULT_SLOTS 64
-/* Rows of one prefill pass: bounds its memory; a sequence is never cut. */
-#define PREFILL_ROWS 4096
+/* Packed weights pay for themselves from this many sequences and tokens on. */
+#define PACKED_SLOTS 8
+#define PACKED_STEPS 8
 
 typedef struct sampler {
 	gpt_model *model;
@@ -30,6 +31,7 @@ typedef struct sampler {
 	int64_t slots;        // sequences of a round, at most
 	int32_t longest;      // positions of the longest sequence
 	gpt__cache cache;
+	cairn_packed **packed; // or NULL
 
 	/* dev, [slots] */
 	int32_t *slot, *token, *last;
@@ -170,6 +172,7 @@ static void sampler_clear(sampler *s)
 
 	for (int32_t l = 0; s->cache.layers && l < s->model->config.n_layer; l++)
 		free_dev(k, s->cache.layers[l]);
+	gpt__packed_free(s->model, s->packed);
 	free_dev(k, s->slot);
 	free_dev(k, s->token);
 	free_dev(k, s->last);
@@ -213,7 +216,7 @@ static int prefill_part(sampler *s, int64_t first, int64_t n, cairn_error *err)
 	k->write(k, acts->length, acts->host_length, (size_t)n * sizeof(*acts->length));
 	acts->padded = true;
 	part.slot = s->slot + first;
-	gpt__run_layers(model, &(gpt__pass){.B = n, .T = T, .cache = &part});
+	gpt__run_layers(model, &(gpt__pass){.B = n, .T = T, .cache = &part, .packed = s->packed});
 	k->write(k, s->last, s->host_i32, (size_t)n * sizeof(*s->last));
 	k->gather_rows(k, s->h + first * C, acts->h, s->last, n, C);
 	return 0;
@@ -233,7 +236,7 @@ static int prefill(sampler *s, cairn_error *err)
 		int rc;
 
 		while (first + n < s->n_live &&
-			(n + 1) * s->live[first + n]->n_prompt <= PREFILL_ROWS)
+			(n + 1) * s->live[first + n]->n_prompt <= GPT_PREFILL_ROWS)
 			n++;
 		rc = prefill_part(s, first, n, err);
 		if (rc)
@@ -248,7 +251,7 @@ static void draw(sampler *s, const cairn_real *h)
 {
 	const cairn_kernels *k = s->model->k;
 	const gpt_sampling *options = s->options;
-	size_t n = (size_t)s->n_live;
+	size_t n = (size_t)s->n_live, head = gpt__unembedding(s->model);
 
 	for (int64_t i = 0; i < s->n_live; i++) {
 		const gpt_sequence *sequence = s->live[i];
@@ -262,7 +265,8 @@ static void draw(sampler *s, const cairn_real *h)
 			     .C = s->model->config.n_embd,
 			     .V = s->model->config.n_vocab,
 			     .h = h,
-			     .wte = gpt__param(s->model, gpt__unembedding(s->model)),
+			     .wte = gpt__param(s->model, head),
+			     .packed = s->packed ? s->packed[head] : NULL,
 			     .temperature = (cairn_real)options->temperature,
 			     .key = options->key,
 			     .row_id = s->row_id,
@@ -315,8 +319,11 @@ static void decode(sampler *s)
 	k->write(k, acts->token, acts->host_a, n * sizeof(*acts->token));
 	k->write(k, acts->position, acts->host_b, n * sizeof(*acts->position));
 	k->write(k, s->slot, s->host_slot, n * sizeof(*s->slot));
-	gpt__run_layers(
-		model, &(gpt__pass){.B = s->n_live, .T = 1, .cache = &s->cache, .decode = true});
+	gpt__run_layers(model, &(gpt__pass){.B = s->n_live,
+				       .T = 1,
+				       .cache = &s->cache,
+				       .decode = true,
+				       .packed = s->packed});
 }
 
 static int sample_round(sampler *s, int64_t first, int64_t n, cairn_error *err)
@@ -358,6 +365,8 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 		cairn_error_hint(err, "Sample fewer sequences at once, or shorter ones.");
 		goto out;
 	}
+	if (s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS)
+		s.packed = gpt__packed_new(model);
 	for (int64_t first = 0; !rc && !s.stopped && first < n; first += s.slots)
 		rc = sample_round(&s, first, n - first < s.slots ? n - first : s.slots, err);
 out:

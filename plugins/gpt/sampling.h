@@ -11,6 +11,9 @@
 
 #include "gpt/model.h"
 
+/* Rows of one pass through prompts, at most: bounds its memory; a prompt is never cut. */
+#define GPT_PREFILL_ROWS 1024
+
 struct gpt_sequence;
 
 typedef struct gpt_sampling {
