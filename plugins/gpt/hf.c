@@ -480,27 +480,47 @@ static void describe(const gpt_tensor *tensor, char name[100], gpt_st_tensor *ou
 		out->dims[out->n_dims++] = tensor->dims[i];
 }
 
+/* A head's bias of 0 says nothing, and transformers would wonder about it. */
+static bool is_left_out(const gpt_model *model, const gpt_tensor *tensor)
+{
+	float bias;
+	uint32_t bits;
+
+	if (strcmp(tensor->name, "score.bias") != 0)
+		return false;
+	model->k->read(model->k, &bias, model->params + tensor->offset, sizeof(bias));
+	memcpy(&bits, &bias, sizeof(bits));
+	return bits == 0;
+}
+
 int gpt_hf_weights(char **file, size_t *len, const gpt_model *model, cairn_error *err)
 {
 	/* PyTorch's, as transformers wants to be told. */
 	static const gpt_st_pair metadata[] = {{"format", "pt"}};
 	gpt_st_tensor *tensors = cairn_alloc(model->n_tensors, sizeof(*tensors));
+	const gpt_tensor **ours = cairn_alloc(model->n_tensors, sizeof(gpt_tensor *));
 	char(*names)[100] = cairn_alloc(model->n_tensors, sizeof(*names));
+	size_t n = 0;
 	int rc;
 
-	if (!tensors || !names) {
+	if (!tensors || !ours || !names) {
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "no memory to write a model");
 		goto out;
 	}
-	for (size_t i = 0; i < model->n_tensors; i++)
-		describe(&model->tensors[i], names[i], &tensors[i]);
-	rc = gpt_safetensors_layout(
-		file, len, tensors, model->n_tensors, metadata, CAIRN_COUNT(metadata), err);
-	for (size_t i = 0; !rc && i < model->n_tensors; i++)
-		model->k->read(model->k, *file + tensors[i].begin,
-			model->params + model->tensors[i].offset, tensors[i].bytes);
+	for (size_t i = 0; i < model->n_tensors; i++) {
+		if (is_left_out(model, &model->tensors[i]))
+			continue;
+		ours[n] = &model->tensors[i];
+		describe(ours[n], names[n], &tensors[n]);
+		n++;
+	}
+	rc = gpt_safetensors_layout(file, len, tensors, n, metadata, CAIRN_COUNT(metadata), err);
+	for (size_t i = 0; !rc && i < n; i++)
+		model->k->read(model->k, *file + tensors[i].begin, model->params + ours[i]->offset,
+			tensors[i].bytes);
 out:
 	free(tensors);
+	free(ours);
 	free(names);
 	return rc;
 }

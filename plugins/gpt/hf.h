@@ -10,9 +10,9 @@
  *
  * The head is untied where "lm_head.weight" is there and is not "wte.weight", bit by bit.
  * A reward model is a GPT2ForSequenceClassification with one label: "score.weight" [1,C]. What
- * transformers has no place for stays beside it: the head's bias as "score.bias" [1] (it is not
- * used there: rewards differ by a constant), gain and bias of the reward in config.json as
- * "cairn": {"reward_gain", "reward_bias"}.
+ * transformers has no place for stays beside it: the head's bias as "score.bias" [1] where it is
+ * not 0 (it is not used there: rewards differ by a constant), gain and bias of the reward in
+ * config.json as "cairn": {"reward_gain", "reward_bias"}.
  */
 #ifndef CAIRN_GPT_HF_H
 #define CAIRN_GPT_HF_H
