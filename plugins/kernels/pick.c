@@ -2,19 +2,14 @@
 /*
  * pick.c - sampling by inversion of the cumulative distribution, in a fixed order.
  *
- * cairn_pick sums blocks of BLOCK weights in double, scans the block sums in ascending
- * order, then the tokens of one block: V additions that vectorise and V/BLOCK + BLOCK that
- * do not. The truncated form builds a heap (O(V)) and takes tokens off it until k or p is
+ * cairn_pick goes through the sums of blocks, which whoever makes the weights has made on the
+ * way, then through the tokens of one block: V/BLOCK + BLOCK additions in double instead of V.
+ * The truncated form builds a heap (O(V)) and takes tokens off it until k or p is
  * reached, because k is small and sorting V tokens would cost more than the model.
  */
 #include "kernels/pick.h"
 
 #include <stdbool.h>
-
-enum {
-	BLOCK = 256,
-	LANES = 8,
-};
 
 int32_t cairn_pick_largest(const cairn_real *value, int64_t V)
 {
@@ -26,55 +21,41 @@ int32_t cairn_pick_largest(const cairn_real *value, int64_t V)
 	return (int32_t)best;
 }
 
-static double block_sum(const cairn_real *weight, int64_t n)
+/* The token of block b at which the sum, `before` at its start, comes to lie behind the goal.
+ * Rounding may leave the goal behind the last: then that. */
+static int32_t pick_of_block(
+	const cairn_real *weight, int64_t V, int64_t b, double before, double goal)
 {
-	double lane[LANES] = {0};
-	int64_t v = 0;
+	int64_t v = b * CAIRN_PICK_BLOCK, end = v + CAIRN_PICK_BLOCK, last = v;
 
-	for (; v + LANES <= n; v += LANES)
-		for (int i = 0; i < LANES; i++)
-			lane[i] += (double)weight[v + i];
-	for (int i = 0; v < n; v++, i++)
-		lane[i] += (double)weight[v];
-	return ((lane[0] + lane[4]) + (lane[2] + lane[6])) +
-	       ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-}
-
-static int64_t block_length(int64_t V, int64_t start)
-{
-	return V - start < BLOCK ? V - start : BLOCK;
-}
-
-int32_t cairn_pick(const cairn_real *weight, int64_t V, double uniform)
-{
-	double total = 0, before = 0, goal;
-	int64_t last = 0;
-
-	for (int64_t start = 0; start < V; start += BLOCK)
-		total += block_sum(weight + start, block_length(V, start));
-	goal = uniform * total;
-	for (int64_t start = 0; start < V; start += BLOCK) {
-		int64_t n = block_length(V, start);
-		double after = before + block_sum(weight + start, n);
-
-		if (after > before) {
-			double sum = before;
-
-			/* Rounding may leave the goal behind the last token of its block. */
-			for (int64_t v = start; v < start + n; v++) {
-				sum += (double)weight[v];
-				if (weight[v] > 0) {
-					last = v;
-					if (after > goal && sum > goal)
-						return (int32_t)v;
-				}
-			}
-			if (after > goal)
-				return (int32_t)last;
+	for (; v < end && v < V; v++) {
+		before += (double)weight[v];
+		if (weight[v] > 0) {
+			last = v;
+			if (before > goal)
+				break;
 		}
-		before = after;
 	}
 	return (int32_t)last;
+}
+
+int32_t cairn_pick(const cairn_real *weight, const cairn_real *block, int64_t V, double uniform)
+{
+	int64_t blocks = (V + CAIRN_PICK_BLOCK - 1) / CAIRN_PICK_BLOCK, last = 0;
+	double total = 0, sum = 0, before = 0;
+
+	for (int64_t b = 0; b < blocks; b++)
+		total += (double)block[b];
+	for (int64_t b = 0; b < blocks; b++) {
+		if (!(block[b] > 0))
+			continue;
+		last = b;
+		before = sum;
+		sum += (double)block[b];
+		if (sum > uniform * total)
+			break;
+	}
+	return pick_of_block(weight, V, last, before, uniform * total);
 }
 
 /* Does a go before b? A strict order, so that the heap gives one result. */

@@ -11,31 +11,49 @@
 
 #include "kernels/cpu/isa.h"
 
+enum {
+	EXPS = VL < 16 || NV < 2 ? 1 : 4, /* vectors to give to v_exps() where there are many */
+};
+
 /*
  * exp(x). x = n ln2 + r with |r| <= ln2/2; exp(r) by its Taylor series to r^7, whose rest is
  * below 6e-9; times 2^n in two factors, since 2^n alone may not be a float. Results that
  * would be denormal are 0; NaN stays NaN.
+ *
+ * Of n vectors, step by step: each step waits for the one before it, so several vectors take
+ * hardly longer than one.
  */
-ALWAYS v16 v_exp(v16 x)
+ALWAYS void v_exps(v16 *x, int n)
 {
 	const v16 shift = v_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-	v16 y = -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x)); /* bounds; NaN passes */
-	v16 n = v_fma(y, v_all(1.44269504f), shift) - shift;
-	v16 r = v_fma(n, v_all(-0.693145751953125f), y); /* 17 bits of ln2: exact */
-	v16 p = v_all(1 / 5040.0f);
-	v16i whole = __builtin_convertvector(n, v16i), half;
+	v16 r[EXPS], p[EXPS], power[EXPS];
+	v16i whole[EXPS];
 
-	r = v_fma(n, v_all(-1.42860682e-6f), r);
-	p = v_fma(p, r, v_all(1 / 720.0f));
-	p = v_fma(p, r, v_all(1 / 120.0f));
-	p = v_fma(p, r, v_all(1 / 24.0f));
-	p = v_fma(p, r, v_all(1 / 6.0f));
-	p = v_fma(p, r, v_all(0.5f));
-	p = v_fma(p * r, r, r) + v_all(1.0f);
-	half = whole >> 1;
-	p *= (v16)((half + 127) << 23);
-	p *= (v16)((whole - half + 127) << 23);
-	return (v16)((v16i)p & ~(v16i)(x < v_all(-87.3365448f)));
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < n; i++)
+	EACH r[i] = -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x[i])); /* bounds; NaN passes */
+	EACH power[i] = v_fma(r[i], v_all(1.44269504f), shift) - shift;
+	EACH whole[i] = __builtin_convertvector(power[i], v16i);
+	EACH r[i] = v_fma(power[i], v_all(-0.693145751953125f), r[i]); /* 17 bits of ln2: exact */
+	EACH r[i] = v_fma(power[i], v_all(-1.42860682e-6f), r[i]);
+	EACH p[i] = v_all(1 / 5040.0f);
+	EACH p[i] = v_fma(p[i], r[i], v_all(1 / 720.0f));
+	EACH p[i] = v_fma(p[i], r[i], v_all(1 / 120.0f));
+	EACH p[i] = v_fma(p[i], r[i], v_all(1 / 24.0f));
+	EACH p[i] = v_fma(p[i], r[i], v_all(1 / 6.0f));
+	EACH p[i] = v_fma(p[i], r[i], v_all(0.5f));
+	EACH p[i] = v_fma(p[i] * r[i], r[i], r[i]) + v_all(1.0f);
+	EACH power[i] = (v16)(((whole[i] >> 1) + 127) << 23);
+	EACH p[i] *= power[i];
+	EACH power[i] = (v16)((whole[i] - (whole[i] >> 1) + 127) << 23);
+	EACH p[i] *= power[i];
+	EACH x[i] = (v16)((v16i)p[i] & ~(v16i)(x[i] < v_all(-87.3365448f)));
+#undef EACH
+}
+
+ALWAYS v16 v_exp(v16 x)
+{
+	v_exps(&x, 1);
+	return x;
 }
 
 /* e^-2u for gelu(z) = z / (1 + e^-2u), where u = sqrt(2/pi) (z + 0.044715 z^3). */

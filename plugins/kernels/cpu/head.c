@@ -2,10 +2,14 @@
 /*
  * head.c - the unembedding with its softmax, forward, backward and for sampling.
  *
- * Rows go through in chunks of CHUNK: logits [CHUNK,V] are made by one product, turned in
- * place into probabilities and, where a gradient is wanted, into the gradient of the
- * logits, which two more products spend. Rows without a target are left out before that, so
- * padding costs nothing here and cannot reach dwte. A chunk is made of whole chains of dwte.
+ * Rows go through in chunks of CHUNK: logits [CHUNK,V] are made by one product and turned in
+ * place into weights w = exp(x - max). The gradient of a row's logits is f (w - [target] sum)
+ * with f = -dlogprob / (temperature sum): the logits are not walked over once more for it, but
+ * sum is taken off the target's weight, and f goes into the row's h and dh, which the two
+ * products that spend the gradient read and write.
+ *
+ * Rows without a target are left out before the first product, so padding costs nothing here
+ * and cannot reach dwte. A chunk is made of whole chains of dwte.
  */
 #include "gpt/rng.h"
 #include "kernels/cpu/compute.h"
@@ -13,7 +17,87 @@
 
 enum {
 	CHUNK = CAIRN_HEAD_ROWS,
+	TASK_ROWS = 4,
 };
+
+/* The stride of rows of V logits: an odd number of vectors, so that a column of them does not
+ * fall into one set of a cache. */
+static int64_t logits_stride(int64_t V)
+{
+	return (pieces(V, 16) | 1) * 16;
+}
+
+/* ---- a row of logits ---------------------------------------------------------------------- */
+
+/* max(x * scale): rounding keeps the order, so scale goes last. */
+static float row_max(const float *x, int64_t n, float scale)
+{
+	v16 max[4] = {v_all(-INFINITY), v_all(-INFINITY), v_all(-INFINITY), v_all(-INFINITY)};
+	int64_t i = 0;
+
+	for (; i + 64 <= n; i += 64)
+		for (int j = 0; j < 4; j++)
+			max[j] = v_max(max[j], v_load(x + i + 16 * j));
+	for (; i < n; i += 16)
+		max[0] = v_max(max[0], v_get_or(x + i, n - i, -INFINITY));
+	return v_largest(v_max(v_max(max[0], max[1]), v_max(max[2], max[3]))) * scale;
+}
+
+typedef struct walk {
+	v16 scale, max, sum, moment, part; /* part: of sum, in this block */
+} walk;
+
+/* v vectors of a row (v > 1: whole ones), of which `left` elements are there. */
+ALWAYS void walk_vectors(walk *w, const float *x, int v, int64_t left, float *weight, bool moment)
+{
+	v16 y[EXPS], e[EXPS];
+
+#pragma GCC unroll 4
+	for (int j = 0; j < v; j++)
+		e[j] = y[j] = (v > 1 ? v_load(x + 16 * j) : v_get(x, left)) * w->scale - w->max;
+	v_exps(e, v);
+#pragma GCC unroll 4
+	for (int j = 0; j < v; j++) {
+		e[j] = v > 1 ? e[j] : v_keep(e[j], left);
+		if (weight)
+			v_put(weight + 16 * j, e[j], left - 16 * j);
+		w->sum += e[j];
+		w->part += e[j];
+		if (moment)
+			w->moment = v_fma(e[j], y[j], w->moment);
+	}
+}
+
+/*
+ * One walk over a row for all that is wanted of it: weight[i] = exp(x[i]*scale - max), which may
+ * take the place of x; *moment = sum of weight * (x*scale - max); block[] for cairn_pick. Each of
+ * them may be NULL. The sums are those of ISA(softmax), whatever is wanted.
+ */
+ALWAYS softmax_row walk_row(
+	const float *x, int64_t n, float scale, float *weight, float *moment, float *block)
+{
+	softmax_row row = {row_max(x, n, scale), 0, 0};
+	walk w = {.scale = v_all(scale), .max = v_all(row.max)};
+
+	for (int64_t start = 0; start < n; start += CAIRN_PICK_BLOCK) {
+		int64_t end = at_most(n, start + CAIRN_PICK_BLOCK), i = start;
+
+		w.part = v_all(0);
+		for (; i + 16 * EXPS <= end; i += 16 * EXPS)
+			walk_vectors(&w, x + i, EXPS, 16 * EXPS, weight ? weight + i : NULL,
+				moment != NULL);
+		for (; i < end; i += 16)
+			walk_vectors(
+				&w, x + i, 1, n - i, weight ? weight + i : NULL, moment != NULL);
+		if (block)
+			block[start / CAIRN_PICK_BLOCK] = v_sum(w.part);
+	}
+	if (moment)
+		*moment = v_sum(w.moment);
+	row.sum = v_sum(w.sum);
+	row.log_sum = scalar_log((double)row.sum);
+	return row;
+}
 
 /* log softmax of logit x in its row; the one formula for lm_head and sample. */
 static float logprob_of(softmax_row row, float x, float scale)
@@ -49,6 +133,7 @@ typedef struct head_job {
 	const int32_t *row; /* of the chunk, in the caller's tensors */
 	int64_t n, ld;
 	int32_t length[CHUNK]; /* of the chunk's chains */
+	float factor[CHUNK];
 	float *logits, *h, *dh;
 	float scale;
 } head_job;
@@ -62,46 +147,67 @@ static void gather_task(void *context, int64_t i, int thread)
 	memcpy(job->h + i * C, job->head->h + job->row[i] * C, sizeof(float) * (size_t)C);
 }
 
-/* Logits into d(sum dlogprob*logprob)/dlogits. */
-static void logits_gradient(float *logits, int64_t V, softmax_row row, float d, int32_t target)
+/* What the row's gradient is multiplied with: into h for dwte, into *factor for dh. */
+static void put_factor(head_job *job, int64_t i, float factor)
 {
-	v16 factor = v_all(-d / row.sum);
+	float *h = job->h + i * job->head->C;
+	v16 f = v_all(factor);
 
-	for (int64_t v = 0; v < V; v += 16)
-		v_put(logits + v, v_get(logits + v, V - v) * factor, V - v);
-	logits[target] += d;
+	job->factor[i] = factor;
+	for (int64_t c = 0; c < job->head->C; c += 16)
+		v_put(h + c, v_get(h + c, job->head->C - c) * f, job->head->C - c);
 }
 
-static void head_task(void *context, int64_t i, int thread)
+static void head_row(head_job *job, int64_t i)
 {
-	const head_job *job = context;
 	const cairn_lm_head *head = job->head;
 	float *logits = job->logits + i * job->ld, x, moment = 0;
 	int64_t r = job->row[i];
 	int32_t target = head->target[r];
-	softmax_row row = {0};
+	softmax_row row;
 
-	(void)thread;
 	x = logits[target];
-	if (head->entropy || !head->dlogprob)
-		row = ISA(softmax_sums)(
-			logits, head->V, job->scale, head->entropy ? &moment : NULL);
-	if (head->dlogprob)
-		row = ISA(softmax)(logits, logits, head->V, job->scale);
+	if (head->entropy && head->dlogprob)
+		row = walk_row(logits, head->V, job->scale, logits, &moment, NULL);
+	else if (head->entropy)
+		row = walk_row(logits, head->V, job->scale, NULL, &moment, NULL);
+	else if (head->dlogprob)
+		row = walk_row(logits, head->V, job->scale, logits, NULL, NULL);
+	else
+		row = walk_row(logits, head->V, job->scale, NULL, NULL, NULL);
 	head->logprob[r] = logprob_of(row, x, job->scale);
 	if (head->entropy)
 		head->entropy[r] = (float)(row.log_sum - (double)moment / (double)row.sum);
-	if (head->dlogprob)
-		logits_gradient(logits, head->V, row, head->dlogprob[r] * job->scale, target);
+	if (head->dlogprob) {
+		logits[target] -= row.sum;
+		put_factor(job, i, -head->dlogprob[r] * job->scale / row.sum);
+	}
 }
 
-static void scatter_task(void *context, int64_t i, int thread)
+static void head_task(void *context, int64_t task, int thread)
 {
-	const head_job *job = context;
-	int64_t C = job->head->C;
+	head_job *job = context;
+	int64_t end = at_most(job->n, (task + 1) * TASK_ROWS);
 
 	(void)thread;
-	memcpy(job->head->dh + job->row[i] * C, job->dh + i * C, sizeof(float) * (size_t)C);
+	for (int64_t i = task * TASK_ROWS; i < end; i++)
+		head_row(job, i);
+}
+
+static void scatter_task(void *context, int64_t task, int thread)
+{
+	const head_job *job = context;
+	int64_t C = job->head->C, end = at_most(job->n, (task + 1) * TASK_ROWS);
+
+	(void)thread;
+	for (int64_t i = task * TASK_ROWS; i < end; i++) {
+		float *to = job->head->dh + job->row[i] * C;
+		const float *from = job->dh + i * C;
+		v16 f = v_all(job->factor[i]);
+
+		for (int64_t c = 0; c < C; c += 16)
+			v_put(to + c, v_get(from + c, C - c) * f, C - c);
+	}
 }
 
 static void head_backward(cpu *c, head_job *job)
@@ -130,7 +236,7 @@ static void head_backward(cpu *c, head_job *job)
 		.ldc = head->C};
 
 	ISA(product)(c, &dh);
-	pool_for(c->pool, job->n, scatter_task, job);
+	pool_for(c->pool, pieces(job->n, TASK_ROWS), scatter_task, job);
 	ISA(product_of_chains)(c, &dwte, job->length);
 }
 
@@ -187,7 +293,7 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 	size_t chunk = (size_t)at_most(CHUNK, head->R);
 	int32_t *row = cpu_shared(c, CPU_ROWS_INDEX, sizeof(*row) * (size_t)head->R);
 	int64_t n = list_rows(head, row);
-	head_job job = {.head = head, .ld = round_up(head->V, 16), .scale = 1 / head->temperature};
+	head_job job = {.head = head, .ld = logits_stride(head->V), .scale = 1 / head->temperature};
 
 	job.logits = cpu_shared(c, CPU_ROWS, sizeof(float) * chunk * (size_t)job.ld);
 	job.h = cpu_shared(c, CPU_ROWS_H, sizeof(float) * chunk * (size_t)head->C);
@@ -199,7 +305,7 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 			gather_task(&job, r, 0);
 		make_logits(c, job.logits, job.ld, job.h, job.n, head->wte, head->packed_logits,
 			head->C, head->V);
-		pool_for(c->pool, job.n, head_task, &job);
+		pool_for(c->pool, pieces(job.n, TASK_ROWS), head_task, &job);
 		if (head->dlogprob)
 			head_backward(c, &job);
 	}
@@ -214,28 +320,44 @@ typedef struct sample_job {
 	const float *logits;
 } sample_job;
 
+/* The first of the largest logits; 0 where nothing compares. */
+static int32_t first_equal(const float *x, int64_t n, float value)
+{
+	for (int64_t start = 0; start < n; start += CAIRN_PICK_BLOCK) {
+		int64_t end = at_most(n, start + CAIRN_PICK_BLOCK);
+		int32_t equal = 0;
+
+		for (int64_t i = start; i < end; i++)
+			equal += x[i] == value;
+		for (int64_t i = start; equal > 0 && i < end; i++)
+			if (x[i] == value)
+				return (int32_t)i;
+	}
+	return 0;
+}
+
 static void sample_task(void *context, int64_t i, int thread)
 {
 	const sample_job *job = context;
 	const cairn_sample *s = job->s;
-	size_t V = (size_t)s->V;
-	float *weight =
-		cpu_own(job->c, thread, CPU_OWN_WORK, (sizeof(float) + sizeof(int32_t)) * V);
-	int32_t *heap = (int32_t *)(weight + V), token;
+	size_t V = (size_t)s->V, blocks = (size_t)pieces(s->V, CAIRN_PICK_BLOCK);
+	float *weight = cpu_own(job->c, thread, CPU_OWN_WORK, sizeof(float) * (2 * V + blocks));
+	float *block = weight + V;
+	int32_t *heap = (int32_t *)(block + blocks), token;
 	const float *logits = job->logits + i * job->ld;
 	int64_t r = job->first + i;
 	bool greedy = s->temperature == 0;
 	float scale = greedy ? 1 : 1 / s->temperature;
-	softmax_row row = ISA(softmax)(weight, logits, s->V, scale);
+	softmax_row row = walk_row(logits, s->V, scale, weight, NULL, block);
 	double uniform = gpt_random_uniform(s->key, s->row_id[r], 0);
 
 	if (greedy)
-		token = cairn_pick_largest(logits, s->V);
+		token = first_equal(logits, s->V, row.max);
 	else if (s->top_k > 0 || s->top_p < 1)
 		token = cairn_pick_truncated(
 			weight, s->V, uniform, s->top_k, (double)s->top_p, heap);
 	else
-		token = cairn_pick(weight, s->V, uniform);
+		token = cairn_pick(weight, block, s->V, uniform);
 	s->token[r] = token;
 	s->logprob[r] = logprob_of(row, logits[token], scale);
 }
@@ -243,7 +365,7 @@ static void sample_task(void *context, int64_t i, int thread)
 static void sample(const cairn_kernels *k, const cairn_sample *s)
 {
 	cpu *c = k->self;
-	sample_job job = {.c = c, .s = s, .ld = round_up(s->V, 16)};
+	sample_job job = {.c = c, .s = s, .ld = logits_stride(s->V)};
 	float *logits = cpu_shared(
 		c, CPU_ROWS, sizeof(float) * (size_t)at_most(CHUNK, s->R) * (size_t)job.ld);
 

@@ -166,10 +166,23 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 	free(dh);
 }
 
+/* block[]: see cairn_pick. */
+static void sum_blocks(cairn_real *block, const cairn_real *weight, int64_t V)
+{
+	for (int64_t start = 0; start < V; start += CAIRN_PICK_BLOCK) {
+		double sum = 0;
+
+		for (int64_t v = start; v < V && v < start + CAIRN_PICK_BLOCK; v++)
+			sum += (double)weight[v];
+		block[start / CAIRN_PICK_BLOCK] = (cairn_real)sum;
+	}
+}
+
 static void sample(const cairn_kernels *k, const cairn_sample *s)
 {
 	double *logits = portable_scratch(s->V, sizeof(*logits));
-	cairn_real *weight = portable_scratch(s->V, sizeof(*weight));
+	cairn_real *weight = portable_scratch(2 * s->V, sizeof(*weight));
+	cairn_real *block = weight + s->V;
 	int32_t *heap = portable_scratch(s->V, sizeof(*heap));
 	bool greedy = s->temperature == 0;
 	bool truncated = s->top_k > 0 || s->top_p < 1;
@@ -182,13 +195,14 @@ static void sample(const cairn_kernels *k, const cairn_sample *s)
 
 		for (int64_t v = 0; v < s->V; v++)
 			weight[v] = (cairn_real)(greedy ? logits[v] : exp(logits[v] - lse));
+		sum_blocks(block, weight, s->V);
 		if (greedy)
 			s->token[r] = cairn_pick_largest(weight, s->V);
 		else if (truncated)
 			s->token[r] = cairn_pick_truncated(
 				weight, s->V, uniform, s->top_k, (double)s->top_p, heap);
 		else
-			s->token[r] = cairn_pick(weight, s->V, uniform);
+			s->token[r] = cairn_pick(weight, block, s->V, uniform);
 		s->logprob[r] = (cairn_real)(logits[s->token[r]] - lse);
 	}
 	free(logits);
