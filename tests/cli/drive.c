@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ extern char **environ;
 
 static char directory[64];
 static outcome last;
+static const char *input = "/dev/null", *binary = CAIRN_BINARY;
 
 int drive_setup(void **state)
 {
@@ -44,6 +46,7 @@ int drive_teardown(void **state)
 	free(last.out);
 	free(last.err);
 	last = (outcome){0};
+	binary = CAIRN_BINARY;
 	if (chdir("/") < 0)
 		return -1;
 	return nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -98,10 +101,10 @@ static pid_t start(const char *args, int out, int err)
 	}
 	argv[n] = NULL;
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out, 1);
 	posix_spawn_file_actions_adddup2(&actions, err, 2);
-	assert_int_equal(posix_spawn(&pid, CAIRN_BINARY, &actions, NULL, argv, environ), 0);
+	assert_int_equal(posix_spawn(&pid, binary, &actions, NULL, argv, environ), 0);
 	posix_spawn_file_actions_destroy(&actions);
 	return pid;
 }
@@ -136,6 +139,63 @@ const outcome *cairn_is(int status, const char *args)
 		fail_msg("cairn %s: exit status %d, not %d\n%s%s", args, got->status, status,
 			got->out, got->err);
 	return got;
+}
+
+const outcome *cairn_fed(const char *text, const char *args)
+{
+	char path[96];
+	const outcome *got;
+
+	snprintf(path, sizeof(path), "%s/stdin", directory);
+	drive_write(path, text);
+	input = path;
+	got = cairn(args);
+	input = "/dev/null";
+	return got;
+}
+
+const outcome *cairn_unread(const char *args)
+{
+	int ends[2], out = open_capture(), err = open_capture();
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = start(args, ends[1], err);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	close(ends[0]);
+	return finish(pid, out, err);
+}
+
+void drive_alone(void)
+{
+	static char path[96];
+	int from = open(CAIRN_BINARY, O_RDONLY | O_CLOEXEC), to;
+	struct stat st;
+	off_t at = 0;
+
+	snprintf(path, sizeof(path), "%s/alone", directory);
+	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(fstat(from, &st), 0);
+	while (at < st.st_size)
+		assert_true(sendfile(to, from, &at, (size_t)(st.st_size - at)) > 0);
+	close(from);
+	close(to);
+	binary = path;
+}
+
+char *drive_read(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	char *text;
+
+	if (fd < 0)
+		fail_msg("there is no file '%s'", name);
+	text = read_all(fd);
+	close(fd);
+	return text;
 }
 
 /* Ten seconds at most; the stages under test take longer than that. */

@@ -25,6 +25,14 @@ void drive_env(const char *name, const char *value);
 const outcome *cairn(const char *args);
 /* The same, where the exit status must be `status`. */
 const outcome *cairn_is(int status, const char *args);
+/* The same with this text as standard input. */
+const outcome *cairn_fed(const char *input, const char *args);
+/* Runs it with a standard output that nobody reads any more after the first byte. */
+const outcome *cairn_unread(const char *args);
+/* From here on a copy of the binary that lies in the directory: nothing is beside it. */
+void drive_alone(void);
+/* The bytes of a file there, NUL-terminated; the caller frees. */
+char *drive_read(const char *name);
 /* Starts it, sends `signal` once standard error contains `text`, and waits. */
 const outcome *cairn_signalled(const char *args, const char *text, int signal);
 /* Runs `args` while `other` is running and has said `text`; then `other` is killed. */

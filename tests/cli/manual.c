@@ -81,7 +81,7 @@ static void options_of_help(names *out, const names *verbs)
 		for (at = cairn_is(0, line)->out; (at = strstr(at, " --")); at++) {
 			/* Options stand in a column; what a sentence mentions does not count. */
 			if (at[-1] == ',' || at[-1] == ' ')
-				add(out, at + 3, strcspn(at + 3, " \n,"));
+				add(out, at + 3, strcspn(at + 3, " \n,["));
 		}
 	}
 }

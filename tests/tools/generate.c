@@ -132,8 +132,8 @@ static void test_tools_generate__streams_the_same_text(void **state)
 	cairn_text joined = {0};
 
 	(void)state;
-	fakehost_param(text, "n=7");
-	fakehost_param(rows, "n=7");
+	fakehost_param(text, "samples=7");
+	fakehost_param(rows, "samples=7");
 	fakehost_param(rows, "format=jsonl");
 	streamed = answers(text, NULL, "the", CAIRN_DONE);
 	jsonl = answers(rows, NULL, "the", CAIRN_DONE);
@@ -167,7 +167,7 @@ static void test_tools_generate__batch_changes_nothing(void **state)
 
 	(void)state;
 	fakehost_param(host, "format=jsonl");
-	fakehost_param(host, "n=2");
+	fakehost_param(host, "samples=2");
 	want = answers(host, in, NULL, CAIRN_DONE);
 	assert_int_equal(strncmp(want, "{\"id\":1,\"completion\":", 21), 0);
 	fakehost_param(host, "batch=2");
