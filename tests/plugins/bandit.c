@@ -314,10 +314,13 @@ void bandit_logps(bandit *self, gpt_model *model, double *out)
 
 double bandit_objective(bandit *self, double *kl, double *best)
 {
-	double logp[BANDIT_ALL], ref[BANDIT_ALL], beta = self->params.beta, sum = 0;
+	double logp[BANDIT_ALL], beta = self->params.beta, sum = 0;
+	const double *ref = self->reference_logp;
 	const gpt_completions *drawn = &self->stage.rollout.drawn;
 
-	bandit_logps(self, self->stage.reference, ref);
+	if (!self->has_reference_logp)
+		bandit_logps(self, self->stage.reference, self->reference_logp);
+	self->has_reference_logp = true;
 	bandit_logps(self, self->stage.policy, logp);
 	if (kl)
 		*kl = *best = 0;

@@ -28,6 +28,8 @@ typedef struct bandit {
 	ppo_params params;
 	ppo_stage stage;
 	uint64_t reference_key;
+	double reference_logp[BANDIT_ALL]; /* of all responses; filled when first needed */
+	bool has_reference_logp;
 	/* What the stage reported. */
 	int code;
 	char message[600];
