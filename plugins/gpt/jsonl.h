@@ -36,7 +36,6 @@ struct gpt_gzip;
 	X(PROMPTS, "prompts differ")              \
 	X(DIALOG, "no dialog as it should be")    \
 	X(RANKS, "ranks that rank nothing")       \
-	X(LABELER, "labeler or group unknown")    \
 	X(VALUE, "value that means nothing")
 
 enum gpt_bad {
