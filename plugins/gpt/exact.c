@@ -59,6 +59,18 @@ double gpt_exp(double x)
 	return ldexp(1 + r * sum, (int)n);
 }
 
+double gpt_expm1(double x)
+{
+	double y = gpt_exp(x);
+
+	/* The same device. */
+	if (y == 1)
+		return x;
+	if (y == 0 || isinf(y))
+		return y - 1;
+	return (y - 1) * (x / gpt_log(y));
+}
+
 /* cos and sin of |x| <= pi/4. */
 static double near_cos(double x)
 {

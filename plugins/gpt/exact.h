@@ -16,6 +16,8 @@ double gpt_log(double x);
 double gpt_exp(double x);
 /* log(1 + x) of a finite x > -1. */
 double gpt_log1p(double x);
+/* exp(x) - 1. */
+double gpt_expm1(double x);
 /* cos(2 pi turns), 0 <= turns <= 1. In turns the reduction to an eighth of the circle is exact. */
 double gpt_cos_turns(double turns);
 

@@ -60,7 +60,7 @@ double rlhf_kl_k2(double logp, double ref)
 double rlhf_kl_k3(double logp, double ref)
 {
 	/* expm1: near 0 the value is of second order, and 1 - 1 would lose it. */
-	return expm1(ref - logp) + (logp - ref);
+	return gpt_expm1(ref - logp) + (logp - ref);
 }
 
 void rlhf_rewards(

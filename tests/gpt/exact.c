@@ -60,6 +60,19 @@ static void test_gpt_exact__log1p_is_libms(void **state)
 	}
 }
 
+static void test_gpt_exact__expm1_is_libms(void **state)
+{
+	(void)state;
+	for (uint64_t i = 0; i < N; i++) {
+		double u = gpt_random_uniform(5, 0, i) - 0.5, tiny = u * exp(-30 * fabs(u));
+
+		assert_close(u, gpt_expm1(u), expm1l(u));
+		assert_close(100 * u, gpt_expm1(100 * u), expm1l(100 * u));
+		assert_close(tiny, gpt_expm1(tiny), expm1l(tiny));
+	}
+	assert_true(gpt_expm1(0) == 0 && gpt_expm1(-1e4) == -1 && isinf(gpt_expm1(1e4)));
+}
+
 static void test_gpt_exact__cos_is_libms(void **state)
 {
 	const long double two_pi = 6.283185307179586476925286766559L;
@@ -105,6 +118,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_exact__log_is_libms),
 		cmocka_unit_test(test_gpt_exact__exp_is_libms),
 		cmocka_unit_test(test_gpt_exact__log1p_is_libms),
+		cmocka_unit_test(test_gpt_exact__expm1_is_libms),
 		cmocka_unit_test(test_gpt_exact__cos_is_libms),
 		cmocka_unit_test(test_gpt_exact__bits),
 	};
