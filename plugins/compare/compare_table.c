@@ -161,9 +161,18 @@ static int fill_by_values(const compare_stage *self, struct grid *grid)
 	return code;
 }
 
+static bool is_empty(const struct grid *grid, size_t row)
+{
+	for (size_t c = 0; c < grid->n_columns; c++)
+		if (*at(grid, row, c))
+			return false;
+	return true;
+}
+
 static void add_grid(cairn_text *out, const struct grid *grid)
 {
-	for (size_t r = 0; r < grid->n_rows; r++) {
+	/* A head without a word is none: values as rows, and no columns. */
+	for (size_t r = is_empty(grid, 0) ? 1 : 0; r < grid->n_rows; r++) {
 		size_t owed = 0; /* blanks, not written before the end of a line */
 
 		for (size_t c = 0; c < grid->n_columns; c++) {

@@ -70,9 +70,10 @@ static void test_compare__mean_and_standard_error(void **state)
 	/* Squares of .04 .02 .01 .01 .02 .06: 62e-4; over 5, over 6. */
 	assert_true(fabs(cell(host, 0, "error") - sqrt(62e-4 / 5 / 6)) < 1e-12);
 	assert_true(cell(host, 0, "reports") == 6);
-	assert_non_null(strstr(text(host), "training groups %   73.0 +- 1.4\n"));
-	assert_non_null(strstr(text(host), "held-out group %    63.0 +- 1.4\n"));
-	assert_non_null(strstr(text(host), "6 reports; +- is the standard error over reports"));
+	assert_string_equal(text(host), "training groups %   73.0 +- 1.4\n"
+					"held-out group %    63.0 +- 1.4\n"
+					"\n"
+					"6 reports; +- is the standard error over reports\n");
 	assert_string_equal(
 		text(host), fake_text(fakehost_output(host, "report"), "highlight.txt"));
 	fakehost_param(host, "error=deviation");
