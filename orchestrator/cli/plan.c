@@ -87,6 +87,27 @@ static void print_alignment(cli *c, const cairn_plan *plan)
 		cli_pf_days(b, found.pretraining));
 }
 
+/* A plan that reads what is only planned cannot be run. */
+static bool is_only_planned(const cairn_workflow *workflow)
+{
+	for (size_t i = 0; i < workflow->n_instances; i++) {
+		for (size_t b = 0; b < workflow->instances[i].n_bindings; b++) {
+			if (workflow->instances[i].bindings[b].type == CAIRN_FROM_PLANNED)
+				return true;
+		}
+	}
+	return false;
+}
+
+static const char *next_step(cli *c, const cairn_plan *plan, const totals *sum)
+{
+	if (sum->n_cached == plan->n_stages)
+		return "cairn status";
+	if (is_only_planned(plan->workflow))
+		return "name data that exist in the places of planned:";
+	return cli_run_command(c, plan->workflow->file);
+}
+
 static void print_last_line(cli *c, const cairn_plan *plan, const totals *sum)
 {
 	char days[32], memory[32];
@@ -96,9 +117,7 @@ static void print_last_line(cli *c, const cairn_plan *plan, const totals *sum)
 		cli_pf_days(days, sum->flop));
 	if (sum->memory_bytes)
 		printf(", largest stage %s", cli_bytes(memory, (double)sum->memory_bytes));
-	printf(" | next: %s\n", sum->n_cached == plan->n_stages
-					? "cairn status"
-					: cli_run_command(c, plan->workflow->file));
+	printf(" | next: %s\n", next_step(c, plan, sum));
 }
 
 /* ---- for scripts -------------------------------------------------------------------------- */

@@ -23,7 +23,11 @@ const char *cli_pf_days(char out[32], double flop)
 {
 	double days = flop / CAIRN_PF_DAY;
 
-	snprintf(out, 32, days == 0 ? "%.0f" : days >= 0.01 ? "%.3g" : "%.1e", days);
+	snprintf(out, 32,
+		days == 0 || days >= 999.5 ? "%.0f"
+		: days >= 0.01             ? "%.3g"
+					   : "%.1e",
+		days);
 	return out;
 }
 

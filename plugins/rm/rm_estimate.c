@@ -31,9 +31,8 @@ int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t
 	double rows = gpt_estimate_rows(in, "rankings", out),
 	       K_all = completions(in, "rankings", out);
 	double trained = sequences(params, K_all, rows) * (double)params->epochs;
-	/* At the end the model is measured on what was held out and on what was learnt, and the
-	 * demonstrations set its bias. */
-	double read = K_all + completions(in, "valid", out) + gpt_estimate_rows(in, "demos", out);
+	/* Held-out rankings, and the demonstrations that set its bias. */
+	double read = completions(in, "valid", out) + gpt_estimate_rows(in, "demos", out);
 	gpt_pass_shape micro = gpt_micro_shape(params->micro_tokens, length, K_all, true);
 	double K = rows > 0 ? K_all / rows : 1;
 
