@@ -7,23 +7,22 @@
 #include "cli/cli.h"
 #include "run/directory.h"
 
-/* One stage's rows: DIR/INSTANCE/... An instance's name is free of slashes, axis values are not. */
+/* One stage's rows: DIR/INSTANCE/... An instance's name ("rm@brief") can be a directory's. */
 static int put_rows(cli *c, cairn_outdir *dir, const char *instance, const cairn_tensor *rows,
 	int64_t time_ms, cairn_error *err)
 {
-	const char *folder = cli_directory_name(c, instance, "");
 	cairn_text events = {0};
 	char name[64];
 	int rc;
 
 	if (strcmp(c->format, "jsonl") == 0)
 		return cairn_outdir_put(dir,
-			cairn_arena_printf(c->arena, "%s/metrics.jsonl", folder), rows->data,
+			cairn_arena_printf(c->arena, "%s/metrics.jsonl", instance), rows->data,
 			rows->bytes, err);
 	rc = cairn_tensorboard_events(&events, rows->data, rows->bytes, time_ms, instance, err);
 	cairn_tensorboard_name(name, time_ms);
 	if (rc == 0)
-		rc = cairn_outdir_put(dir, cairn_arena_printf(c->arena, "%s/%s", folder, name),
+		rc = cairn_outdir_put(dir, cairn_arena_printf(c->arena, "%s/%s", instance, name),
 			events.data, events.len, err);
 	cairn_text_free(&events);
 	return rc;

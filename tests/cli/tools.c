@@ -346,6 +346,10 @@ static void test_cli_tools__imported_artifact_feeds_a_workflow(void **state)
 		"[workflow]\nname = v\n[stage b]\nplugin = counter\ninput.in = %s\n", id);
 	drive_write("v.ini", ini);
 	assert_has(cairn_is(0, "run v.ini")->out, "done 1");
+	/* By its name it is the same. */
+	drive_write("u.ini", "[workflow]\nname = u\n[stage b]\nplugin = counter\n"
+			     "input.in = ref:imported/model:model\n");
+	assert_has(cairn_is(0, "run u.ini")->out, "cached 1");
 	/* From the stage's output back to the files. */
 	assert_has(cairn_is(0, "lineage up v/b:out")->out, "ba7816bf8f01  3 B  a.bin");
 }

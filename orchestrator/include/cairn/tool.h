@@ -54,17 +54,19 @@ CAIRN_BEGIN_DECLS
 typedef struct cairn_tool_io {
 	void *self;
 	/* The next line of stdin without its end; the bytes stay until the next call, a NUL follows
-	 * them. 1: a line; 0: there is no more; < 0: an error already reported (a line over 64 MiB,
-	 * a read that failed). */
+	 * them. 1: a line; 0: there is no more, or somebody pressed Ctrl-C; < 0: an error already
+	 * reported (a line over 64 MiB, a read that failed): return it. */
 	int (*read_line)(void *self, const char **line, size_t *len);
 	/* Bytes to stdout, buffered until flush(); < 0: an error already reported. A reader that
 	 * has gone (a closed pipe) is CAIRN_STOPPED: return it. */
 	int (*write)(void *self, const void *data, size_t len);
 	int (*flush)(void *self);
-	/* Whether somebody pressed Ctrl-C: then finish the line and return CAIRN_STOPPED. */
+	/* Whether somebody pressed Ctrl-C, or nobody reads any more: then finish the line and
+	 * return CAIRN_STOPPED. */
 	int (*stopping)(void *self);
 } cairn_tool_io;
 
+/* Tables are arrays of it, so it grows with CAIRN_TOOL_MAJOR only. */
 typedef struct cairn_tool {
 	const char *name; /* the verb: "generate" */
 	const char *summary;
