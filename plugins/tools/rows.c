@@ -172,15 +172,49 @@ void tool_begin_row(cairn_text *out, const json_t *row)
 	json_decref(rest);
 }
 
+/* Escapes what Unicode takes for a line's end (U+0085, U+2028, U+2029), because scripts do, too:
+ * Python's splitlines(). It can only stand inside a string. false: there was none. */
+static bool escape_line_ends(const cairn_text *row, cairn_text *out)
+{
+	static const struct {
+		const char *bytes, *escaped;
+	} ends[] = {
+		{"\xc2\x85", "\\u0085"},
+		{"\xe2\x80\xa8", "\\u2028"},
+		{"\xe2\x80\xa9", "\\u2029"},
+	};
+	const char *text = cairn_text_get(row);
+	size_t done = 0;
+
+	for (size_t at = strcspn(text, "\xc2\xe2"); at < row->len;
+		at += 1 + strcspn(text + at + 1, "\xc2\xe2"))
+		for (size_t i = 0; i < CAIRN_COUNT(ends); i++) {
+			if (strncmp(text + at, ends[i].bytes, strlen(ends[i].bytes)) != 0)
+				continue;
+			cairn_text_add_bytes(out, text + done, at - done);
+			cairn_text_add(out, ends[i].escaped);
+			done = at + strlen(ends[i].bytes);
+		}
+	if (done > 0)
+		cairn_text_add(out, text + done);
+	return done > 0;
+}
+
 int tool_end_row(const tool_work *work, cairn_text *out)
 {
+	cairn_text escaped = {0};
+	const cairn_text *row = out;
 	int rc;
 
 	cairn_text_add_char(out, '\n');
-	if (out->failed)
-		return tool_no_memory(work, "a row of output");
-	rc = work->io->write(work->io->self, out->data, out->len);
+	if (!out->failed && escape_line_ends(out, &escaped))
+		row = &escaped;
+	if (row->failed)
+		rc = tool_no_memory(work, "a row of output");
+	else
+		rc = work->io->write(work->io->self, row->data, row->len);
 	cairn_text_clear(out);
+	cairn_text_free(&escaped);
 	return rc;
 }
 

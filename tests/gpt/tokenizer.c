@@ -6,49 +6,9 @@
 
 #include "base/json.h"
 #include "gpt/jsonl.h"
+#include "gpt/oracle_file.h"
 #include "gpt/rng.h"
 #include "gpt/tokenizer.h"
-
-/* A file's bytes, NUL-terminated; NULL where there is none. Caller frees. */
-static char *read_file(const char *path, size_t *len)
-{
-	FILE *file = fopen(path, "rb");
-	char *bytes = NULL;
-	long size;
-
-	if (!file)
-		return NULL;
-	assert_int_equal(fseek(file, 0, SEEK_END), 0);
-	size = ftell(file);
-	assert_true(size >= 0);
-	rewind(file);
-	bytes = malloc((size_t)size + 1);
-	assert_non_null(bytes);
-	assert_int_equal(fread(bytes, 1, (size_t)size, file), size);
-	bytes[size] = '\0';
-	*len = (size_t)size;
-	fclose(file);
-	return bytes;
-}
-
-/* A file of the data folder; skips the test where it is missing. */
-static char *read_data(const char *name, size_t *len)
-{
-	const char *folder = getenv("CAIRN_DATA");
-	char path[1024];
-	char *bytes;
-
-	if (folder)
-		snprintf(path, sizeof(path), "%s/%s", folder, name);
-	else
-		snprintf(path, sizeof(path), "%s/../shared/data/%s", CAIRN_SOURCE_DIR, name);
-	bytes = read_file(path, len);
-	if (!bytes) {
-		print_message("no %s: skipped\n", path);
-		skip();
-	}
-	return bytes;
-}
 
 static gpt_tokenizer *gpt2(void)
 {
@@ -178,6 +138,53 @@ static void test_gpt_tokenizer__round_trips_any_bytes(void **state)
 		bytes[len] = '\0';
 		assert_round_trip(tokenizer, bytes, len);
 	}
+	gpt_tokenizer_free(tokenizer);
+}
+
+/* With GPT-2's vocabulary: each byte, each pair of bytes, and what chance makes of them. */
+static void test_gpt_tokenizer__gpt2_round_trips_any_bytes(void **state)
+{
+	gpt_tokenizer *tokenizer = gpt2();
+	char bytes[301];
+
+	(void)state;
+	for (int a = 0; a < 256; a++) {
+		bytes[0] = (char)a;
+		bytes[1] = '\0';
+		assert_round_trip(tokenizer, bytes, 1);
+		for (int b = 0; b < 256; b++) {
+			bytes[1] = (char)b;
+			bytes[2] = '\0';
+			assert_round_trip(tokenizer, bytes, 2);
+		}
+	}
+	for (uint64_t trial = 0; trial < 2000; trial++) {
+		size_t len = gpt_random_below(5, trial, 0, 300);
+
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = (char)gpt_random_below(6, trial, i, 256);
+		bytes[len] = '\0';
+		assert_round_trip(tokenizer, bytes, len);
+	}
+	gpt_tokenizer_free(tokenizer);
+}
+
+/* The square of a million steps would take hours: the test's time limit is the test. */
+static void test_gpt_tokenizer__gpt2_encodes_a_long_word(void **state)
+{
+	gpt_tokenizer *tokenizer = gpt2();
+	size_t len = 1 << 20;
+	char *text = malloc(len + 1);
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < len; i++)
+		text[i] = (char)('a' + gpt_random_below(7, 0, i, 26));
+	text[len] = '\0';
+	assert_round_trip(tokenizer, text, len);
+	memset(text, ' ', len);
+	assert_round_trip(tokenizer, text, len);
+	free(text);
 	gpt_tokenizer_free(tokenizer);
 }
 
@@ -422,6 +429,8 @@ int main(void)
 		cmocka_unit_test(test_gpt_tokenizer__encodes_as_gpt2),
 		cmocka_unit_test(test_gpt_tokenizer__gives_its_files_back),
 		cmocka_unit_test(test_gpt_tokenizer__round_trips_any_bytes),
+		cmocka_unit_test(test_gpt_tokenizer__gpt2_round_trips_any_bytes),
+		cmocka_unit_test(test_gpt_tokenizer__gpt2_encodes_a_long_word),
 		cmocka_unit_test(test_gpt_tokenizer__encodes_a_long_word),
 		cmocka_unit_test(test_gpt_tokenizer__refuses_ids_outside),
 		cmocka_unit_test(test_gpt_tokenizer__trains_the_most_frequent_pair_first),

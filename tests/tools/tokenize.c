@@ -77,6 +77,18 @@ static void test_tools_tokenize__decodes_rows(void **state)
 	free(out);
 }
 
+/* Unicode's line ends do not end a row for those who split at them. */
+static void test_tools_tokenize__keeps_a_row_on_a_line(void **state)
+{
+	char *out = answer(NULL,
+		"{\"id\":\"a\xe2\x80\xa8\xc2\x85z\xc2\x86\xe2\x80\xa9\",\"text\":\"\"}", NULL,
+		CAIRN_DONE);
+
+	(void)state;
+	assert_string_equal(out, "{\"id\":\"a\\u2028\\u0085z\xc2\x86\\u2029\",\"ids\":[]}\n");
+	free(out);
+}
+
 static void refuses(
 	const char *param, const char *in, const char *text, const char *message, const char *place)
 {
@@ -180,6 +192,7 @@ int main(void)
 		cmocka_unit_test(test_tools_tokenize__encodes_rows),
 		cmocka_unit_test(test_tools_tokenize__encodes_the_text_behind_it),
 		cmocka_unit_test(test_tools_tokenize__decodes_rows),
+		cmocka_unit_test(test_tools_tokenize__keeps_a_row_on_a_line),
 		cmocka_unit_test(test_tools_tokenize__names_the_line_of_a_mistake),
 		cmocka_unit_test(test_tools_tokenize__stops_when_asked),
 		cmocka_unit_test(test_tools_tokenize__does_as_gpt2),
