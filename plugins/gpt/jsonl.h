@@ -31,7 +31,7 @@ struct gpt_gzip;
 	X(SHAPE, "of no known shape")             \
 	X(MISSING, "field missing")               \
 	X(TYPE, "field of the wrong type")        \
-	X(EMPTY, "empty completion")              \
+	X(EMPTY, "empty text")                    \
 	X(EQUAL, "chosen and rejected are equal") \
 	X(PROMPTS, "prompts differ")              \
 	X(DIALOG, "no dialog as it should be")    \

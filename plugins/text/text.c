@@ -16,12 +16,8 @@
 #include "base/text.h"
 #include "gpt/checkpoint.h"
 #include "gpt/rng.h"
+#include "gpt/template.h"
 #include "gpt/tokenizer.h"
-
-enum document {
-	DOCUMENT_FILE,
-	DOCUMENT_PARAGRAPH,
-};
 
 static const cairn_param params[] = {
 	{"n_vocab", "Size of the vocabulary that is learnt; of no effect where one is given.",
@@ -33,13 +29,20 @@ static const cairn_param params[] = {
 		CAIRN_PARAM_SIZE, 0, offsetof(struct params, block), "4K", 64, 1 << 30, NULL, NULL},
 	{"max_bytes", "Use only so much text from the start; 0: all.", CAIRN_PARAM_SIZE, 0,
 		offsetof(struct params, max_bytes), "0", 0, 0, NULL, NULL},
-	{"document", "What ends with the end token: a file, or each paragraph between blank lines.",
+	{"document",
+		"What ends with the end token: a file, each paragraph between blank lines, or the text "
+		"of each row of a JSON file (docs/data.md).",
 		CAIRN_PARAM_ENUM, 0, offsetof(struct params, document), "file", 0, 0, NULL,
-		"file|paragraph"},
+		"file|paragraph|row"},
+	{"row", "Rows: template of the text.", CAIRN_PARAM_STRING, 0, offsetof(struct params, row),
+		"{text}", 0, 0, NULL, NULL},
+	{"max_bad", "Rows: share of bad ones that are left out before the stage fails.",
+		CAIRN_PARAM_REAL, 0, offsetof(struct params, max_bad), "0", 0, 1, NULL, NULL},
 };
 
 static const cairn_port inputs[] = {
-	{"text", "file|text", CAIRN_PORT_MANY, 0, "Plain text, UTF-8; any bytes are taken."},
+	{"text", "file|text", CAIRN_PORT_MANY, 0,
+		"Plain text, UTF-8 (any bytes are taken), or rows of JSON; also packed with gzip."},
 	{"vocab", "file", CAIRN_PORT_OPTIONAL, 0, "GPT-2's vocab.json (encoder.json)."},
 	{"merges", "file", CAIRN_PORT_OPTIONAL, 0, "GPT-2's merges.txt (vocab.bpe)."},
 	{"tokenizer", "tokenizer", CAIRN_PORT_OPTIONAL, 0, "A tokenizer that was made before."},
@@ -82,6 +85,7 @@ struct work {
 	struct block *blocks;
 	size_t n_blocks, cap_blocks;
 	struct side sides[2]; /* train, valid */
+	struct text_reader reader;
 	gpt_tokenizer *tokenizer;
 };
 
@@ -129,7 +133,7 @@ static size_t border(const char *text, size_t len, size_t at, enum document docu
 		if (!end)
 			break;
 		at = (size_t)(end - text) + 1;
-		if (document == DOCUMENT_FILE)
+		if (document != DOCUMENT_PARAGRAPH)
 			return at;
 		blank = blank_lines(text + at, len - at);
 		if (blank)
@@ -138,8 +142,10 @@ static size_t border(const char *text, size_t len, size_t at, enum document docu
 	return len;
 }
 
-static int cut_blocks(struct work *w, const char *text, size_t len)
+static int cut_blocks(void *context, const char *text, size_t len)
 {
+	struct work *w = context;
+
 	for (size_t at = 0, end; at < len; at = end) {
 		struct block *b;
 
@@ -238,39 +244,12 @@ static int make_pieces(struct work *w)
 
 /* ---- reading and writing ------------------------------------------------------------------ */
 
-static int read_file(
-	const struct work *w, const char *port, uint64_t index, const char **text, size_t *len)
-{
-	cairn_artifact artifact;
-	cairn_tensor entry;
-	int rc = w->host->input_open(w->run, port, index, &artifact);
-
-	if (!rc)
-		rc = w->host->entry_get(w->run, &artifact,
-			!strcmp(artifact.kind, "text") ? "text" : "data", &entry);
-	if (rc > 0)
-		return w->host->fail(w->run, CAIRN_EINPUT, "'%s' holds no text", artifact.source);
-	if (rc)
-		return rc;
-	*text = entry.data;
-	*len = entry.bytes;
-	return 0;
-}
-
 static int read_texts(struct work *w)
 {
-	uint64_t left = w->params->max_bytes ? w->params->max_bytes : UINT64_MAX;
+	int rc = text_read(&w->reader);
 
-	for (uint64_t i = 0; i < w->host->input_count(w->run, "text") && left; i++) {
-		const char *text;
-		size_t len;
-		int rc = read_file(w, "text", i, &text, &len);
-
-		len = !rc && len > left ? left : len;
-		if (rc || (rc = cut_blocks(w, text, len)))
-			return rc;
-		left -= len;
-	}
+	if (rc)
+		return rc;
 	keep_both_sides(w);
 	return make_pieces(w);
 }
@@ -300,8 +279,7 @@ static int get_tokenizer(struct work *w)
 {
 	bool has_vocab = w->host->input_count(w->run, "vocab") > 0;
 	bool has_merges = w->host->input_count(w->run, "merges") > 0;
-	const char *vocab, *merges;
-	size_t vocab_len, merges_len;
+	struct text_file vocab, merges;
 	cairn_error err = {0};
 	int rc;
 
@@ -316,10 +294,11 @@ static int get_tokenizer(struct work *w)
 	if (!has_vocab) {
 		rc = learn_tokenizer(w, &err);
 	} else {
-		if ((rc = read_file(w, "vocab", 0, &vocab, &vocab_len)) ||
-			(rc = read_file(w, "merges", 0, &merges, &merges_len)))
+		if ((rc = text_read_file(w->host, w->run, "vocab", 0, &vocab)) ||
+			(rc = text_read_file(w->host, w->run, "merges", 0, &merges)))
 			return rc;
-		rc = gpt_tokenizer_load(&w->tokenizer, vocab, vocab_len, merges, merges_len, &err);
+		rc = gpt_tokenizer_load(
+			&w->tokenizer, vocab.data, vocab.len, merges.data, merges.len, &err);
 	}
 	return rc ? w->host->fail_with(w->run, &err) : 0;
 }
@@ -423,6 +402,11 @@ static int check_tokenizer(const struct work *w)
 	return CAIRN_EINPUT;
 }
 
+static int check(const void *given, cairn_error *err)
+{
+	return gpt_template_check("row", ((const struct params *)given)->row, err);
+}
+
 static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 {
 	struct work w = {.host = host, .run = the_run, .params = given};
@@ -430,6 +414,12 @@ static int run(const cairn_host *host, cairn_run *the_run, const void *given)
 	int rc;
 
 	w.key = host->rng_key(the_run, "split");
+	w.reader = (struct text_reader){.host = host,
+		.run = the_run,
+		.params = given,
+		.arena = cairn_arena_new(),
+		.take = cut_blocks,
+		.context = &w};
 	if ((rc = read_texts(&w)))
 		goto out;
 	if (!train->bytes) {
@@ -450,6 +440,7 @@ out:
 		free(w.sides[i].ids);
 	}
 	free(w.blocks);
+	text_reader_free(&w.reader);
 	gpt_tokenizer_free(w.tokenizer);
 	return rc;
 }
@@ -458,7 +449,7 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.head = CAIRN_STAGE_HEAD(cairn_stage_plugin),
 	.name = "text",
 	.summary = "plain text to a tokenizer and token ids",
-	.version = "1",
+	.version = "2",
 	.license = "Apache-2.0",
 	.params = params,
 	.n_params = CAIRN_COUNT(params),
@@ -468,5 +459,6 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.outputs = outputs,
 	.n_outputs = CAIRN_COUNT(outputs),
 	.run = run,
+	.check = check,
 	.estimate = text_estimate,
 };

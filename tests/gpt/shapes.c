@@ -117,7 +117,7 @@ static void test_gpt_shapes__own(void **state)
 	       "{\"messages\":[]}\n",
 		DEMO,
 		"own\np|c user=u labeler=l\nf:2: 'completion' is missing (field missing)\n"
-		"f:3: completion 1 is empty (empty completion)\n"
+		"f:3: completion 1 is empty (empty text)\n"
 		"f:4: 'prompt' is missing (field missing)\n");
 	expect("{\"prompt\":\"p\",\"completion\":\"c\",\"user\":7}\n{\"prompt\":\"q\"}\n", PROMPT,
 		"own\np| user=7\nq|\n");
@@ -163,7 +163,7 @@ static void test_gpt_shapes__trl(void **state)
 		RANKING,
 		"trl\nThe sky is| blue.> green.\n"
 		"f:2: chosen and rejected are equal (chosen and rejected are equal)\n"
-		"f:3: completion 2 is empty (empty completion)\n"
+		"f:3: completion 2 is empty (empty text)\n"
 		"f:4: 'rejected' is missing (field missing)\n"
 		"f:5: 'chosen' is no text (field of the wrong type)\n"
 		"f:6: 'chosen' is missing (field missing)\n");
@@ -255,7 +255,7 @@ static void test_gpt_shapes__messages(void **state)
 			     "f:3: the last message is not the assistant's (no dialog as it should be)\n"
 			     "f:4: role 'tool' is none of system, user, assistant (no dialog as it should be)\n"
 			     "f:5: a message has no role or no text as content (field of the wrong type)\n"
-			     "f:6: the assistant's message is empty (empty completion)\n"
+			     "f:6: the assistant's message is empty (empty text)\n"
 			     "f:7: 'messages' is no list of messages (field of the wrong type)\n");
 	params.system_turn = "<|im_start|>{role}\\n{content}<|im_end|>\\n";
 	params.user_turn = params.assistant_turn = params.system_turn;
@@ -295,7 +295,7 @@ static void test_gpt_shapes__hh(void **state)
 			"q") "| yes> no\n"
 			     "f:2: the dialogs differ before the last answer (prompts differ)\n"
 			     "f:3: the dialogs differ before the last answer (prompts differ)\n"
-			     "f:4: completion 1 is empty (empty completion)\n"
+			     "f:4: completion 1 is empty (empty text)\n"
 			     "f:5: chosen and rejected are equal (chosen and rejected are equal)\n"
 			     "f:6: a dialog does not end with the assistant's answer (no dialog as it should "
 			     "be)\n"

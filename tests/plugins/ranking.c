@@ -534,7 +534,7 @@ static void test_plugin_ranking__imports_hh_rlhf(void **state)
 	/* Counted by another program: mean 480.8, sd 475.3, median 355 characters of prompt. */
 	text = fake_text(fakehost_output(host, "report"), "highlight.txt");
 	assert_non_null(strstr(text, "file 1: shape hh, 1500 records, 1495 rows, 5 bad\n"));
-	assert_non_null(strstr(text, "4  empty completion; the first in file 1, line 87\n"));
+	assert_non_null(strstr(text, "4  empty text; the first in file 1, line 87\n"));
 	assert_non_null(strstr(text, "1  prompts differ; the first in file 1, line 1255\n"));
 	assert_non_null(strstr(text, "prompts         481     475      29"));
 	assert_non_null(strstr(text, "355"));

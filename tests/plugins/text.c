@@ -103,6 +103,92 @@ static void test_plugin_text__ends_paragraphs_with_the_end_token(void **state)
 	fakehost_free(host);
 }
 
+/* gzip of "aa\nbb\n", and of two rows with the texts aa and bb. */
+#define PACKED_TEXT                                                                        \
+	"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x4b\x4c\xe4\x4a\x4a\xe2\x02\x00\xb0\x3c" \
+	"\xc8\x45\x06\x00\x00\x00"
+#define PACKED_ROWS                                                                                \
+	"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xab\x56\x2a\x49\xad\x28\x51\xb2\x52\x4a\x4c\x54" \
+	"\xaa\xe5\xaa\x86\xf1\x92\x92\x80\x3c\x00\x72\x58\x4d\x21\x1c\x00\x00\x00"
+
+static void bind_packed(struct fakehost *host, const char *name, const char *bytes, size_t len)
+{
+	fake_add(fakehost_input(host, "text", "file", name), "data", CAIRN_U8, 0, NULL, bytes, len);
+}
+
+static void test_plugin_text__takes_rows_and_packed_files(void **state)
+{
+	struct fakehost *host = fakehost_new("text");
+	char *text;
+
+	(void)state;
+	fakehost_param(host, "n_vocab=257");
+	fakehost_param(host, "valid_fraction=0");
+	fakehost_param(host, "document=row");
+	fakehost_file(
+		host, "text", "a.jsonl", "{\"text\":\"one\\n\\ntwo\"}\n{\"text\":\"three\"}\n");
+	fakehost_file(host, "text", "b.json", "[{\"text\":\"four\"},\n{\"text\":\"one\"}]\n");
+	bind_packed(host, "c", PACKED_ROWS, sizeof(PACKED_ROWS) - 1);
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	text = spell(host, "train");
+	assert_string_equal(text, "one\n\ntwo|three|four|one|aa|bb|");
+	free(text);
+	fakehost_param(host, "max_bytes=10");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	text = spell(host, "train");
+	assert_string_equal(text, "one\n\ntwo|th|");
+	free(text);
+	fakehost_free(host);
+	host = fakehost_new("text");
+	fakehost_param(host, "n_vocab=257");
+	fakehost_param(host, "valid_fraction=0");
+	bind_packed(host, "c", PACKED_TEXT, sizeof(PACKED_TEXT) - 1);
+	bind_packed(host, "d", PACKED_TEXT, sizeof(PACKED_TEXT) - 1);
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	text = spell(host, "train");
+	assert_string_equal(text, "aa\nbb\n|aa\nbb\n|");
+	free(text);
+	fakehost_param(host, "document=paragraph");
+	fakehost_param(host, "max_bytes=8");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	text = spell(host, "train");
+	assert_string_equal(text, "aa\nbb|aa|");
+	free(text);
+	fakehost_free(host);
+}
+
+static void test_plugin_text__tells_bad_rows(void **state)
+{
+	static const char rows[] =
+		"{\"text\":\"a\"}\n{\"txt\":\"b\"}\n{\"text\":\"\"}\n{\"text\":\"c\"}\n";
+	struct fakehost *host = fakehost_new("text");
+	char *text;
+
+	(void)state;
+	fakehost_param(host, "n_vocab=257");
+	fakehost_param(host, "valid_fraction=0");
+	fakehost_param(host, "document=row");
+	fakehost_file(host, "text", "a.jsonl", rows);
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_string_equal(fakehost_error(host)->place, "a.jsonl:2");
+	assert_string_equal(fakehost_error(host)->message, "'text' is missing");
+	assert_non_null(strstr(fakehost_error(host)->hint, "max_bad"));
+	fakehost_param(host, "max_bad=0.5");
+	assert_int_equal(fakehost_run(host), CAIRN_DONE);
+	text = spell(host, "train");
+	assert_string_equal(text, "a|c|");
+	free(text);
+	assert_non_null(strstr(fakehost_log(host), "1 field missing, 1 empty"));
+	fakehost_param(host, "row={text}{");
+	assert_int_equal(fakehost_run(host), CAIRN_EPARAM);
+	fakehost_free(host);
+	host = fakehost_new("text");
+	bind_packed(host, "c.gz", PACKED_TEXT, sizeof(PACKED_TEXT) - 5);
+	assert_int_equal(fakehost_run(host), CAIRN_EINPUT);
+	assert_non_null(strstr(fakehost_error(host)->message, "'c.gz' ends in the middle"));
+	fakehost_free(host);
+}
+
 /* Every line is on exactly one side, and the share is about as asked. */
 static void test_plugin_text__holds_out_whole_blocks(void **state)
 {
@@ -274,6 +360,8 @@ int main(void)
 		cmocka_unit_test(test_plugin_text__takes_a_tokenizer),
 		cmocka_unit_test(test_plugin_text__stops_at_max_bytes),
 		cmocka_unit_test(test_plugin_text__tells_what_is_wrong),
+		cmocka_unit_test(test_plugin_text__takes_rows_and_packed_files),
+		cmocka_unit_test(test_plugin_text__tells_bad_rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
