@@ -36,7 +36,7 @@ int eval_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 {
 	const eval_params *params = opaque;
 	gpt_estimate_inputs in = {inputs, n_inputs};
-	gpt_network model = gpt_estimate_network(in, "model", GPT_HEAD_LM, out), reward;
+	gpt_network model = gpt_estimate_network(in, "model", GPT_HEAD_LM, out), reward, reference;
 	double length = gpt_estimate_length(&model, params->max_prompt, params->max_new);
 	double rows = gpt_estimate_rows(in, "prompts", out), drawn, ranked;
 	int64_t slots = params->batch > 0 ? params->batch : DEFAULT_SLOTS;
@@ -49,6 +49,14 @@ int eval_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 	micro = gpt_micro_shape(params->micro_tokens, length, drawn, false);
 	add_side(params, in, "model", drawn, out);
 	add_side(params, in, "baseline", drawn, out);
+	if (gpt_estimate_bound(in, "reference")) {
+		/* The model's answers are read by both. */
+		reference = gpt_estimate_network(in, "reference", GPT_HEAD_LM, out);
+		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &model, drawn * length);
+		gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &reference, drawn * length);
+		gpt_memory_model_input(out, &reference);
+		gpt_memory_network(out, &reference, false, &micro, 1);
+	}
 	if (gpt_estimate_bound(in, "reward")) {
 		reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
 		drawn *= gpt_estimate_bound(in, "baseline") ? 2 : 1;
