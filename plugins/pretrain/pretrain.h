@@ -3,18 +3,13 @@
 #ifndef CAIRN_PRETRAIN_H
 #define CAIRN_PRETRAIN_H
 
-#include "cairn/stage.h"
+#include "gpt/train_optimizer.h"
 
 typedef struct pretrain_params {
 	int64_t n_layer, n_head, n_embd, n_ctx;
 	int64_t steps, tokens;
 	int64_t batch, context, micro_tokens;
-	double lr, lr_floor;
-	int64_t warmup;
-	int32_t schedule; /* enum gpt_schedule */
-	double beta1, beta2, adam_eps;
-	int32_t adam_form; /* 0 torch, 1 tf */
-	double weight_decay, grad_clip, dropout;
+	gpt_optimizer_params optimizer;
 	int64_t eval_every, valid_tokens;
 } pretrain_params;
 

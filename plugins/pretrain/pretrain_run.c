@@ -79,14 +79,6 @@ static int make_model(struct pretrain *self)
 		.n_vocab = gpt_tokenizer_size(self->tokenizer),
 		.n_inner = (int32_t)(4 * params->n_embd),
 	};
-	gpt_adam_options options = {
-		.beta1 = params->beta1,
-		.beta2 = params->beta2,
-		.eps = params->adam_eps,
-		.weight_decay = params->weight_decay,
-		.clip = params->grad_clip,
-		.tf_form = params->adam_form == 1,
-	};
 	int code = self->work.host->kernels(self->work.run, &kernels);
 
 	if (code)
@@ -94,9 +86,7 @@ static int make_model(struct pretrain *self)
 	if (gpt_model_new(&self->model, kernels, &config, GPT_HEAD_LM, GPT_TRAINABLE, &err))
 		return gpt_report(&self->work, &err);
 	gpt_model_init(self->model, self->work.host->rng_key(self->work.run, "init"));
-	if (gpt_adam_new(&self->adam, self->model, &options, &err))
-		return gpt_report(&self->work, &err);
-	return 0;
+	return gpt_optimizer_open(&self->adam, &self->work, self->model, &params->optimizer);
 }
 
 static int open_stage(struct pretrain *self)
@@ -110,8 +100,6 @@ static int open_stage(struct pretrain *self)
 	self->length = (int32_t)(params->context ? params->context : params->n_ctx);
 	self->total = pretrain_total_steps(params);
 	self->data_key = host->rng_key(self->work.run, "data");
-	self->work.dropout = params->dropout;
-	self->work.dropout_key = host->rng_key(self->work.run, "dropout");
 	code = gpt_text_open(&self->text, &self->work, "tokens",
 		gpt_tokenizer_size(self->tokenizer), self->length);
 	if (!code)
@@ -183,9 +171,8 @@ static int train_step(struct pretrain *self)
 		code = gpt_check_finite(&self->work, "the loss", gpt_lm_mean(&sum), step + 1);
 	if (code)
 		return code;
-	lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
-		step, self->total, (uint64_t)params->warmup, 1.0 / (double)(params->warmup + 1));
-	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
+	code = gpt_optimizer_step(&self->work, self->adam, self->model, &params->optimizer, step,
+		self->total, &lr, &norm);
 	if (code)
 		return code;
 	self->at.step++;

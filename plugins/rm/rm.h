@@ -10,6 +10,7 @@
 
 #include "cairn/stage.h"
 #include "gpt/train_accuracy.h"
+#include "gpt/train_optimizer.h"
 
 enum rm_normalize {
 	RM_NORMALIZE_BIAS = 0, /* demonstrations score 0 on average */
@@ -30,12 +31,7 @@ typedef struct rm_params {
 	int64_t max_prompt, max_response;
 	int32_t divide;    /* 0 kept, 1 all */
 	int32_t normalize; /* enum rm_normalize */
-	double lr, lr_floor;
-	int64_t warmup;
-	int32_t schedule; /* enum gpt_schedule */
-	double beta1, beta2, adam_eps;
-	int32_t adam_form; /* 0 torch, 1 tf */
-	double weight_decay, grad_clip, dropout;
+	gpt_optimizer_params optimizer;
 	int64_t eval_every;
 } rm_params;
 

@@ -125,24 +125,16 @@ static int open_model(rm_stage *self)
 {
 	const rm_params *params = self->params;
 	const gpt_work *work = &self->work;
-	gpt_adam_options options = {
-		.beta1 = params->beta1,
-		.beta2 = params->beta2,
-		.eps = params->adam_eps,
-		.weight_decay = params->weight_decay,
-		.clip = params->grad_clip,
-		.tf_form = params->adam_form == 1,
-	};
-	cairn_error err = {0};
 	int code = gpt_load_model(&self->model, work->host, work->run, "init", GPT_HEAD_SCALAR,
 		GPT_TRAINABLE, work->host->rng_key(work->run, "score"));
 
 	if (!code)
 		code = gpt_load_tokenizer(&self->tokenizer, work->host, work->run, "init");
+	if (!code)
+		code = gpt_optimizer_open(
+			&self->adam, &self->work, self->model, &params->optimizer);
 	if (code)
 		return code;
-	if (gpt_adam_new(&self->adam, self->model, &options, &err))
-		return gpt_report(work, &err);
 	return gpt_limits_set(&self->limits, work, params->max_prompt, params->max_response,
 		self->model->config.n_ctx);
 }
@@ -159,8 +151,6 @@ static int open_stage(rm_stage *self)
 		code = open_rankings(&self->valid, self, "valid", false);
 	if (!code && gpt_bound(work, "valid") && splits)
 		code = open_rankings(&self->others, self, "valid", true);
-	work->dropout = self->params->dropout;
-	work->dropout_key = work->host->rng_key(work->run, "dropout");
 	return code ? code : rm_batch_open(self);
 }
 
@@ -283,10 +273,8 @@ static int train_step(rm_stage *self)
 		code = gpt_check_finite(&self->work, "the loss", sum.loss, self->at.step + 1);
 	if (code)
 		return code;
-	lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
-		self->at.step, self->total, (uint64_t)params->warmup,
-		1.0 / (double)(params->warmup + 1));
-	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
+	code = gpt_optimizer_step(&self->work, self->adam, self->model, &params->optimizer,
+		self->at.step, self->total, &lr, &norm);
 	if (code)
 		return code;
 	self->at.loss = sum.loss / (double)n_items;

@@ -11,6 +11,7 @@
 #include "cairn/stage.h"
 #include "gpt/train_data.h"
 #include "gpt/train_generate.h"
+#include "gpt/train_optimizer.h"
 
 enum sft_select {
 	SFT_SELECT_LAST = 0,
@@ -22,12 +23,7 @@ typedef struct sft_params {
 	int64_t epochs, batch, micro_tokens;
 	int64_t max_prompt, max_response;
 	int32_t loss_on; /* 0 completion, 1 all */
-	double lr, lr_floor;
-	int64_t warmup;
-	int32_t schedule; /* enum gpt_schedule */
-	double beta1, beta2, adam_eps;
-	int32_t adam_form; /* 0 torch, 1 tf */
-	double weight_decay, grad_clip, dropout;
+	gpt_optimizer_params optimizer;
 	double pretrain_mix;
 	int64_t pretrain_length;
 	int64_t eval_every;

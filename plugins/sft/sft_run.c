@@ -44,27 +44,15 @@ int sft_check(const void *opaque, cairn_error *err)
 
 static int open_model(sft_stage *self)
 {
-	const sft_params *params = self->params;
 	const gpt_work *work = &self->work;
-	gpt_adam_options options = {
-		.beta1 = params->beta1,
-		.beta2 = params->beta2,
-		.eps = params->adam_eps,
-		.weight_decay = params->weight_decay,
-		.clip = params->grad_clip,
-		.tf_form = params->adam_form == 1,
-	};
-	cairn_error err = {0};
 	int code = gpt_load_model(
 		&self->model, work->host, work->run, "base", GPT_HEAD_LM, GPT_TRAINABLE, 0);
 
 	if (!code)
 		code = gpt_load_tokenizer(&self->tokenizer, work->host, work->run, "base");
-	if (code)
-		return code;
-	if (gpt_adam_new(&self->adam, self->model, &options, &err))
-		return gpt_report(work, &err);
-	return 0;
+	return code ? code
+		    : gpt_optimizer_open(
+			      &self->adam, &self->work, self->model, &self->params->optimizer);
 }
 
 static int open_demos(sft_stage *self)
@@ -133,8 +121,6 @@ static int open_stage(sft_stage *self)
 			&self->order, &self->work, host->rng_key(run, "order"), self->demos.n);
 	if (code)
 		return code;
-	self->work.dropout = self->params->dropout;
-	self->work.dropout_key = host->rng_key(run, "dropout");
 	self->text_key = host->rng_key(run, "pretrain");
 	self->per_epoch = (self->demos.n + n - 1) / n;
 	self->total = self->per_epoch * (uint64_t)self->params->epochs;
@@ -227,7 +213,6 @@ static bool validates_after(const sft_stage *self, uint64_t step)
 
 static int train_step(sft_stage *self)
 {
-	const sft_params *params = self->params;
 	gpt_lm_sum demos = {0}, text = {0};
 	size_t n_demos, n;
 	double scale, norm = 0, lr;
@@ -245,10 +230,8 @@ static int train_step(sft_stage *self)
 			&self->work, "the loss", demos.nll + text.nll, self->at.step + 1);
 	if (code)
 		return code;
-	lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
-		self->at.step, self->total, (uint64_t)params->warmup,
-		1.0 / (double)(params->warmup + 1));
-	code = gpt_update(&self->work, self->adam, self->model, lr, &norm);
+	code = gpt_optimizer_step(&self->work, self->adam, self->model, &self->params->optimizer,
+		self->at.step, self->total, &lr, &norm);
 	if (code)
 		return code;
 	self->at.step++;

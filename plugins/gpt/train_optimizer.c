@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* train_optimizer.c - from parameters to Adam and its rate; see train_optimizer.h. */
+#include "gpt/train_optimizer.h"
+
+int gpt_optimizer_open(
+	gpt_adam **out, gpt_work *work, const gpt_model *model, const gpt_optimizer_params *params)
+{
+	gpt_adam_options options = {
+		.beta1 = params->beta1,
+		.beta2 = params->beta2,
+		.eps = params->adam_eps,
+		.weight_decay = params->weight_decay,
+		.clip = params->grad_clip,
+		.tf_form = params->adam_form == 1,
+	};
+	cairn_error err = {0};
+
+	work->dropout = params->dropout;
+	work->dropout_key = work->host->rng_key(work->run, "dropout");
+	if (gpt_adam_new(out, model, &options, &err))
+		return gpt_report(work, &err);
+	return 0;
+}
+
+int gpt_optimizer_step(gpt_work *work, gpt_adam *adam, gpt_model *model,
+	const gpt_optimizer_params *params, uint64_t step, uint64_t total, double *lr, double *norm)
+{
+	uint64_t warmup = (uint64_t)params->warmup;
+
+	*lr = gpt_learning_rate((enum gpt_schedule)params->schedule, params->lr, params->lr_floor,
+		step, total, warmup, 1.0 / (double)(warmup + 1));
+	return gpt_update(work, adam, model, *lr, norm);
+}
