@@ -6,6 +6,10 @@
 
 #include "base/alloc.h"
 
+enum {
+	ENOUGH_ROWS = 1024,
+};
+
 void gpt_micro_free(gpt_micro *micro)
 {
 	if (!micro)
@@ -108,6 +112,11 @@ static void fill(gpt_micro *micro, size_t b, int64_t T, const gpt_seq *seq, enum
 	micro->lengths[b] = (int32_t)rows;
 	micro->ids[b] = seq->id;
 	micro->real += (uint64_t)rows;
+}
+
+int64_t gpt_micro_limit(int64_t micro_tokens)
+{
+	return micro_tokens < ENOUGH_ROWS ? micro_tokens : (int64_t)ENOUGH_ROWS;
 }
 
 int gpt_micro_pack(gpt_micro *micro, const gpt_seq *seqs, size_t n, size_t from,

@@ -6,8 +6,8 @@
  * at most `micro_tokens` positions, padded on the right to the longest of the micro-batch.
  * Gradients are sums over tokens, weighted by what the caller counted over the whole list, so
  * neither the split nor the padding changes the mathematics (METHOD 2.8: a mean of means is not
- * the token mean). The split changes the order of additions, hence the last bits: micro_tokens
- * is part of a stage's key.
+ * the token mean), nor a bit of the gradient (gpt_finish_grads()): micro_tokens bounds the memory
+ * of a step and is no part of a stage's key.
  */
 #ifndef CAIRN_GPT_BATCH_H
 #define CAIRN_GPT_BATCH_H
@@ -41,6 +41,9 @@ typedef struct gpt_micro {
 } gpt_micro;
 
 void gpt_micro_free(gpt_micro *micro);
+/* Positions that are worth taking at once where `micro_tokens` may be: beyond a thousand or so the
+ * products get no faster, and what a pass leaves behind for backward outgrows the caches. */
+int64_t gpt_micro_limit(int64_t micro_tokens);
 /* Packs seqs[from..) up to the limit, whole units, at least one. ENOMEM. */
 CAIRN_MUST int gpt_micro_pack(gpt_micro *micro, const gpt_seq *seqs, size_t n, size_t from,
 	int64_t micro_tokens, enum gpt_rows_form form, cairn_error *err);

@@ -12,6 +12,7 @@
  */
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/sampling.h"
 
 static void pack_layer(const gpt_model *model, cairn_packed **packed, int32_t l)
 {
@@ -39,6 +40,15 @@ cairn_packed **gpt__packed_new(const gpt_model *model)
 	packed[head] = model->k->pack(
 		model->k, gpt__param(model, head), C, C, model->config.n_vocab, true);
 	return packed;
+}
+
+uint64_t gpt_packed_bytes(const gpt_config *config)
+{
+	uint64_t C = (uint64_t)config->n_embd, inner = (uint64_t)config->n_inner;
+	uint64_t layer = 4 * C * C + 2 * C * inner;
+
+	return ((uint64_t)config->n_layer * layer + C * (uint64_t)config->n_vocab) *
+	       sizeof(cairn_real);
 }
 
 void gpt__packed_free(const gpt_model *model, cairn_packed **packed)

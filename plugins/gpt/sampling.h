@@ -41,6 +41,8 @@ typedef struct gpt_sequence {
 	bool ended;           /* by the end token, not by max_new or n_ctx */
 } gpt_sequence;
 
+/* Bytes of the copies of the weights that gpt_sample() makes for more than a few sequences. */
+uint64_t gpt_packed_bytes(const gpt_config *config);
 /* The hidden states of an earlier gpt_forward() are gone after this. */
 CAIRN_MUST int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n,
 	const gpt_sampling *options, cairn_error *err);

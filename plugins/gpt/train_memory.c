@@ -2,7 +2,9 @@
 /* train_memory.c - see train_memory.h. */
 #include "gpt/train_memory.h"
 
+#include "gpt/batch.h"
 #include "gpt/model_internal.h"
+#include "gpt/sampling.h"
 
 /* What a stage's process needs before its first tensor: measured of stages without any. */
 #define PROCESS_BYTES (10u << 20)
@@ -10,8 +12,6 @@
 #define PACKED_BYTES (16u << 20)
 /* Rows of logits that exist at a time. */
 #define LOGIT_ROWS 256
-/* Rows of a pass through prompts, at most; a prompt is never cut (sampling.c). */
-#define PREFILL_ROWS 4096.0
 
 static void add(cairn_estimate *out, double bytes)
 {
@@ -25,7 +25,7 @@ static int64_t at_least_one(double x)
 
 gpt_pass_shape gpt_micro_shape(int64_t micro_tokens, double length, double n, bool keeps)
 {
-	double B = (double)(micro_tokens / at_least_one(length));
+	double B = (double)(gpt_micro_limit(micro_tokens) / at_least_one(length));
 
 	/* A sequence is never cut, a batch may be smaller than a micro-batch. */
 	if (n > 0 && B > n)
@@ -35,7 +35,7 @@ gpt_pass_shape gpt_micro_shape(int64_t micro_tokens, double length, double n, bo
 
 gpt_pass_shape gpt_prefill_shape(int64_t slots, double prompt)
 {
-	double most = PREFILL_ROWS / (double)at_least_one(prompt);
+	double most = GPT_PREFILL_ROWS / (double)at_least_one(prompt);
 
 	return (gpt_pass_shape){at_least_one((double)slots < most ? (double)slots : most),
 		at_least_one(prompt), false};
@@ -75,6 +75,7 @@ void gpt_memory_cache(
 
 	add(out, 2.0 * sizeof(cairn_real) * (double)slots * longest * config->n_layer *
 			 config->n_embd);
+	add(out, (double)gpt_packed_bytes(config));
 }
 
 void gpt_memory_input(cairn_estimate *out, gpt_estimate_inputs in, const char *port)

@@ -28,7 +28,7 @@ void gpt_memory_network(cairn_estimate *out, const gpt_network *network, bool is
 	const gpt_pass_shape *passes, size_t n);
 /* Its weights once more: a moving average, the best so far. */
 void gpt_memory_copy(cairn_estimate *out, const gpt_network *network);
-/* Keys and values of `slots` sequences of `longest` tokens. */
+/* Sampling: keys and values of `slots` sequences of `longest` tokens, packed weights. */
 void gpt_memory_cache(
 	cairn_estimate *out, const gpt_network *network, int64_t slots, double longest);
 /* What is read of an input stays in memory as long as the stage runs. */
