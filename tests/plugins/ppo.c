@@ -216,15 +216,15 @@ static void test_ppo__large_beta_holds_the_policy(void **state)
 	struct fakehost *free_hand = make(), *held = make();
 
 	(void)state;
-	fakehost_param(free_hand, "iterations=15");
+	fakehost_param(free_hand, "iterations=40");
 	fakehost_param(free_hand, "lr=5e-3");
 	fakehost_param(free_hand, "beta=0");
-	fakehost_param(held, "iterations=15");
+	fakehost_param(held, "iterations=40");
 	fakehost_param(held, "lr=5e-3");
 	fakehost_param(held, "beta=10");
 	assert_int_equal(fakehost_run(free_hand), CAIRN_DONE);
 	assert_int_equal(fakehost_run(held), CAIRN_DONE);
-	assert_true(fakehost_summary(held, "kl") < 0.5 * fakehost_summary(free_hand, "kl"));
+	assert_true(fakehost_summary(held, "kl") < 0.1 * fakehost_summary(free_hand, "kl"));
 	fakehost_free(held);
 	fakehost_free(free_hand);
 }
