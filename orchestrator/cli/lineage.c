@@ -27,14 +27,16 @@ static void print_artifact(cli *c, const cairn_lineage_node *node, const char *p
 static void print_stage(cli *c, const cairn_lineage_node *node, bool up, const char *port)
 {
 	const json_t *result = node->result;
+	const char *version = cairn_json_string(result, "version", "");
 
 	printf("%s %s%s%s", up ? "made by" : "read by", cli_style(c->color_out, CLI_BLUE),
 		cli_safe(c, cairn_json_string(result, "instance", "(record is gone)")),
 		cli_style(c->color_out, CLI_PLAIN));
 	if (port)
 		printf(" as %s", cli_safe(c, port));
-	printf("  %s %s", cli_safe(c, cairn_json_string(result, "plugin", "?")),
-		cli_safe(c, cairn_json_string(result, "version", "")));
+	printf("  %s", cli_safe(c, cairn_json_string(result, "plugin", "?")));
+	if (version[0])
+		printf(" %s", cli_safe(c, version));
 	if (json_object_get(result, "origins"))
 		printf("  by %s", cli_safe(c, cairn_json_string(result, "user", "?")));
 	else

@@ -48,16 +48,19 @@ static bool must_be_path(const char *text)
 	       (len > 1 && text[len - 1] == '/');
 }
 
-/* The tool whose first input takes this kind. */
+/* The first verb whose tool takes this kind. */
 static const char *taker_of(const cli *c, const char *kind)
 {
-	const cairn_tool_info *tools;
-	size_t n = cairn_tools_list(c->tool.box, &tools);
+	const cairn_tool_info *info;
+	size_t n;
+	const cli_verb *verbs = cli_verbs(&n);
 
 	for (size_t i = 0; i < n; i++) {
-		if (cli_verb_find(tools[i].tool->name) && tools[i].tool->n_inputs &&
-			cairn_kind_accepts(tools[i].tool->inputs[0].kind, kind))
-			return tools[i].tool->name;
+		if (cli_verb_has_tool(verbs[i].name) &&
+			cairn_tools_find(&info, c->tool.box, verbs[i].name, NULL) == 0 &&
+			info->tool->n_inputs &&
+			cairn_kind_accepts(info->tool->inputs[0].kind, kind))
+			return verbs[i].name;
 	}
 	return NULL;
 }
@@ -95,6 +98,7 @@ static int check_kind(cli *c, cairn_store *store, const cairn_port *port, const 
 static int find_artifact(
 	cli *c, struct session *s, const char *text, cairn_id *id, cairn_error *err)
 {
+	cairn_run_id run;
 	int rc = 0;
 
 	if (!s->store)
@@ -107,7 +111,18 @@ static int find_artifact(
 	}
 	if (rc == 0 && !s->snapshot)
 		rc = cairn_snapshot_begin(&s->snapshot, s->store, err);
-	return rc < 0 ? rc : cairn_resolve_artifact(id, s->store, s->snapshot, text, err);
+	if (rc == 0)
+		rc = cairn_resolve_artifact(id, s->store, s->snapshot, text, err);
+	if (rc == CAIRN_ENOTFOUND && s->snapshot &&
+		cairn_resolve_run(&run, s->snapshot, text, NULL) == 0) {
+		cairn_error_clear(err);
+		cairn_error_set(err, rc, "'%.150s' is a run, not an artifact", text);
+		cairn_error_hint(err,
+			"`cairn status %.100s` lists its artifacts; `cairn export %.100s --format "
+			"tensorboard` writes its metrics.",
+			text, text);
+	}
+	return rc;
 }
 
 static int bind(

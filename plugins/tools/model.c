@@ -241,4 +241,5 @@ CAIRN_EXPORT const cairn_tools cairn_tools_table = {
 	.head = CAIRN_TOOL_HEAD(cairn_tools),
 	.tools = tools,
 	.n_tools = CAIRN_COUNT(tools),
+	.version = "1",
 };

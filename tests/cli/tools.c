@@ -173,7 +173,11 @@ static void test_cli_tools__wrong_kind_says_what_takes_it(void **state)
 	assert_has(got->err, "`cairn import model`");
 	got = cairn_is(2, "generate a:metrics");
 	assert_has(got->err, "is of kind 'metrics', `cairn generate` takes 'report|directory'");
+	assert_has(got->err, "`cairn score` takes that kind");
 	assert_has(cairn_is(3, "import a:out")->err, "'a:out' is no directory");
+	got = cairn_is(3, "export w");
+	assert_has(got->err, "'w' is a run, not an artifact");
+	assert_has(got->err, "`cairn export w --format tensorboard` writes its metrics.");
 }
 
 static void test_cli_tools__optional_inputs_are_options(void **state)

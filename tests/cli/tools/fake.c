@@ -131,7 +131,7 @@ static int score(const cairn_host *host, cairn_run *run, const cairn_tool_io *io
 }
 
 static const cairn_port score_inputs[] = {
-	{"model", "report|directory", 0, 0, "what to look at"},
+	{"model", "report|metrics|directory", 0, 0, "what to look at"},
 };
 
 /* ---- tokenize --------------------------------------------------------------------------- */
