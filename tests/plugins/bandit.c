@@ -382,17 +382,17 @@ double *bandit_weights(const gpt_model *model)
 	return read_flat(model, model->params);
 }
 
-void bandit_check_gradient(
-	gpt_model *model, bandit_loss f, void *self, const double *gradient, const char *what)
+double *bandit_slopes(gpt_model *model, bandit_loss f, void *self)
 {
 	const double step = 1e-5;
+	double *slopes = cairn_alloc(model->n_params, sizeof(*slopes));
 
+	assert_non_null(slopes);
 	for (size_t i = 0; i < model->n_tensors; i++) {
 		const gpt_tensor *tensor = &model->tensors[i];
-		double difference = 0, size = 0;
 
 		for (size_t j = tensor->offset; j < tensor->offset + tensor->size; j++) {
-			double w, side[2], slope;
+			double w, side[2];
 
 			model->k->read(model->k, &w, model->params + j, sizeof(w));
 			for (int s = 0; s < 2; s++) {
@@ -402,12 +402,34 @@ void bandit_check_gradient(
 				side[s] = f(self);
 			}
 			model->k->write(model->k, model->params + j, &w, sizeof(w));
-			slope = (side[0] - side[1]) / (2 * step);
-			difference += (slope - gradient[j]) * (slope - gradient[j]);
-			size += slope * slope;
+			slopes[j] = (side[0] - side[1]) / (2 * step);
+		}
+	}
+	return slopes;
+}
+
+void bandit_compare(
+	const gpt_model *model, const double *slopes, const double *gradient, const char *what)
+{
+	for (size_t i = 0; i < model->n_tensors; i++) {
+		const gpt_tensor *tensor = &model->tensors[i];
+		double difference = 0, size = 0;
+
+		for (size_t j = tensor->offset; j < tensor->offset + tensor->size; j++) {
+			difference += (slopes[j] - gradient[j]) * (slopes[j] - gradient[j]);
+			size += slopes[j] * slopes[j];
 		}
 		if (!(sqrt(difference / size) < 1e-6))
 			fail_msg("%s: gradient of %s: relative error %g", what, tensor->name,
 				sqrt(difference / size));
 	}
+}
+
+void bandit_check_gradient(
+	gpt_model *model, bandit_loss f, void *self, const double *gradient, const char *what)
+{
+	double *slopes = bandit_slopes(model, f, self);
+
+	bandit_compare(model, slopes, gradient, what);
+	free(slopes);
 }

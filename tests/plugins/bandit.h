@@ -54,9 +54,13 @@ double bandit_objective(bandit *self, double *kl, double *best);
 /* Moves every weight of the policy by N(0, size). */
 void bandit_shake(bandit *self, double size, uint64_t key);
 
-/* Central differences of f over all weights of a model against `gradient` (flat, host), tensor by
- * tensor: fails the test where the relative error is 1e-6 or more. */
+/* Central differences of f over all weights of a model (flat, host; caller frees); and a gradient
+ * against them, tensor by tensor: fails the test where the relative error is 1e-6 or more. */
 typedef double (*bandit_loss)(void *self);
+double *bandit_slopes(gpt_model *model, bandit_loss f, void *self);
+void bandit_compare(
+	const gpt_model *model, const double *slopes, const double *gradient, const char *what);
+/* Both. */
 void bandit_check_gradient(
 	gpt_model *model, bandit_loss f, void *self, const double *gradient, const char *what);
 /* A model's gradients or weights, finished, on the host; caller frees. */
