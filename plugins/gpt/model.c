@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * model.c - a model's tensors: table, memory, initialisation, copies.
+ * model.c - a model's tensors: table, memory, copies.
  *
- * Reads like: model_internal.h first (the order of the table), then model_forward.c,
- * model_heads.c, model_backward.c.
+ * Reads like: model_internal.h first (the order of the table), then model_init.c, model_forward.c,
+ * model_heads.c, model_backward.c, model_embedding.c.
  */
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
-#include "gpt/rng.h"
 
 /* Limits keep every product of sizes far from overflow; n_ctx also fits 16 bits, because the
  * random streams of dropout and sampling are keyed by sample_id << 16 | position. */
@@ -208,71 +206,6 @@ void gpt_model_free(gpt_model *model)
 		model->k->free(model->k, model->grads);
 	free(model->tensors);
 	free(model);
-}
-
-/* Fills one tensor with mean + N(0, deviation). Element i of tensor t is draw (t, i) of the key:
- * it depends neither on the layout of the buffer nor on the other tensors' sizes. */
-static void fill(gpt_model *model, size_t t, double mean, double deviation, uint64_t rng_key)
-{
-	const cairn_kernels *k = model->k;
-	size_t size = model->tensors[t].size;
-	cairn_real part[1024];
-
-	for (size_t start = 0; start < size; start += CAIRN_COUNT(part)) {
-		size_t n = size - start < CAIRN_COUNT(part) ? size - start : CAIRN_COUNT(part);
-
-		for (size_t i = 0; i < n; i++) {
-			double x = mean;
-
-			if (deviation != 0)
-				x += deviation * gpt_random_normal(rng_key, t, start + i);
-			part[i] = (cairn_real)x;
-		}
-		k->write(k, gpt__param(model, t) + start, part, n * sizeof(*part));
-	}
-}
-
-static void init_layer(gpt_model *model, int32_t layer, double residual, uint64_t rng_key)
-{
-	fill(model, gpt__in_layer(layer, LN_1_WEIGHT), 1, 0, rng_key);
-	fill(model, gpt__in_layer(layer, LN_1_BIAS), 0, 0, rng_key);
-	fill(model, gpt__in_layer(layer, ATTN_WEIGHT), 0, 0.02, rng_key);
-	fill(model, gpt__in_layer(layer, ATTN_BIAS), 0, 0, rng_key);
-	fill(model, gpt__in_layer(layer, ATTN_PROJ_WEIGHT), 0, residual, rng_key);
-	fill(model, gpt__in_layer(layer, ATTN_PROJ_BIAS), 0, 0, rng_key);
-	fill(model, gpt__in_layer(layer, LN_2_WEIGHT), 1, 0, rng_key);
-	fill(model, gpt__in_layer(layer, LN_2_BIAS), 0, 0, rng_key);
-	fill(model, gpt__in_layer(layer, FC_WEIGHT), 0, 0.02, rng_key);
-	fill(model, gpt__in_layer(layer, FC_BIAS), 0, 0, rng_key);
-	fill(model, gpt__in_layer(layer, MLP_PROJ_WEIGHT), 0, residual, rng_key);
-	fill(model, gpt__in_layer(layer, MLP_PROJ_BIAS), 0, 0, rng_key);
-}
-
-void gpt_model_init(gpt_model *model, uint64_t rng_key)
-{
-	const gpt_config *config = &model->config;
-	double residual = 0.02 / sqrt(2.0 * config->n_layer);
-
-	fill(model, WTE, 0, 0.02, rng_key);
-	fill(model, WPE, 0, 0.02, rng_key);
-	for (int32_t l = 0; l < config->n_layer; l++)
-		init_layer(model, l, residual, rng_key);
-	fill(model, gpt__after_layers(config, LN_F_WEIGHT), 1, 0, rng_key);
-	fill(model, gpt__after_layers(config, LN_F_BIAS), 0, 0, rng_key);
-	if (model->head == GPT_HEAD_SCALAR)
-		gpt_model_init_score(model, rng_key);
-	else if (config->untied)
-		fill(model, gpt__after_layers(config, LM_HEAD_WEIGHT), 0, 0.02, rng_key);
-}
-
-void gpt_model_init_score(gpt_model *model, uint64_t rng_key)
-{
-	const gpt_config *config = &model->config;
-
-	CAIRN_ASSERT(model->head == GPT_HEAD_SCALAR);
-	fill(model, gpt__after_layers(config, SCORE_WEIGHT), 0, 1 / sqrt(config->n_embd + 1.0),
-		rng_key);
-	fill(model, gpt__after_layers(config, SCORE_BIAS), 0, 0, rng_key);
 }
 
 const gpt_tensor *gpt_model_tensor(const gpt_model *model, const char *name)

@@ -561,6 +561,34 @@ static void test_gpt_model__untied_head(void **state)
 	on_each_backend(untied, NULL);
 }
 
+/* The same weights from any number of threads; the largest tensor is a few pieces long. */
+static void test_gpt_model__initialisation_does_not_know_threads(void **state)
+{
+	gpt_config wide = config;
+	cairn_real *drawn[3];
+	size_t bytes = 0;
+
+	(void)state;
+	wide.n_vocab = 30000;
+	for (int i = 0; i < 3; i++) {
+		cairn_kernels k;
+		gpt_model *model;
+
+		if (!open_cpu(&k, i + 1))
+			skip();
+		model = random_model(&k, &wide, GPT_HEAD_LM, 0, 1);
+		gpt_model_init(model, 42);
+		drawn[i] = read_flat(model, model->params);
+		bytes = model->n_params * sizeof(*drawn[i]);
+		gpt_model_free(model);
+		close_cpu(&k);
+	}
+	assert_memory_equal(drawn[0], drawn[1], bytes);
+	assert_memory_equal(drawn[0], drawn[2], bytes);
+	for (int i = 0; i < 3; i++)
+		free(drawn[i]);
+}
+
 /* METHOD 5.4: the loss of an untrained model is ln V. */
 static void test_gpt_model__starts_at_ln_vocabulary(void **state)
 {
@@ -734,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_model__tensors_have_hugging_face_names),
 		cmocka_unit_test(test_gpt_model__counts_gpt2_small),
 		cmocka_unit_test(test_gpt_model__initialisation),
+		cmocka_unit_test(test_gpt_model__initialisation_does_not_know_threads),
 		cmocka_unit_test(test_gpt_model__untied_head),
 		cmocka_unit_test(test_gpt_model__starts_at_ln_vocabulary),
 		cmocka_unit_test(test_gpt_model__copy_and_fold),
