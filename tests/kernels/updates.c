@@ -28,6 +28,33 @@ static void test_kernels_updates__vectors(void **state)
 		check_case(run_vectors, &sizes[i]);
 }
 
+/* Large enough for several tasks, of an odd size, apart and overlapping. */
+static void test_kernels_updates__zero_and_copy(void **state)
+{
+	enum {
+		N = (5 << 20) / 2 + 3
+	};
+	const cairn_kernels *k = cpu_table(NULL, 3);
+	unsigned char *x = k->alloc(k, 2 * N + 2), *y = x + N + 1;
+
+	(void)state;
+	for (int i = 0; i < N; i++)
+		x[i] = (unsigned char)(i % 251 + 1);
+	y[N] = 7;
+	k->copy(k, y, x, N);
+	assert_memory_equal(x, y, N);
+	assert_int_equal(y[N], 7);
+	k->copy(k, x + 1, x, N);
+	for (int i = 0; i < N; i++)
+		assert_int_equal(x[i + 1], i % 251 + 1);
+	k->zero(k, x + 1, N - 1);
+	for (int i = 1; i < N; i++)
+		assert_int_equal(x[i], 0);
+	assert_true(x[0] == 1 && x[N] != 0);
+	k->zero(k, x, 0);
+	k->free(k, x);
+}
+
 static void test_kernels_updates__sum_squares_is_exact_in_double(void **state)
 {
 	const cairn_kernels *k = cpu_table(NULL, 2);
@@ -143,6 +170,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernels_updates__vectors),
+		cmocka_unit_test(test_kernels_updates__zero_and_copy),
 		cmocka_unit_test(test_kernels_updates__sum_squares_is_exact_in_double),
 		cmocka_unit_test(test_kernels_updates__adam),
 		cmocka_unit_test(test_kernels_updates__adam_golden_torch),

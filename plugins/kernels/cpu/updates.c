@@ -27,6 +27,60 @@ static void run(const cairn_kernels *k, pool_task *task, int64_t n, void *job)
 	pool_for(c->pool, pieces(n, ELEMENTS), task, job);
 }
 
+/* ---- bytes: small ones at once, large ones by all threads --------------------------------------
+ */
+
+enum {
+	BYTES = 1 << 20, /* of one task */
+};
+
+typedef struct bytes_job {
+	char *to;
+	const char *from; /* NULL: zeros */
+	size_t n;
+} bytes_job;
+
+static void bytes_task(void *context, int64_t task, int thread)
+{
+	const bytes_job *job = context;
+	size_t at = (size_t)task * BYTES, left = job->n - at, n = left < BYTES ? left : BYTES;
+
+	(void)thread;
+	if (job->from)
+		memcpy(job->to + at, job->from + at, n);
+	else
+		memset(job->to + at, 0, n);
+}
+
+static void move_bytes(const cairn_kernels *k, bytes_job *job)
+{
+	cpu *c = k->self;
+
+	pool_for(c->pool, pieces((int64_t)job->n, BYTES), bytes_task, job);
+}
+
+static void zero(const cairn_kernels *k, void *dev, size_t bytes)
+{
+	bytes_job job = {dev, NULL, bytes};
+
+	move_bytes(k, &job);
+}
+
+/* They may overlap. */
+static void copy(const cairn_kernels *k, void *to, const void *from, size_t bytes)
+{
+	bytes_job job = {to, from, bytes};
+	uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
+
+	if (bytes && (a < b ? b - a : a - b) < bytes)
+		memmove(to, from, bytes);
+	else
+		move_bytes(k, &job);
+}
+
+/* ---- vectors ----------------------------------------------------------------------------------
+ */
+
 static void axpy_task(void *context, int64_t task, int thread)
 {
 	const vector_job *job = context;
@@ -167,6 +221,8 @@ static void adam(const cairn_kernels *k, const cairn_adam *a)
 
 void ISA(fill_updates)(cairn_kernels *k)
 {
+	k->zero = zero;
+	k->copy = copy;
 	k->axpy = axpy;
 	k->scale = scale;
 	k->ema = ema;
