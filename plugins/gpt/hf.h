@@ -25,6 +25,7 @@
 typedef struct gpt_hf_config {
 	gpt_config config;
 	double reward_gain, reward_bias; /* 1 and 0 where nothing is said */
+	int64_t end_token;               /* "eos_token_id"; -1 where nothing is said */
 } gpt_hf_config;
 
 /* Refuses what would make it another network than ours, and says why. `source` is named in errors.

@@ -128,6 +128,7 @@ int gpt_hf_config_read(
 		rc = read_sizes(&in);
 	if (!rc)
 		rc = read_reward(&in);
+	config.end_token = cairn_json_integer(json, "eos_token_id", -1);
 	if (!rc)
 		rc = gpt_config_check(&config.config, err);
 	if (rc)

@@ -1,443 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * safetensors.c - the reader. First the header's grammar, which knows nothing but bytes; then what
- * must hold between the tensors it names.
+ * safetensors.c - the reader: length, header (safetensors_header.c), and what must hold between the
+ * tensors that it names.
  */
-#include "gpt/safetensors.h"
-
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "gpt/safetensors_internal.h"
 #include "gpt/utf8.h"
-
-#define LENGTH_BYTES 8
-
-struct header {
-	const char *text;
-	size_t len, at;
-	size_t n_strings; /* bytes used of out->strings, which has room for all of them */
-	size_t cap, cap_metadata;
-	bool has_metadata;
-	const char *source;
-	gpt_safetensors *out;
-	cairn_error *err;
-};
-
-/* `at` counts from the begin of the header. */
-static int bad(struct header *h, size_t at, const char *format, ...) CAIRN_PRINTF(3, 4);
-
-static int bad(struct header *h, size_t at, const char *format, ...)
-{
-	char message[300];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(message, sizeof(message), format, args);
-	va_end(args);
-	cairn_error_set(h->err, CAIRN_EINPUT, "%s", message);
-	cairn_error_at(h->err, "%s, byte %zu", h->source, LENGTH_BYTES + at);
-	cairn_error_hint(
-		h->err, "The file is damaged or no safetensors file: fetch or write it again.");
-	return CAIRN_EINPUT;
-}
-
-/* ---- words of the grammar ------------------------------------------------------------------- */
-
-/* The next byte that is no white space; -1 at the end of the header. */
-static int peek(struct header *h)
-{
-	while (h->at < h->len && strchr(" \t\n\r", h->text[h->at]) && h->text[h->at])
-		h->at++;
-	return h->at < h->len ? (unsigned char)h->text[h->at] : -1;
-}
-
-static int expect(struct header *h, char wanted)
-{
-	int next = peek(h);
-
-	if (next == wanted) {
-		h->at++;
-		return 0;
-	}
-	if (next < 0)
-		return bad(h, h->at, "the header ends where '%c' should be", wanted);
-	return bad(h, h->at, "the header has byte 0x%02x where '%c' should be", (unsigned)next,
-		wanted);
-}
-
-/* After an item of a list: 1 where another follows, 0 where the list ends. */
-static int another(struct header *h, char close)
-{
-	if (peek(h) == ',') {
-		h->at++;
-		return 1;
-	}
-	return expect(h, close);
-}
-
-static int hex4(struct header *h, unsigned *out)
-{
-	*out = 0;
-	for (int i = 0; i < 4; i++, h->at++) {
-		int c = h->at < h->len ? (unsigned char)h->text[h->at] : 0;
-
-		if (c >= '0' && c <= '9')
-			*out = *out << 4 | (unsigned)(c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			*out = *out << 4 | (unsigned)((c | 0x20) - 'a' + 10);
-		else
-			return bad(h, h->at, "'\\u' without four hexadecimal digits");
-	}
-	return 0;
-}
-
-static void put_code_point(struct header *h, unsigned code)
-{
-	char *to = h->out->strings + h->n_strings;
-	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-	static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-
-	for (size_t i = n - 1; i > 0; i--, code >>= 6)
-		to[i] = (char)(0x80 | (code & 0x3f));
-	to[0] = (char)(lead[n] | code);
-	h->n_strings += n;
-}
-
-/* \uXXXX, after the 'u'. */
-static int unicode_escape(struct header *h, size_t start)
-{
-	unsigned code, low;
-	int rc = hex4(h, &code);
-
-	if (rc)
-		return rc;
-	if (code >= 0xd800 && code < 0xdc00 && h->len - h->at >= 2 && h->text[h->at] == '\\' &&
-		h->text[h->at + 1] == 'u') {
-		h->at += 2;
-		rc = hex4(h, &low);
-		if (rc)
-			return rc;
-		if (low < 0xdc00 || low >= 0xe000)
-			return bad(h, start, "half of a surrogate pair");
-		code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-	} else if (code >= 0xd800 && code < 0xe000) {
-		return bad(h, start, "half of a surrogate pair");
-	}
-	if (code == 0)
-		return bad(h, start, "NUL in a string");
-	put_code_point(h, code);
-	return 0;
-}
-
-static int escape(struct header *h)
-{
-	static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-	size_t start = h->at++; /* the backslash */
-	int c = h->at < h->len ? (unsigned char)h->text[h->at++] : 0;
-	const char *found = c ? strchr(from, c) : NULL;
-
-	if (c == 'u')
-		return unicode_escape(h, start);
-	if (!found)
-		return bad(h, start, "an escape that JSON does not have");
-	h->out->strings[h->n_strings++] = to[found - from];
-	return 0;
-}
-
-/* A string, unescaped and NUL-terminated among out->strings. What it takes there is never more than
- * it has in the header, because the two quotes pay for the NUL. */
-static int string(struct header *h, const char **out)
-{
-	size_t open;
-	int rc = expect(h, '"');
-
-	if (rc)
-		return rc;
-	open = h->at - 1;
-	*out = h->out->strings + h->n_strings;
-	while (!rc) {
-		unsigned char c = h->at < h->len ? (unsigned char)h->text[h->at] : '\0';
-
-		if (h->at == h->len)
-			return bad(h, open, "a string without end");
-		if (c < 0x20)
-			return bad(h, h->at, "control character 0x%02x in a string", c);
-		if (c == '"')
-			break;
-		if (c == '\\') {
-			rc = escape(h);
-		} else {
-			h->out->strings[h->n_strings++] = (char)c;
-			h->at++;
-		}
-	}
-	h->at++;
-	h->out->strings[h->n_strings++] = '\0';
-	return rc;
-}
-
-/* A whole number below 2^64, as JSON writes it. */
-static int number(struct header *h, uint64_t *out)
-{
-	size_t start;
-	int c = peek(h);
-
-	start = h->at;
-	*out = 0;
-	if (c < '0' || c > '9')
-		return bad(h, start, "no whole number where one should be");
-	for (; h->at < h->len && h->text[h->at] >= '0' && h->text[h->at] <= '9'; h->at++) {
-		uint64_t digit = (uint64_t)(h->text[h->at] - '0');
-
-		if (*out > (UINT64_MAX - digit) / 10)
-			return bad(h, start, "a number beyond 2^64");
-		*out = *out * 10 + digit;
-	}
-	if (c == '0' && h->at > start + 1)
-		return bad(h, start, "a number with a leading zero");
-	if (h->at < h->len && strchr(".eE", h->text[h->at]) && h->text[h->at])
-		return bad(h, start, "a number that is not whole");
-	return 0;
-}
-
-/* [n, ...] of at most `max` numbers. */
-static int numbers(struct header *h, uint64_t *out, uint32_t max, uint32_t *n, const char *what)
-{
-	int rc = expect(h, '[');
-
-	*n = 0;
-	if (rc)
-		return rc;
-	if (peek(h) == ']') {
-		h->at++;
-		return 0;
-	}
-	do {
-		if (*n == max)
-			return bad(h, h->at, "'%s' has more than %u numbers", what, max);
-		rc = number(h, &out[*n]);
-		if (rc)
-			return rc;
-		++*n;
-	} while ((rc = another(h, ']')) > 0);
-	return rc;
-}
-
-/* ---- what the header says ---------------------------------------------------------------------
- */
-
-static int no_memory(struct header *h)
-{
-	return cairn_error_set(h->err, CAIRN_ENOMEM, "no memory for the header of '%s'", h->source);
-}
-
-/* Room for one more item. */
-static bool grow(void **list, size_t n, size_t *cap, size_t size)
-{
-	size_t wider = *cap ? *cap * 2 : 64;
-	void *block;
-
-	if (n < *cap)
-		return true;
-	block = cairn_realloc(*list, wider, size);
-	if (!block)
-		return false;
-	*list = block;
-	*cap = wider;
-	return true;
-}
-
-static int metadata(struct header *h, size_t at)
-{
-	gpt_safetensors *out = h->out;
-	void *list;
-	int rc;
-
-	if (h->has_metadata)
-		return bad(h, at, "'__metadata__' stands twice in the header");
-	h->has_metadata = true;
-	rc = expect(h, '{');
-	if (rc)
-		return rc;
-	if (peek(h) == '}') {
-		h->at++;
-		return 0;
-	}
-	do {
-		gpt_st_pair *pair;
-
-		if (out->n_metadata == GPT_ST_MAX_PAIRS)
-			return cairn_error_set(h->err, CAIRN_ELIMIT,
-				"'%s' has more than %u pairs of metadata", h->source,
-				GPT_ST_MAX_PAIRS);
-		list = out->metadata;
-		if (!grow(&list, out->n_metadata, &h->cap_metadata, sizeof(*out->metadata)))
-			return no_memory(h);
-		out->metadata = list;
-		pair = &out->metadata[out->n_metadata];
-		(void)peek(h);
-		at = h->at;
-		rc = string(h, &pair->key);
-		if (!rc && gpt_safetensors_metadata(out, pair->key))
-			rc = bad(h, at, "'%.100s' stands twice in the metadata", pair->key);
-		if (!rc)
-			rc = expect(h, ':');
-		if (!rc)
-			rc = string(h, &pair->value);
-		if (rc)
-			return rc;
-		out->n_metadata++;
-	} while ((rc = another(h, '}')) > 0);
-	return rc;
-}
-
-static int dtype(struct header *h, gpt_st_tensor *tensor)
-{
-	const char *name;
-	size_t at;
-	int rc;
-
-	(void)peek(h);
-	at = h->at;
-	rc = string(h, &name);
-	for (int i = 0; !rc && i < GPT_ST_DTYPES; i++)
-		if (!strcmp(name, gpt_st_dtype_name((enum gpt_st_dtype)i))) {
-			tensor->dtype = (enum gpt_st_dtype)i;
-			return 0;
-		}
-	return rc ? rc
-		  : bad(h, at, "tensor '%.100s' has the unknown dtype '%.40s'", tensor->name, name);
-}
-
-enum {
-	HAS_DTYPE = 1,
-	HAS_SHAPE = 2,
-	HAS_OFFSETS = 4,
-	HAS_ALL = 7
-};
-
-static int member(struct header *h, gpt_st_tensor *tensor, uint64_t offsets[2], unsigned *seen)
-{
-	static const char *const names[] = {"dtype", "shape", "data_offsets"};
-	const char *key;
-	unsigned which = 0;
-	uint32_t n;
-	size_t at;
-	int rc;
-
-	(void)peek(h);
-	at = h->at;
-	rc = string(h, &key);
-	if (rc)
-		return rc;
-	while (which < CAIRN_COUNT(names) && strcmp(key, names[which]) != 0)
-		which++;
-	if (which == CAIRN_COUNT(names))
-		return bad(h, at, "tensor '%.100s' has a member '%.40s' that it should not have",
-			tensor->name, key);
-	if (*seen & 1u << which)
-		return bad(h, at, "tensor '%.100s' has '%s' twice", tensor->name, key);
-	*seen |= 1u << which;
-	rc = expect(h, ':');
-	if (rc)
-		return rc;
-	if (which == 0)
-		return dtype(h, tensor);
-	if (which == 1)
-		return numbers(h, tensor->dims, GPT_ST_MAX_DIMS, &tensor->n_dims, key);
-	rc = numbers(h, offsets, 2, &n, key);
-	return rc || n == 2
-		       ? rc
-		       : bad(h, at, "'data_offsets' of '%.100s' are not two numbers", tensor->name);
-}
-
-static int check_tensor(struct header *h, gpt_st_tensor *tensor, const uint64_t offsets[2])
-{
-	size_t at = tensor->at - LENGTH_BYTES;
-	uint64_t data = h->out->len - LENGTH_BYTES - h->len;
-
-	if (!gpt_st_measure(tensor))
-		return bad(h, at, "the shape of tensor '%.100s' overflows", tensor->name);
-	if (offsets[0] > offsets[1])
-		return bad(h, at, "tensor '%.100s' ends before it begins", tensor->name);
-	if (offsets[1] > data)
-		return bad(h, at,
-			"tensor '%.100s' ends at byte %" PRIu64 " of the data, which has %" PRIu64,
-			tensor->name, offsets[1], data);
-	if (offsets[1] - offsets[0] != tensor->bytes)
-		return bad(h, at,
-			"tensor '%.100s' has %" PRIu64 " bytes, its dtype and shape need %" PRIu64,
-			tensor->name, offsets[1] - offsets[0], tensor->bytes);
-	tensor->begin = LENGTH_BYTES + h->len + offsets[0];
-	return 0;
-}
-
-static int tensor_info(struct header *h, const char *name, size_t at)
-{
-	gpt_safetensors *out = h->out;
-	gpt_st_tensor tensor = {.name = name, .at = LENGTH_BYTES + at};
-	uint64_t offsets[2] = {0, 0};
-	void *list = out->tensors;
-	unsigned seen = 0;
-	int rc;
-
-	if (out->n == GPT_ST_MAX_TENSORS)
-		return cairn_error_set(h->err, CAIRN_ELIMIT, "'%s' has more than %u tensors",
-			h->source, GPT_ST_MAX_TENSORS);
-	rc = expect(h, '{');
-	if (rc)
-		return rc;
-	do {
-		rc = member(h, &tensor, offsets, &seen);
-		if (rc)
-			return rc;
-	} while ((rc = another(h, '}')) > 0);
-	if (rc)
-		return rc;
-	if (seen != HAS_ALL)
-		return bad(h, at, "tensor '%.100s' has no '%s'", name,
-			!(seen & HAS_DTYPE)   ? "dtype"
-			: !(seen & HAS_SHAPE) ? "shape"
-					      : "data_offsets");
-	rc = check_tensor(h, &tensor, offsets);
-	if (rc)
-		return rc;
-	if (!grow(&list, out->n, &h->cap, sizeof(*out->tensors)))
-		return no_memory(h);
-	out->tensors = list;
-	out->tensors[out->n++] = tensor;
-	return 0;
-}
-
-static int whole_header(struct header *h)
-{
-	int rc;
-
-	if (h->len == 0 || h->text[0] != '{')
-		return bad(h, 0, "the header does not begin with '{'");
-	h->at = 1;
-	rc = peek(h) == '}' ? expect(h, '}') : 1;
-	while (rc > 0) {
-		const char *name;
-		size_t at;
-
-		(void)peek(h);
-		at = h->at;
-		rc = string(h, &name);
-		if (!rc)
-			rc = expect(h, ':');
-		if (!rc)
-			rc = strcmp(name, "__metadata__") ? tensor_info(h, name, at)
-							  : metadata(h, at);
-		if (!rc)
-			rc = another(h, '}');
-	}
-	if (!rc && peek(h) >= 0)
-		rc = bad(h, h->at, "something stands behind the header's end");
-	return rc;
-}
 
 /* ---- what must hold between tensors ------------------------------------------------------------
  */
@@ -463,55 +34,55 @@ static int by_name(const void *left, const void *right)
 	return order ? order : a->at < b->at ? -1 : a->at > b->at;
 }
 
-static int check_names(struct header *h)
+static int check_names(gpt__st_header *h)
 {
 	gpt_safetensors *out = h->out;
 
 	out->by_name = cairn_alloc(out->n, sizeof(gpt_st_tensor *));
 	if (!out->by_name)
-		return no_memory(h);
+		return gpt__st_no_memory(h);
 	for (size_t i = 0; i < out->n; i++)
 		out->by_name[i] = &out->tensors[i];
 	qsort(out->by_name, out->n, sizeof(gpt_st_tensor *), by_name);
 	for (size_t i = 0; i + 1 < out->n; i++)
 		if (!strcmp(out->by_name[i]->name, out->by_name[i + 1]->name))
-			return bad(h, out->by_name[i + 1]->at - LENGTH_BYTES,
+			return gpt__st_bad(h, out->by_name[i + 1]->at - GPT_ST_LENGTH_BYTES,
 				"tensor '%.100s' stands twice in the header",
 				out->by_name[i]->name);
 	return 0;
 }
 
 /* Every byte of the data belongs to exactly one tensor. */
-static int check_places(struct header *h)
+static int check_places(gpt__st_header *h)
 {
 	const gpt_safetensors *out = h->out;
-	uint64_t end = LENGTH_BYTES + h->len;
+	uint64_t end = GPT_ST_LENGTH_BYTES + h->len;
 
 	for (size_t i = 0; i < out->n; i++) {
 		const gpt_st_tensor *tensor = &out->tensors[i];
-		size_t at = tensor->begin - LENGTH_BYTES;
+		size_t at = tensor->begin - GPT_ST_LENGTH_BYTES;
 
 		if (tensor->begin < end)
-			return bad(h, at, "tensors '%.100s' and '%.100s' overlap",
+			return gpt__st_bad(h, at, "tensors '%.100s' and '%.100s' overlap",
 				out->tensors[i - 1].name, tensor->name);
 		if (tensor->begin > end)
-			return bad(h, end - LENGTH_BYTES,
+			return gpt__st_bad(h, end - GPT_ST_LENGTH_BYTES,
 				"%" PRIu64 " byte(s) before tensor '%.100s' belong to none",
 				tensor->begin - end, tensor->name);
 		end = tensor->begin + tensor->bytes;
 	}
 	if (end < out->len)
-		return bad(h, end - LENGTH_BYTES,
+		return gpt__st_bad(h, end - GPT_ST_LENGTH_BYTES,
 			"%" PRIu64 " byte(s) at the end belong to no tensor", out->len - end);
 	return 0;
 }
 
-static int check_utf8(struct header *h)
+static int check_utf8(gpt__st_header *h)
 {
 	for (size_t at = 0, n; at < h->len; at += n) {
 		n = gpt_utf8_character(h->text + at, h->len - at);
 		if (!n)
-			return bad(h, at, "the header is not UTF-8");
+			return gpt__st_bad(h, at, "the header is not UTF-8");
 	}
 	return 0;
 }
@@ -519,19 +90,19 @@ static int check_utf8(struct header *h)
 /* ---- the door
  * ------------------------------------------------------------------------------------ */
 
-static int read_length(struct header *h, const unsigned char *bytes, size_t len)
+static int read_length(gpt__st_header *h, const unsigned char *bytes, size_t len)
 {
 	uint64_t n = 0;
 
-	if (len < LENGTH_BYTES) {
+	if (len < GPT_ST_LENGTH_BYTES) {
 		cairn_error_set(h->err, CAIRN_EINPUT,
 			"a file of %zu bytes has no room for the length of its header", len);
 		cairn_error_at(h->err, "%s, byte 0", h->source);
 		return CAIRN_EINPUT;
 	}
-	for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+	for (int i = GPT_ST_LENGTH_BYTES - 1; i >= 0; i--)
 		n = n << 8 | bytes[i];
-	if (n <= len - LENGTH_BYTES && n <= GPT_ST_MAX_HEADER) {
+	if (n <= len - GPT_ST_LENGTH_BYTES && n <= GPT_ST_MAX_HEADER) {
 		h->len = (size_t)n;
 		return 0;
 	}
@@ -551,16 +122,16 @@ int gpt_safetensors_open(
 	gpt_safetensors *out, const char *source, const void *bytes, size_t len, cairn_error *err)
 {
 	gpt_safetensors file = {.file = bytes, .len = len};
-	struct header h = {.source = source, .out = &file, .err = err};
+	gpt__st_header h = {.source = source, .out = &file, .err = err};
 	int rc = read_length(&h, bytes, len);
 
 	if (rc)
 		return rc;
-	h.text = file.file + LENGTH_BYTES;
+	h.text = file.file + GPT_ST_LENGTH_BYTES;
 	rc = check_utf8(&h);
 	if (!rc) {
 		file.strings = cairn_alloc(h.len + 1, 1);
-		rc = file.strings ? whole_header(&h) : no_memory(&h);
+		rc = file.strings ? gpt__st_read_header(&h) : gpt__st_no_memory(&h);
 	}
 	if (!rc && file.n)
 		qsort(file.tensors, file.n, sizeof(*file.tensors), by_place);

@@ -7,7 +7,7 @@
  * the tensors' bytes, which cover the rest of the file without hole or overlap. The reader believes
  * nothing: files come from strangers. It copies no data and does not need it aligned.
  *
- * The header has a grammar of its own in safetensors.c, not the JSON library's: of 100 MB of
+ * The header has a grammar of its own in safetensors_header.c, not the JSON library's: of 100 MB of
  * hostile JSON that one would build a tree of gigabytes, and it could not say at which byte of
  * the file the mistake is.
  */

@@ -29,7 +29,8 @@ struct generate {
 	struct prompt *prompts; /* of the portion */
 	size_t n_prompts;
 	uint64_t n_before; /* prompts of earlier portions */
-	int32_t *tokens;   /* [batch * n, max_new] */
+	int32_t max_new;
+	int32_t *tokens; /* [batch * n, max_new] */
 	gpt_sequence *sequences;
 	size_t n_sequences;
 
@@ -132,7 +133,7 @@ static void drop_prompts(struct generate *self)
 
 static bool is_finished(const struct generate *self, const gpt_sequence *sequence)
 {
-	return sequence->ended || sequence->n_tokens == self->params->max_new ||
+	return sequence->ended || sequence->n_tokens == self->max_new ||
 	       sequence->n_prompt + sequence->n_tokens == self->model->config.n_ctx;
 }
 
@@ -237,7 +238,7 @@ static int drawn(void *opaque, const gpt_sequence *sequence)
 
 static void line_up(struct generate *self)
 {
-	size_t n = (size_t)self->params->n, max_new = (size_t)self->params->max_new;
+	size_t n = (size_t)self->params->n, max_new = (size_t)self->max_new;
 
 	self->n_sequences = self->n_prompts * n;
 	for (size_t i = 0; i < self->n_sequences; i++)
@@ -259,7 +260,7 @@ static int draw_portion(struct generate *self)
 		.temperature = params->temperature,
 		.top_k = (int32_t)params->top_k,
 		.top_p = params->top_p,
-		.max_new = (int32_t)params->max_new,
+		.max_new = self->max_new,
 		.end_token = params->stop_at_end ? gpt_tokenizer_end(self->tokenizer) : -1,
 		.key = self->work.host->rng_key(self->work.run, "generate"),
 		.drawn = drawn,
@@ -304,9 +305,12 @@ static int open(struct generate *self)
 		rc = tool_load_tokenizer(&self->tokenizer, &self->work, "model", self->model);
 	if (rc)
 		return rc;
+	self->max_new = self->model->config.n_ctx;
+	if (params->max_new < self->max_new)
+		self->max_new = (int32_t)params->max_new;
 	self->prompts = cairn_alloc((size_t)params->batch, sizeof(*self->prompts));
 	self->sequences = cairn_alloc(n, sizeof(*self->sequences));
-	self->tokens = cairn_alloc(n, (size_t)params->max_new * sizeof(*self->tokens));
+	self->tokens = cairn_alloc(n, (size_t)self->max_new * sizeof(*self->tokens));
 	if (!self->prompts || !self->sequences || !self->tokens)
 		return tool_no_memory(&self->work, "completions");
 	return 0;

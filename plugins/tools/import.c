@@ -51,6 +51,29 @@ static int check_vocabulary(
 		model->config.n_vocab);
 }
 
+/* A completion of ours ends with the tokenizer's end token, whatever config.json says. */
+static int compare_ends(const tool_work *work, const gpt_tokenizer *tokenizer)
+{
+	gpt_hf_config config;
+	cairn_artifact directory;
+	cairn_tensor entry;
+	cairn_error err = {0};
+	int rc = work->host->input_open(work->run, "directory", 0, &directory);
+
+	if (!rc)
+		rc = work->host->entry_get(work->run, &directory, "config.json", &entry);
+	if (rc)
+		return rc;
+	if (gpt_hf_config_read(&config, entry.data, entry.bytes, directory.source, &err))
+		return work->host->fail_with(work->run, &err);
+	if (config.end_token >= 0 && config.end_token != gpt_tokenizer_end(tokenizer))
+		work->host->log(work->run, CAIRN_LOG_WARNING,
+			"config.json ends texts with token %lld, the tokenizer with %d (<|endoftext|>): "
+			"the latter counts",
+			(long long)config.end_token, gpt_tokenizer_end(tokenizer));
+	return 0;
+}
+
 static int import_model(const tool_work *work)
 {
 	gpt_model *model = NULL;
@@ -61,6 +84,8 @@ static int import_model(const tool_work *work)
 		rc = gpt_load_tokenizer_if_any(&tokenizer, work->host, work->run, "directory");
 	if (!rc)
 		rc = check_vocabulary(work, model, tokenizer);
+	if (!rc && tokenizer)
+		rc = compare_ends(work, tokenizer);
 	if (!rc)
 		rc = gpt_save_model(work->host, work->run,
 			model->head == GPT_HEAD_SCALAR ? "reward" : "model", model, tokenizer);

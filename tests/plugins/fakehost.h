@@ -59,6 +59,8 @@ struct fake_artifact *fakehost_input_artifact(struct fakehost *host, const char 
 /* Copies the bytes. dims NULL: one dimension of bytes / size of the type. */
 void fake_add(struct fake_artifact *artifact, const char *name, uint32_t dtype, uint32_t n_dims,
 	const uint64_t *dims, const void *data, uint64_t bytes);
+/* Other text for an entry that is one. */
+void fake_replace(struct fake_artifact *artifact, const char *name, const char *text);
 void fake_meta(struct fake_artifact *artifact, const char *json);
 /* Short for an input of kind `file` with the one entry "data". */
 void fakehost_file(struct fakehost *host, const char *port, const char *source, const char *text);

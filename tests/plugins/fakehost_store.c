@@ -139,6 +139,22 @@ void fake_add(struct fake_artifact *artifact, const char *name, uint32_t dtype, 
 	artifact->bytes += bytes;
 }
 
+void fake_replace(struct fake_artifact *artifact, const char *name, const char *text)
+{
+	for (size_t i = 0; i < artifact->n_entries; i++) {
+		cairn_tensor *entry = &artifact->entries[i];
+
+		if (strcmp(entry->name, name) != 0)
+			continue;
+		free((void *)(uintptr_t)entry->data);
+		entry->data = fake_strdup(text);
+		artifact->bytes += strlen(text) - entry->bytes;
+		entry->bytes = entry->dims[0] = strlen(text);
+		return;
+	}
+	fail_msg("no entry '%s'", name);
+}
+
 void fake_meta(struct fake_artifact *artifact, const char *json)
 {
 	cairn_error err = {0};

@@ -211,6 +211,29 @@ static void test_tools_convert__imports_a_tokenizer_alone(void **state)
 	fakehost_free(host);
 }
 
+/* config.json's end token is not the tokenizer's: said, and the tokenizer's counts. */
+static void test_tools_convert__warns_of_another_end_token(void **state)
+{
+	struct fakehost *host = fakehost_new_tool("model", "import");
+	struct fake_artifact *directory;
+	const char *config;
+	char other[600];
+
+	(void)state;
+	tools_directory(host, "directory", GPT_HEAD_LM);
+	run_tool(host);
+	assert_null(strstr(fakehost_log(host), "the latter counts"));
+	directory = fakehost_input_artifact(host, "directory");
+	config = fake_text(directory, "config.json");
+	(void)snprintf(other, sizeof(other), "%.*s\"eos_token_id\": 5}",
+		(int)(strstr(config, "\"eos_token_id\"") - config), config);
+	fake_replace(directory, "config.json", other);
+	run_tool(host);
+	assert_non_null(strstr(fakehost_log(host), "config.json ends texts with token 5, the "
+						   "tokenizer with 266"));
+	fakehost_free(host);
+}
+
 /* PyTorch's own directory: in, out and in again. */
 static void test_tools_convert__the_oracle_there_and_back(void **state)
 {
@@ -238,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_tools_convert__writes_what_transformers_reads),
 		cmocka_unit_test(test_tools_convert__writes_a_reward_model_as_a_classifier),
 		cmocka_unit_test(test_tools_convert__imports_a_tokenizer_alone),
+		cmocka_unit_test(test_tools_convert__warns_of_another_end_token),
 		cmocka_unit_test(test_tools_convert__the_oracle_there_and_back),
 	};
 
