@@ -12,7 +12,7 @@ int demo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 	cairn_estimate *out)
 {
 	const struct demo_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	double demos = gpt_estimate_number(in, "demos", "lines", 0);
 	double prompts = gpt_estimate_bound(in, "prompts")
 				 ? gpt_estimate_number(in, "prompts", "lines", 0)

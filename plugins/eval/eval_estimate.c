@@ -4,27 +4,25 @@
 
 #include "gpt/train_memory.h"
 
-#define DEFAULT_SLOTS 64
-
 /* One of the two models: it answers, and reads the held-out text. */
 static void add_side(const eval_params *params, gpt_estimate_inputs in, const char *port,
 	double drawn, cairn_estimate *out)
 {
 	gpt_network network;
-	double length, valid;
-	int64_t slots = params->batch > 0 ? params->batch : DEFAULT_SLOTS;
+	double valid;
+	gpt_token_lengths length;
 	gpt_pass_shape passes[2];
 
 	if (!gpt_estimate_bound(in, port))
 		return;
 	network = gpt_estimate_network(in, port, GPT_HEAD_LM, out);
-	length = gpt_estimate_length(&network, params->max_prompt, params->max_new);
+	length = gpt_estimate_drawn(in, "prompts", &network, params->max_prompt, params->max_new);
 	valid = gpt_estimate_number(in, "pretrain", "valid_tokens", (double)params->valid_tokens);
 	if (valid > (double)params->valid_tokens)
 		valid = (double)params->valid_tokens;
-	passes[0] = gpt_prefill_shape(slots, length);
-	passes[1] = gpt_micro_shape(params->micro_tokens, length, drawn, false);
-	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &network, drawn * length);
+	passes[0] = gpt_prefill_shape(gpt_slots(params->batch, drawn), length.longest);
+	passes[1] = gpt_micro_shape(params->micro_tokens, length.longest, drawn, false);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &network, drawn * length.mean);
 	if (gpt_estimate_bound(in, "pretrain"))
 		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, valid);
 	gpt_memory_model_input(out, &network);
@@ -35,37 +33,40 @@ int eval_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 	cairn_estimate *out)
 {
 	const eval_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	gpt_network model = gpt_estimate_network(in, "model", GPT_HEAD_LM, out), reward, reference;
-	double length = gpt_estimate_length(&model, params->max_prompt, params->max_new);
+	gpt_token_lengths length =
+		gpt_estimate_drawn(in, "prompts", &model, params->max_prompt, params->max_new);
 	double rows = gpt_estimate_rows(in, "prompts", out), drawn, ranked;
-	int64_t slots = params->batch > 0 ? params->batch : DEFAULT_SLOTS;
 	gpt_pass_shape micro;
+	int64_t slots;
 
 	if (params->max_prompts > 0 && rows > (double)params->max_prompts)
 		rows = (double)params->max_prompts;
 	drawn = rows * (double)params->K;
 	ranked = gpt_estimate_number(in, "rankings", "completions", 0);
-	micro = gpt_micro_shape(params->micro_tokens, length, drawn, false);
+	slots = gpt_slots(params->batch, drawn);
+	micro = gpt_micro_shape(params->micro_tokens, length.longest, drawn, false);
 	add_side(params, in, "model", drawn, out);
 	add_side(params, in, "baseline", drawn, out);
 	if (gpt_estimate_bound(in, "reference")) {
 		/* The model's answers are read by both. */
 		reference = gpt_estimate_network(in, "reference", GPT_HEAD_LM, out);
-		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &model, drawn * length);
-		gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &reference, drawn * length);
+		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &model, drawn * length.mean);
+		gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &reference, drawn * length.mean);
 		gpt_memory_model_input(out, &reference);
 		gpt_memory_network(out, &reference, false, &micro, 1);
 	}
 	if (gpt_estimate_bound(in, "reward")) {
 		reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
 		drawn *= gpt_estimate_bound(in, "baseline") ? 2 : 1;
-		gpt_estimate_forward(out, CAIRN_ACCOUNT_REWARD, &reward, (drawn + ranked) * length);
+		gpt_estimate_forward(
+			out, CAIRN_ACCOUNT_REWARD, &reward, (drawn + ranked) * length.mean);
 		gpt_memory_model_input(out, &reward);
 		gpt_memory_network(out, &reward, false, &micro, 1);
 	}
 	/* The two answer one after the other. */
-	gpt_memory_cache(out, &model, slots, length);
+	gpt_memory_cache(out, &model, slots, length.longest);
 	gpt_memory_input(out, in, "pretrain");
 	gpt_memory_process(out, &model, &micro);
 	return 0;

@@ -220,6 +220,9 @@ void gpt_rows_free(gpt_rows *rows)
 struct gpt_rows_writer {
 	cairn_text text;
 	size_t n;
+	/* For the metadata, by which a plan estimates the lengths in tokens. */
+	size_t n_completions, prompt_bytes, completion_bytes;
+	size_t longest_prompt, longest_completion;
 };
 
 gpt_rows_writer *gpt_rows_writer_new(void)
@@ -266,6 +269,24 @@ static int set_lists(json_t *object, const gpt_row *row)
 	return rc;
 }
 
+static void measure(size_t *sum, size_t *longest, const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	*sum += len;
+	*longest = len > *longest ? len : *longest;
+}
+
+static void measure_row(gpt_rows_writer *writer, const gpt_row *row)
+{
+	measure(&writer->prompt_bytes, &writer->longest_prompt, row->prompt);
+	measure(&writer->completion_bytes, &writer->longest_completion, row->completion);
+	for (int32_t i = 0; i < row->n_completions; i++)
+		measure(&writer->completion_bytes, &writer->longest_completion,
+			row->completions[i]);
+	writer->n_completions += (size_t)row->n_completions + (row->completion != NULL);
+}
+
 int gpt_rows_writer_add(gpt_rows_writer *writer, const gpt_row *row)
 {
 	json_t *object = json_object();
@@ -285,6 +306,7 @@ int gpt_rows_writer_add(gpt_rows_writer *writer, const gpt_row *row)
 		cairn_text_add(&writer->text, line);
 		cairn_text_add_char(&writer->text, '\n');
 		writer->n++;
+		measure_row(writer, row);
 	}
 	free(line);
 	json_decref(object);
@@ -301,12 +323,16 @@ int gpt_rows_writer_commit(
 {
 	cairn_tensor entry = {.name = ENTRY, .dtype = CAIRN_U8, .n_dims = 1};
 	cairn_writer *output = NULL;
-	char meta[64];
+	char meta[256];
 	int rc;
 
 	entry.dims[0] = entry.bytes = writer->text.len;
 	entry.data = cairn_text_get(&writer->text);
-	snprintf(meta, sizeof(meta), "{\"rows\":%zu}", writer->n);
+	snprintf(meta, sizeof(meta),
+		"{\"completion_bytes\":%zu,\"completion_bytes_max\":%zu,\"completions\":%zu,"
+		"\"prompt_bytes\":%zu,\"prompt_bytes_max\":%zu,\"rows\":%zu}",
+		writer->completion_bytes, writer->longest_completion, writer->n_completions,
+		writer->prompt_bytes, writer->longest_prompt, writer->n);
 	if ((rc = host->output_begin(run, port, &output)) || (rc = host->put(output, &entry)) ||
 		(rc = host->meta(output, meta)))
 		return rc;

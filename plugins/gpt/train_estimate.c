@@ -8,8 +8,17 @@
 #include "base/json.h"
 
 #define PAPER_CONTEXT 2048
+/* Of English: less under a small vocabulary, more under GPT-2's. */
+#define BYTES_PER_TOKEN 3.5
 
 /* ---- what is bound ----------------------------------------------------------------------- */
+
+gpt_estimate_inputs gpt_estimate_begin(
+	const cairn_estimate_input *inputs, uint64_t n_inputs, cairn_estimate *out)
+{
+	*out = (cairn_estimate){0};
+	return (gpt_estimate_inputs){inputs, n_inputs};
+}
 
 bool gpt_estimate_bound(gpt_estimate_inputs in, const char *port)
 {
@@ -130,6 +139,66 @@ double gpt_estimate_length(const gpt_network *network, int64_t max_prompt, int64
 	if (max_prompt > 0 && max_response > 0)
 		return (double)(max_prompt + max_response);
 	return network->config.n_ctx > 0 ? network->config.n_ctx : PAPER_CONTEXT;
+}
+
+/* ---- lengths --------------------------------------------------------------------------------- */
+
+static double smaller(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+/* The largest of a number of the metadata over all artifacts of a port; 0: not known. */
+static double largest(gpt_estimate_inputs in, const char *port, const char *key)
+{
+	double most = 0;
+
+	for (uint64_t i = 0; i < in.n; i++) {
+		gpt_estimate_inputs one = {&in.of[i], 1};
+		double number = gpt_estimate_number(one, port, key, 0);
+
+		most = number > most ? number : most;
+	}
+	return most;
+}
+
+gpt_token_lengths gpt_estimate_lengths(gpt_estimate_inputs in, const char *port,
+	const gpt_network *network, int64_t max_prompt, int64_t max_response)
+{
+	double limit = gpt_estimate_length(network, max_prompt, max_response);
+	double rows = gpt_estimate_number(in, port, "rows", 0);
+	double completions = gpt_estimate_number(in, port, "completions", 0);
+	double prompt = gpt_estimate_number(in, port, "prompt_bytes", 0);
+	double completion = gpt_estimate_number(in, port, "completion_bytes", 0);
+	double longest =
+		largest(in, port, "prompt_bytes_max") + largest(in, port, "completion_bytes_max");
+
+	if (rows <= 0 || completions <= 0 || longest <= 0)
+		return (gpt_token_lengths){limit, limit};
+	return (gpt_token_lengths){
+		/* ... and the end token */
+		smaller(limit, (prompt / rows + completion / completions) / BYTES_PER_TOKEN + 1),
+		smaller(limit, longest / BYTES_PER_TOKEN + 1),
+	};
+}
+
+gpt_token_lengths gpt_estimate_drawn(gpt_estimate_inputs in, const char *port,
+	const gpt_network *network, int64_t max_prompt, int64_t max_new)
+{
+	double limit = gpt_estimate_length(network, max_prompt, max_new);
+	double context = gpt_estimate_length(network, 0, 0);
+	double rows = gpt_estimate_number(in, port, "rows", 0);
+	double bytes = gpt_estimate_number(in, port, "prompt_bytes", 0);
+	double longest = largest(in, port, "prompt_bytes_max");
+	/* As gpt_limits_set() shares the context where nothing is said. */
+	double response = max_new > 0 ? (double)max_new : context - (double)((int64_t)context / 2);
+
+	if (rows <= 0 || longest <= 0)
+		return (gpt_token_lengths){limit, limit};
+	return (gpt_token_lengths){
+		smaller(limit, bytes / rows / BYTES_PER_TOKEN + response),
+		smaller(limit, longest / BYTES_PER_TOKEN + response),
+	};
 }
 
 /* ---- FLOPs ----------------------------------------------------------------------------------- */

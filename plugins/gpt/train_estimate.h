@@ -3,12 +3,13 @@
  * train_estimate.h - the cost of a stage before it runs, from parameters and metadata.
  *
  * FLOPs are counted as the paper's table counts them (METHOD 1.9): 2 per parameter and token
- * forward, 4 backward, over sequences of full length, padding included. It is an upper bound for
- * data of shorter sequences: what a stage spends is metered.
+ * forward, 4 backward. Sequences are as long as the data say; where that is not known they are of
+ * full length, as in the paper's own numbers. What a stage spends is metered.
  *
  * Metadata are those that the stages write (checkpoint.h, rows.h), or that estimates and
  * `planned:` sources promise: of a model n_params, or its shape (n_layer, n_embd, ...); of rows
- * "rows", and "completions" where each has several; of text "train_tokens", "valid_tokens".
+ * "rows", "completions", and the bytes of their texts, all together and of the longest; of text
+ * "train_tokens", "valid_tokens".
  */
 #ifndef CAIRN_GPT_TRAIN_ESTIMATE_H
 #define CAIRN_GPT_TRAIN_ESTIMATE_H
@@ -24,6 +25,9 @@ typedef struct gpt_estimate_inputs {
 	uint64_t n;
 } gpt_estimate_inputs;
 
+/* Empties *out. */
+gpt_estimate_inputs gpt_estimate_begin(
+	const cairn_estimate_input *inputs, uint64_t n_inputs, cairn_estimate *out);
 /* Is anything bound to `port`? */
 bool gpt_estimate_bound(gpt_estimate_inputs in, const char *port);
 /* A number of the metadata of what is bound to `port`, added up over several artifacts; or
@@ -52,6 +56,19 @@ gpt_network gpt_network_with(const gpt_network *network, enum gpt_head head);
 /* Tokens of a full sequence: max_prompt + max_response where both are set, else the context (the
  * paper's 2048 where it is not known). */
 double gpt_estimate_length(const gpt_network *network, int64_t max_prompt, int64_t max_response);
+
+/* Tokens of the sequences of a stage: on average, and of the longest. */
+typedef struct gpt_token_lengths {
+	double mean, longest;
+} gpt_token_lengths;
+
+/* Prompt and completion of what is bound to `port`, about, within the limits of
+ * gpt_estimate_length(). */
+gpt_token_lengths gpt_estimate_lengths(gpt_estimate_inputs in, const char *port,
+	const gpt_network *network, int64_t max_prompt, int64_t max_response);
+/* Prompts of what is bound to `port`, with max_new tokens to come (0: the rest of the context). */
+gpt_token_lengths gpt_estimate_drawn(gpt_estimate_inputs in, const char *port,
+	const gpt_network *network, int64_t max_prompt, int64_t max_new);
 
 /* Books FLOPs. */
 void gpt_estimate_add(cairn_estimate *out, enum cairn_account account, double flop);

@@ -12,6 +12,8 @@
 #define PACKED_BYTES (16u << 20)
 /* Rows of logits that exist at a time. */
 #define LOGIT_ROWS 256
+/* Sequences that the sampler takes at once where nobody says. */
+#define DEFAULT_SLOTS 64.0
 
 static void add(cairn_estimate *out, double bytes)
 {
@@ -31,6 +33,13 @@ gpt_pass_shape gpt_micro_shape(int64_t micro_tokens, double length, double n, bo
 	if (n > 0 && B > n)
 		B = n;
 	return (gpt_pass_shape){at_least_one(B), at_least_one(length), keeps};
+}
+
+int64_t gpt_slots(int64_t batch, double n)
+{
+	double slots = batch > 0 ? (double)batch : DEFAULT_SLOTS;
+
+	return at_least_one(n > 0 && n < slots ? n : slots);
 }
 
 gpt_pass_shape gpt_prefill_shape(int64_t slots, double prompt)

@@ -19,6 +19,8 @@ typedef struct gpt_pass_shape {
 
 /* What `micro_tokens` comes to, for up to n sequences of full length. */
 gpt_pass_shape gpt_micro_shape(int64_t micro_tokens, double length, double n, bool keeps);
+/* Sequences that are sampled at once: `batch` (0: what the sampler takes by itself) of n. */
+int64_t gpt_slots(int64_t batch, double n);
 /* The largest pass through prompts when `slots` are sampled at once. */
 gpt_pass_shape gpt_prefill_shape(int64_t slots, double prompt);
 

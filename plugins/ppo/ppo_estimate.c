@@ -11,8 +11,6 @@
 
 #include "gpt/train_memory.h"
 
-#define DEFAULT_SLOTS 64
-
 /* The value function starts as a model of its own, or as the reward model. */
 static gpt_network value_of(gpt_estimate_inputs in, const gpt_network *reward, cairn_estimate *out)
 {
@@ -26,7 +24,7 @@ static void add_memory(const ppo_params *params, gpt_estimate_inputs in, double 
 {
 	const gpt_network *policy = &networks[0], *reward = &networks[1], *value = &networks[2];
 	double minibatch = (double)params->minibatch, batch = (double)params->batch;
-	int64_t slots = params->batch < DEFAULT_SLOTS ? params->batch : DEFAULT_SLOTS;
+	int64_t slots = gpt_slots(0, batch);
 	gpt_pass_shape learnt[] = {
 		gpt_micro_shape(params->micro_tokens, length, minibatch, true),
 		gpt_micro_shape(params->micro_tokens, window, minibatch * (double)params->ptx_ratio,
@@ -47,6 +45,7 @@ static void add_memory(const ppo_params *params, gpt_estimate_inputs in, double 
 	gpt_memory_network(out, reward, false, read, 1);
 	gpt_memory_network(out, value, true, learnt, 1);
 	gpt_memory_cache(out, policy, slots, length);
+	gpt_memory_copy(out, policy); /* for verifying that the reference never changes */
 	if (params->ema > 0)
 		gpt_memory_copy(out, policy);
 }
@@ -55,15 +54,17 @@ int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	cairn_estimate *out)
 {
 	const ppo_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	gpt_network policy = gpt_estimate_network(in, "policy", GPT_HEAD_LM, out);
 	gpt_network reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
 	gpt_network value = value_of(in, &reward, out);
-	double length = gpt_estimate_length(&policy, params->max_prompt, params->max_new);
-	double window = params->ptx_length > 0 ? (double)params->ptx_length : length;
+	gpt_token_lengths length =
+		gpt_estimate_drawn(in, "prompts", &policy, params->max_prompt, params->max_new);
+	double window = params->ptx_length > 0 ? (double)params->ptx_length
+					       : gpt_estimate_length(&policy, 0, 0);
 	double inner = (double)params->inner_epochs;
 	double episodes = (double)ppo_count_iterations(params) * (double)params->batch;
-	double tokens = episodes * length;
+	double tokens = episodes * length.mean;
 
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &policy, tokens);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &policy, tokens);
@@ -74,7 +75,7 @@ int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 		gpt_estimate_add(out, CAIRN_ACCOUNT_PTX,
 			6 * policy.n_params * inner * (double)params->ptx_ratio * episodes *
 				window);
-	add_memory(params, in, length, window, (gpt_network[]){policy, reward, value}, out);
+	add_memory(params, in, length.longest, window, (gpt_network[]){policy, reward, value}, out);
 	gpt_estimate_makes_model(out, "model", &policy);
 	return 0;
 }

@@ -37,7 +37,7 @@ int pretrain_estimate(const void *opaque, const cairn_estimate_input *inputs, ui
 	cairn_estimate *out)
 {
 	const pretrain_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	gpt_network network = network_of(params, in);
 	double length = (double)(params->context ? params->context : params->n_ctx);
 	double tokens = (double)pretrain_total_steps(params) * (double)params->batch * length;

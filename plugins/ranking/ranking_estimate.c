@@ -13,7 +13,7 @@ int ranking_estimate(const void *opaque, const cairn_estimate_input *inputs, uin
 	cairn_estimate *out)
 {
 	const struct ranking_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	bool simulated = gpt_estimate_bound(in, "completions");
 	double rows = simulated ? gpt_estimate_number(in, "completions", "rows", 0) *
 					  (1 + params->overlap)

@@ -24,22 +24,23 @@ int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t
 	cairn_estimate *out)
 {
 	const rm_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	gpt_network init = gpt_estimate_network(in, "init", GPT_HEAD_LM, out);
 	gpt_network network = gpt_network_with(&init, GPT_HEAD_SCALAR);
-	double length = gpt_estimate_length(&network, params->max_prompt, params->max_response);
+	gpt_token_lengths length = gpt_estimate_lengths(
+		in, "rankings", &network, params->max_prompt, params->max_response);
 	double rows = gpt_estimate_rows(in, "rankings", out),
 	       K_all = completions(in, "rankings", out);
 	double trained = sequences(params, K_all, rows) * (double)params->epochs;
 	/* Held-out rankings, and the demonstrations that set its bias. */
 	double read = completions(in, "valid", out) + gpt_estimate_rows(in, "demos", out);
-	gpt_pass_shape micro = gpt_micro_shape(params->micro_tokens, length, K_all, true);
+	gpt_pass_shape micro = gpt_micro_shape(params->micro_tokens, length.longest, K_all, true);
 	double K = rows > 0 ? K_all / rows : 1;
 
 	if (params->pairs == RM_PAIRS_TOGETHER && (double)micro.B < K)
 		micro.B = (int64_t)(K + 0.5); /* a ranking is never parted */
-	gpt_estimate_training(out, &network, trained * length);
-	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, read * length);
+	gpt_estimate_training(out, &network, trained * length.mean);
+	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, read * length.mean);
 	gpt_memory_process(out, &network, &micro);
 	gpt_memory_model_input(out, &init);
 	gpt_memory_network(out, &network, true, &micro, 1);

@@ -33,23 +33,24 @@ int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	cairn_estimate *out)
 {
 	const sft_params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	gpt_network network = gpt_estimate_network(in, "base", GPT_HEAD_LM, out), reward;
-	double length = gpt_estimate_length(&network, params->max_prompt, params->max_response);
+	gpt_token_lengths length = gpt_estimate_lengths(
+		in, "demos", &network, params->max_prompt, params->max_response);
 	double window = params->pretrain_length > 0 ? (double)params->pretrain_length
 						    : gpt_estimate_length(&network, 0, 0);
 	double rows = gpt_estimate_rows(in, "demos", out) * (double)params->epochs;
 	double mixed = params->pretrain_mix / (1 - params->pretrain_mix) * rows;
 	double held_out = gpt_estimate_rows(in, "valid", out);
 	gpt_pass_shape passes[] = {
-		gpt_micro_shape(params->micro_tokens, length, (double)params->batch, true),
+		gpt_micro_shape(params->micro_tokens, length.longest, (double)params->batch, true),
 		gpt_micro_shape(params->micro_tokens, window, mixed, mixed > 0),
-		gpt_prefill_shape(params->select_batch, length),
+		gpt_prefill_shape(params->select_batch, length.longest),
 	};
 
-	gpt_estimate_training(out, &network, rows * length + mixed * window);
+	gpt_estimate_training(out, &network, rows * length.mean + mixed * window);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network,
-		held_out * length * validations(params, rows / (double)params->batch));
+		held_out * length.mean * validations(params, rows / (double)params->batch));
 	gpt_memory_process(out, &network, &passes[0]);
 	gpt_memory_model_input(out, &network);
 	gpt_memory_input(out, in, "pretrain");
@@ -62,7 +63,7 @@ int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 		add_selection(params, in, &network, &reward, out);
 		gpt_memory_model_input(out, &reward);
 		gpt_memory_network(out, &reward, false, passes, 1);
-		gpt_memory_cache(out, &network, params->select_batch, length);
+		gpt_memory_cache(out, &network, params->select_batch, length.longest);
 	}
 	gpt_estimate_makes_model(out, "model", &network);
 	return 0;

@@ -14,7 +14,7 @@ int text_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 	cairn_estimate *out)
 {
 	const struct params *params = opaque;
-	gpt_estimate_inputs in = {inputs, n_inputs};
+	gpt_estimate_inputs in = gpt_estimate_begin(inputs, n_inputs, out);
 	double bytes = (double)gpt_estimate_bytes(in, "text"), tokens, valid, n_vocab;
 	char members[128];
 

@@ -198,7 +198,9 @@ static void test_gpt_rows_writer__writes_canonical_lines(void **state)
 		"{\"completion\":\"\",\"prompt\":\"p\",\"user\":\"u\"}\n"
 		"{\"completions\":[\"a\\n\",\"b\"],\"ended\":[true,false],\"group\":\"g\","
 		"\"prompt\":\"q\",\"ranks\":[1,0]}\n");
-	assert_string_equal(fake.meta, "{\"rows\":2}");
+	assert_string_equal(fake.meta,
+		"{\"completion_bytes\":3,\"completion_bytes_max\":2,\"completions\":3,"
+		"\"prompt_bytes\":2,\"prompt_bytes_max\":1,\"rows\":2}");
 	assert_int_equal(gpt_rows_load(&rows, &host, NULL, "in"), 0);
 	assert_int_equal(rows.n, 2);
 	assert_string_equal(rows.rows[1].completions[0], "a\n");
