@@ -49,18 +49,9 @@ static void run_product(const cairn_kernels *k, const void *shape, outcome *out)
 }
 
 static const int64_t sizes[][3] = {
-	{1, 1, 1},
-	{1, 33, 17},
-	{5, 7, 3},
-	{14, 32, 16},
-	{15, 31, 18},
-	{29, 65, 511},
-	{64, 40, 513},
-	{3, 200, 1030},
-	{70, 129, 40},
-	{71, 66, 515},
-	{300, 33, 30},
-	{65, 1, 700},
+	{1, 1, 1}, {1, 33, 17}, {5, 7, 3}, {14, 32, 16}, {15, 31, 18}, {29, 65, 511}, {64, 40, 513},
+	{3, 200, 1030}, {70, 129, 40}, {71, 66, 515}, {300, 33, 30}, {65, 1, 700},
+	{200, 600, 40}, /* A is packed even where its rows lie side by side */
 };
 
 static void run_all_sizes(product p)

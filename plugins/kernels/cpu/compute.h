@@ -21,10 +21,17 @@ typedef struct terms {
 	int32_t length[MAX_CHAINS];
 } terms;
 
-/* C[m,NR] (add: +=) = the chains of fused multiply-adds over rows of panels a and b, each added
- * to the sum of those before it. */
-typedef void tile_fn(const terms *t, const float *a, const float *b, int64_t ldb, float *c,
-	int64_t ldc, bool add);
+/* What a tile multiplies: of each term m floats of A and a row of B. */
+typedef struct operands {
+	const float *a, *b;
+	int64_t lda, ldb;
+	int64_t stride;    /* wide tiles: from one panel of NR columns to the next */
+	const float *next; /* is fetched into the second-level cache meanwhile: 16 floats a term */
+} operands;
+
+/* C[m,NR] (add: +=) = the chains of fused multiply-adds over the terms, each added to the sum of
+ * those before it. */
+typedef void tile_fn(const terms *t, const operands *o, float *c, int64_t ldc, bool add);
 /* By m = 1..MR. */
 extern tile_fn *const ISA(tiles)[MR + 1];
 
@@ -34,10 +41,8 @@ enum {
 	WIDE = WIDE_NV * VL,
 };
 
-/* By m = 1..WIDE_ROWS: the same of WIDE columns, from panels that are `stride` floats apart. */
-typedef void wide_fn(const terms *t, const float *a, const float *b, int64_t ldb, int64_t stride,
-	float *c, int64_t ldc, bool add);
-extern wide_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
+/* By m = 1..WIDE_ROWS: the same of WIDE columns. */
+extern tile_fn *const ISA(wide_tiles)[WIDE_ROWS + 1];
 
 /* ---- pack.c ------------------------------------------------------------------------------ */
 

@@ -19,11 +19,15 @@
 #include "kernels/cpu/compute.h"
 
 enum {
-	FEW_ROWS = 64,            /* up to here always by columns */
-	WIDER = 4,                /* and where there are more than so many columns for each row */
-	DIRECT_ROWS = 2 * MR,     /* so few rows read B where it lies: a copy would cost more */
-	OWN_STRIPS = 8,           /* of A in a task's cache, DEPTH deep: 448 KiB at MR = 14 */
-	FLOATS = 4 << 20,         /* of an operand packed for all threads at once: 16 MiB */
+	FEW_ROWS = 64,        /* up to here always by columns */
+	WIDER = 4,            /* and where there are more than so many columns for each row */
+	DIRECT_ROWS = 2 * MR, /* so few rows read B where it lies: a copy would cost more */
+	DIRECT_COLUMNS = 512, /* and so few columns A, where its rows lie side by side */
+	SET = 1024,           /* floats from one place to the next in one set of a cache */
+	OWN_STRIPS = 8,       /* of A in a task's cache, DEPTH deep: 448 KiB at MR = 14 */
+	RUN_STRIPS = 5,       /* of a task, where there are enough: fewer use a panel too little */
+	PACK_TERMS = 32,      /* of all strips before the next, where A lies so */
+	FLOATS = 4 << 20,     /* of an operand packed for all threads at once: 16 MiB */
 	INLINE_FLOATS = 64 << 10, /* packing less is not worth waking the threads */
 	TASKS = 8,                /* wanted for each thread, so that a slow one costs little */
 };
@@ -72,21 +76,21 @@ static bool next_terms(terms *t, const cairn_gemm *g, const int32_t *length)
 	return t->kc > 0;
 }
 
-/* One tile of C at (i,j) from packed panels; at the edge by way of a full tile. */
+/* One tile of C at (i,j); at the edge by way of a full tile. */
 static void one_tile(const cairn_gemm *g, int64_t i, int64_t j, int64_t m, int64_t n,
-	const terms *t, const float *a, const float *b, int64_t ldb)
+	const terms *t, const operands *o)
 {
 	float *at = g->C + i * g->ldc + j;
 	bool add = t->k0 > 0 || g->accumulate;
 
 	if (n == NR) {
-		ISA(tiles)[m](t, a, b, ldb, at, g->ldc, add);
+		ISA(tiles)[m](t, o, at, g->ldc, add);
 	} else {
 		float edge[MR * NR];
 
 		for (int64_t r = 0; r < m && add; r++)
 			memcpy(edge + r * NR, at + r * g->ldc, sizeof(float) * (size_t)n);
-		ISA(tiles)[m](t, a, b, ldb, edge, NR, add);
+		ISA(tiles)[m](t, o, edge, NR, add);
 		for (int64_t r = 0; r < m; r++)
 			memcpy(at + r * g->ldc, edge + r * NR, sizeof(float) * (size_t)n);
 	}
@@ -106,11 +110,12 @@ static void no_terms(const cairn_gemm *g)
 
 /* ---- one block of K ------------------------------------------------------------------------ */
 
-/* Rows i0..i0+rows-1 of A, in n packed strips. */
+/* Rows i0..i0+rows-1 of A, in n strips. */
 typedef struct strips {
 	int64_t i0, rows, n;
-	const float *first;
+	float *packed; /* NULL: */
 	int64_t stride;
+	const float *direct; /* where they lie, from row i0 on */
 } strips;
 
 /* Row of A at which strip i begins, from i0. */
@@ -119,7 +124,7 @@ static int64_t strip_row(const strips *s, int64_t i)
 	return i * s->rows / s->n;
 }
 
-/* Room for the strips of one block of K, `depth` deep. */
+/* Room for a strip of one block of K, `depth` deep. */
 static int64_t strip_floats(int64_t depth)
 {
 	return round_up(depth * MR + 16, 16);
@@ -130,71 +135,99 @@ static void pack_strip(const cairn_gemm *g, const strips *s, int64_t i, int64_t 
 	int64_t from = strip_row(s, i);
 
 	ISA(pack_a)
-	((float *)s->first + i * s->stride, g, s->i0 + from, strip_row(s, i + 1) - from, k0, kc);
+	(s->packed + i * s->stride, g, s->i0 + from, strip_row(s, i + 1) - from, k0, kc);
 }
 
-/* Where the panels of B are, from column 0 and the block's first term on. */
+/* Terms k0..k0+kc-1 of all strips. Where a term's rows lie side by side, some terms of all strips
+ * before the next terms: each line of the cache is fetched once. */
+static void pack_strips(const cairn_gemm *g, const strips *s, int64_t k0, int64_t kc)
+{
+	int64_t step = g->transpose_a ? PACK_TERMS : kc;
+
+	for (int64_t k = 0; k < kc; k += step) {
+		strips part = *s;
+
+		part.packed += k * MR;
+		for (int64_t i = 0; i < s->n; i++)
+			pack_strip(g, &part, i, k0 + k, at_most(step, kc - k));
+	}
+}
+
+/* Where the panels of B are, from column j0 (a multiple of NR) and the block's first term on. */
 typedef struct panels {
 	const float *first; /* NULL: pack them one by one into `own` */
-	int64_t stride, ldb;
+	int64_t j0, stride, ldb;
 	float *own;
 } panels;
 
-static panels packed_panels(const float *first, int64_t depth, int64_t k)
+/* From term k on; a panel is `depth` terms. */
+static panels packed_panels(const float *first, int64_t j0, int64_t depth, int64_t k)
 {
-	return (panels){first + k * NR, depth * NR, NR, NULL};
+	return (panels){first + k * NR, j0, depth * NR, NR, NULL};
 }
 
 /* Up to WIDE_ROWS rows against columns j0..j1-1; returns where it ended. */
 static int64_t wide_columns(const cairn_gemm *g, const terms *t, const strips *s, int64_t j0,
 	int64_t j1, const panels *b)
 {
-	float *to = g->C + s->i0 * g->ldc;
+	operands o = {.a = s->packed, .lda = MR, .ldb = b->ldb, .stride = b->stride};
 
 	for (; j0 + WIDE <= j1; j0 += WIDE) {
+		o.b = o.next = b->first + (j0 - b->j0) / NR * b->stride;
 		ISA(wide_tiles)
-		[s->rows](t, s->first, b->first + j0 / NR * b->stride, b->ldb, b->stride, to + j0,
-			g->ldc, t->k0 > 0 || g->accumulate);
+		[s->rows](t, &o, g->C + s->i0 * g->ldc + j0, g->ldc, t->k0 > 0 || g->accumulate);
 		if (t->k0 + t->kc == g->K)
 			finish(g, s->i0, s->rows, j0, WIDE);
 	}
 	return j0;
 }
 
+/* All strips against the panel o->b of columns j..j+n-1. next: the panel that comes then. */
+static void one_panel(const cairn_gemm *g, const terms *t, const strips *s, int64_t j, int64_t n,
+	operands *o, const float *next)
+{
+	o->lda = s->packed ? MR : g->lda;
+	for (int64_t i = 0; i < s->n; i++) {
+		int64_t from = strip_row(s, i);
+
+		o->a = s->packed ? s->packed + i * s->stride : s->direct + from;
+		/* A panel is twice 16 floats a term: two tiles fetch it. */
+		o->next = i < 2 ? next + i * t->kc * 16 : o->b;
+		one_tile(g, s->i0 + from, j, strip_row(s, i + 1) - from, n, t, o);
+	}
+}
+
 /* Strips against columns j0 (a multiple of NR) .. j1-1. */
 static void block(const cairn_gemm *g, const terms *t, const strips *s, int64_t j0, int64_t j1,
 	const panels *b)
 {
-	if (b->first && s->rows <= WIDE_ROWS)
+	if (b->first && s->packed && s->rows <= WIDE_ROWS)
 		j0 = wide_columns(g, t, s, j0, j1, b);
 	for (int64_t j = j0; j < j1; j += NR) {
-		const float *panel = b->own;
-		int64_t n = at_most(NR, j1 - j), ldb = NR;
+		int64_t n = at_most(NR, j1 - j);
+		operands o = {.b = b->own, .ldb = NR};
+		const float *next = b->own;
 
 		if (b->first && (b->ldb == NR || n == NR)) {
-			panel = b->first + j / NR * b->stride;
-			ldb = b->ldb;
+			o.b = b->first + (j - b->j0) / NR * b->stride;
+			o.ldb = b->ldb;
+			next = b->ldb == NR && j + NR < j1 ? o.b + b->stride : o.b;
 		} else {
 			ISA(pack_b)(b->own, g, j, n, t->k0, t->kc);
 		}
-		for (int64_t i = 0; i < s->n; i++) {
-			int64_t from = strip_row(s, i);
-
-			one_tile(g, s->i0 + from, j, strip_row(s, i + 1) - from, n, t,
-				s->first + i * s->stride, panel, ldb);
-		}
+		one_panel(g, t, s, j, n, &o, next);
 	}
 }
 
 /* Panels of the operand as it was given: packed before, read where they lie, or neither. */
 static panels given_panels(cpu *c, int thread, const cairn_gemm *g, const terms *t)
 {
-	panels b = {NULL, 0, 0, NULL};
+	panels b = {0};
 
 	if (g->packed)
-		return packed_panels(g->packed->panels, g->K, t->k0);
+		return packed_panels(g->packed->panels, 0, g->K, t->k0);
 	if (!g->transpose_b && g->M <= DIRECT_ROWS)
-		b = (panels){g->B + t->k0 * g->ldb, NR, g->ldb, NULL};
+		b = (panels){g->B + t->k0 * g->ldb, 0, NR, g->ldb, NULL};
 	b.own = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (size_t)(DEPTH * NR));
 	return b;
 }
@@ -213,10 +246,9 @@ static void serial(cpu *c, int thread, const cairn_gemm *g, const int32_t *lengt
 
 		for (int64_t i = 0; i < g->M; i += most) {
 			int64_t rows = at_most(most, g->M - i);
-			strips s = {i, rows, pieces(rows, MR), a, stride};
+			strips s = {i, rows, pieces(rows, MR), a, stride, NULL};
 
-			for (int64_t n = 0; n < s.n; n++)
-				pack_strip(g, &s, n, t.k0, t.kc);
+			pack_strips(g, &s, t.k0, t.kc);
 			block(g, &t, &s, 0, g->N, &b);
 		}
 	}
@@ -260,7 +292,7 @@ static void columns_task(void *context, int64_t task, int thread)
 		panels b = given_panels(job->c, thread, g, &t);
 		strips s = job->s;
 
-		s.first += t.k0 * MR;
+		s.packed += t.k0 * MR;
 		block(g, &t, &s, from, to, &b);
 	}
 }
@@ -274,8 +306,9 @@ static void by_columns(cpu *c, const cairn_gemm *g, const int32_t *length)
 	for (int64_t i = 0; i < g->M; i += most) {
 		int64_t rows = at_most(most, g->M - i), stride = strip_floats(g->K);
 
-		job.s = (strips){i, rows, pieces(rows, MR), NULL, stride};
-		job.s.first = cpu_shared(c, CPU_PACK_A, sizeof(float) * (size_t)(job.s.n * stride));
+		job.s = (strips){i, rows, pieces(rows, MR), NULL, stride, NULL};
+		job.s.packed =
+			cpu_shared(c, CPU_PACK_A, sizeof(float) * (size_t)(job.s.n * stride));
 		if (rows * g->K <= INLINE_FLOATS)
 			for (int64_t n = 0; n < job.s.n; n++)
 				strip_task(&job, n, 0);
@@ -294,8 +327,8 @@ typedef struct rows_job {
 	terms start; /* the first block of K that is packed, */
 	int64_t k1;  /* and the end of the last */
 	int64_t j0, j1;
-	float *b; /* where B is not packed yet */
-	int64_t strips, runs;
+	float *b;                     /* where B is not packed yet */
+	int64_t strips, runs, across; /* tasks: runs of strips x runs of columns */
 } rows_job;
 
 static void panel_task(void *context, int64_t task, int thread)
@@ -308,39 +341,66 @@ static void panel_task(void *context, int64_t task, int thread)
 	(job->b + task * depth * NR, job->g, j, at_most(NR, job->j1 - j), job->start.k0, depth);
 }
 
+/* Packing a strip pays when it meets many panels. Without, its terms must not all fall into the
+ * same few lines of the cache. */
+static bool reads_strips_directly(const cairn_gemm *g)
+{
+	return g->transpose_a && g->N <= DIRECT_COLUMNS && g->lda % SET != 0;
+}
+
 static void rows_task(void *context, int64_t task, int thread)
 {
 	const rows_job *job = context;
 	const cairn_gemm *g = job->g;
-	int64_t first = task * job->strips / job->runs, last = (task + 1) * job->strips / job->runs;
-	int64_t room = strip_floats(DEPTH) * (last - first);
-	int64_t from = first * g->M / job->strips;
-	strips s = {from, last * g->M / job->strips - from, last - first, NULL, 0};
+	int64_t run = task / job->across, column = task % job->across;
+	int64_t first = run * job->strips / job->runs,
+		n = (run + 1) * job->strips / job->runs - first;
+	int64_t i0 = first * g->M / job->strips, i1 = (first + n) * g->M / job->strips;
+	int64_t wide = pieces(job->j1 - job->j0, NR), depth = job->k1 - job->start.k0;
+	int64_t j0 = job->j0 + column * wide / job->across * NR;
+	int64_t j1 = at_most(job->j1, job->j0 + (column + 1) * wide / job->across * NR);
+	strips s = {.i0 = i0, .rows = i1 - i0, .n = n};
 	terms t = job->start;
 
-	s.first = cpu_own(job->c, thread, CPU_OWN_PACK_A, sizeof(float) * (size_t)room);
+	if (!reads_strips_directly(g))
+		s.packed = cpu_own(job->c, thread, CPU_OWN_PACK_A,
+			sizeof(float) * (size_t)(strip_floats(DEPTH) * n));
 	do {
-		panels b = packed_panels(job->b, job->k1 - job->start.k0, t.k0 - job->start.k0);
+		panels b = g->packed ? packed_panels(g->packed->panels, 0, g->K, t.k0)
+				     : packed_panels(job->b, job->j0, depth, t.k0 - job->start.k0);
 
-		if (g->packed)
-			b = packed_panels(g->packed->panels, g->K, t.k0);
-		else
-			b.first -= job->j0 / NR * b.stride;
 		s.stride = strip_floats(t.kc);
-		for (int64_t i = 0; i < s.n; i++)
-			pack_strip(g, &s, i, t.k0, t.kc);
-		block(g, &t, &s, job->j0, job->j1, &b);
+		if (s.packed)
+			pack_strips(g, &s, t.k0, t.kc);
+		else
+			s.direct = g->A + t.k0 * g->lda + i0;
+		block(g, &t, &s, j0, j1, &b);
 	} while (next_terms(&t, g, job->length) && t.k0 < job->k1);
+}
+
+/* Computes the blocks of K that the job names. */
+static void run_rows(rows_job *job)
+{
+	int64_t n = pieces(job->j1 - job->j0, NR), depth = job->k1 - job->start.k0;
+
+	if (!job->g->packed) {
+		job->b = cpu_shared(job->c, CPU_PACK_B, sizeof(float) * (size_t)(n * depth * NR));
+		pool_for(job->c->pool, n, panel_task, job);
+	}
+	pool_for(job->c->pool, job->runs * job->across, rows_task, job);
 }
 
 static void by_rows(cpu *c, const cairn_gemm *g, const int32_t *length)
 {
 	int64_t columns = g->packed ? g->N : at_most(g->N, FLOATS / DEPTH);
 	int64_t depth = g->packed ? g->K : at_least(DEPTH, FLOATS / columns);
+	int64_t tasks = c->threads > 1 ? (int64_t)TASKS * c->threads : 1;
 	rows_job job = {.c = c, .g = g, .length = length, .strips = pieces(g->M, MR)};
 
-	job.runs = at_least(pieces(job.strips, OWN_STRIPS),
-		at_most(pieces(job.strips, 2), (int64_t)TASKS * c->threads));
+	job.runs = at_most(pieces(job.strips, RUN_STRIPS), tasks);
+	job.runs = at_least(job.runs, pieces(job.strips, OWN_STRIPS));
+	/* Few strips: the columns are shared out, too. */
+	job.across = at_least(1, at_most(pieces(columns, 2 * NR), tasks / 4 / job.runs));
 	for (job.j0 = 0; job.j0 < g->N; job.j0 += columns) {
 		terms t = {0};
 		bool more = next_terms(&t, g, length);
@@ -352,14 +412,7 @@ static void by_rows(cpu *c, const cairn_gemm *g, const int32_t *length)
 				job.k1 = t.k0 + t.kc;
 				more = next_terms(&t, g, length);
 			} while (more && t.k0 + t.kc - job.start.k0 <= depth);
-			if (!g->packed) {
-				int64_t n = pieces(job.j1 - job.j0, NR);
-
-				job.b = cpu_shared(c, CPU_PACK_B,
-					sizeof(float) * (size_t)(n * (job.k1 - job.start.k0) * NR));
-				pool_for(c->pool, n, panel_task, &job);
-			}
-			pool_for(c->pool, job.runs, rows_task, &job);
+			run_rows(&job);
 		}
 	}
 }

@@ -87,6 +87,9 @@ ALWAYS void pack_rows(
 	if (n == MR)
 		for (; k + 16 <= kc; k += 16)
 			transpose_rows(to + k * stride, stride, from + k, ld, MR);
+	else if (n == MR - 1)
+		for (; k + 16 <= kc; k += 16)
+			transpose_rows(to + k * stride, stride, from + k, ld, MR - 1);
 	else if (n == 16)
 		for (; k + 16 <= kc; k += 16)
 			transpose_rows(to + k * stride, stride, from + k, ld, 16);
