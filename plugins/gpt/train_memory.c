@@ -8,6 +8,8 @@
 
 /* What a stage's process needs before its first tensor: measured of stages without any. */
 #define PROCESS_BYTES (10u << 20)
+/* ... and the backend's threads, each with scratch of its own, before theirs. */
+#define BACKEND_BYTES (4u << 20)
 /* The backend packs operands of products in pieces of at most this size, one of each operand. */
 #define PACKED_BYTES (16u << 20)
 /* Rows of logits that exist at a time. */
@@ -108,7 +110,7 @@ void gpt_memory_process(cairn_estimate *out, const gpt_network *largest, const g
 	double real = sizeof(cairn_real), rows = (double)(pass->B * pass->T);
 	double logits = LOGIT_ROWS * real * ((double)config->n_vocab + 2.0 * config->n_embd);
 
-	add(out, PROCESS_BYTES);
+	add(out, PROCESS_BYTES + BACKEND_BYTES);
 	if (!largest->has_shape)
 		return;
 	add(out, packed(real * rows * config->n_inner) +
