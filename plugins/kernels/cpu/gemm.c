@@ -191,8 +191,8 @@ static void one_panel(const cairn_gemm *g, const terms *t, const strips *s, int6
 		int64_t from = strip_row(s, i);
 
 		o->a = s->packed ? s->packed + i * s->stride : s->direct + from;
-		/* A panel is twice 16 floats a term: two tiles fetch it. */
-		o->next = i < 2 ? next + i * t->kc * 16 : o->b;
+		/* A tile fetches 16 floats a term, a panel has NR: the first tiles fetch it. */
+		o->next = i < NR / 16 ? next + i * t->kc * 16 : o->b;
 		one_tile(g, s->i0 + from, j, strip_row(s, i + 1) - from, n, t, o);
 	}
 }
@@ -399,6 +399,7 @@ static void by_rows(cpu *c, const cairn_gemm *g, const int32_t *length)
 
 	job.runs = at_most(pieces(job.strips, RUN_STRIPS), tasks);
 	job.runs = at_least(job.runs, pieces(job.strips, OWN_STRIPS));
+	job.runs = at_most(job.strips, round_up(job.runs, c->threads));
 	/* Few strips: the columns are shared out, too. */
 	job.across = at_least(1, at_most(pieces(columns, 2 * NR), tasks / 4 / job.runs));
 	for (job.j0 = 0; job.j0 < g->N; job.j0 += columns) {

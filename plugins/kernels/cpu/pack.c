@@ -9,6 +9,7 @@
 
 enum {
 	AHEAD = 16, /* rows */
+	AHEAD_FLOATS = 128,
 };
 
 #if defined(CPU_AVX512)
@@ -56,6 +57,10 @@ ALWAYS void transpose_rows(float *to, int64_t ldt, const float *from, int64_t ld
 #pragma GCC unroll 16
 	for (int i = 0; i < 16; i++)
 		r[i] = i < rows ? _mm512_loadu_ps(from + i * ldf) : _mm512_setzero_ps();
+		/* As many streams as rows are more than the hardware follows. */
+#pragma GCC unroll 16
+	for (int i = 0; i < rows; i++)
+		__builtin_prefetch(from + i * ldf + AHEAD_FLOATS);
 	transpose_vectors(r);
 #pragma GCC unroll 16
 	for (int i = 0; i < 16; i++)
