@@ -330,6 +330,7 @@ static void test_ppo__estimates_the_papers_cost(void **state)
 		.max_new = 1000,
 		.gamma_ptx = 27.8,
 		.ptx_ratio = 8,
+		.ptx_length = 2000,
 	};
 	cairn_estimate estimate;
 
