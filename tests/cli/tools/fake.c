@@ -47,12 +47,15 @@ static const cairn_param generate_params[] = {
 		0, 0, NULL, "well|badly|waiting"},
 };
 
+/* Ten seconds are ever enough for a test that fails. */
 static int write_for_ever(const cairn_tool_io *io)
 {
 	const struct timespec nap = {0, 2000000};
 	int rc = 0;
 
-	while (rc == 0 && !io->stopping(io->self)) {
+	for (int i = 0; rc == 0 && !io->stopping(io->self); i++) {
+		if (i == 5000)
+			return CAIRN_DONE;
 		rc = say(io, "again and again\n");
 		if (rc == 0)
 			rc = io->flush(io->self);
