@@ -182,6 +182,13 @@ static size_t place_of(fixture *f, enum cairn_event_type type, const char *stage
 	return (size_t)(event - f->events);
 }
 
+/* `memory` is a limit, too, and a sanitizer's shadow does not fit into it. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_LIMITS false
+#else
+#define HAS_LIMITS true
+#endif
+
 /* Two slots, but memory for one of them: by estimate (1M each), or by what the stages claim. */
 static void test_run_estimate__scheduler_counts_memory(void **state)
 {
@@ -197,6 +204,8 @@ static void test_run_estimate__scheduler_counts_memory(void **state)
 
 	f->options.jobs = 2;
 	for (size_t i = 0; i < CAIRN_COUNT(tries); i++) {
+		if (tries[i].claim[0] && !HAS_LIMITS)
+			continue;
 		fixture_new_store(f);
 		setenv("CAIRN_MEMORY", tries[i].limit, 1);
 		snprintf(text, sizeof(text), ini, tries[i].claim, tries[i].claim);
