@@ -16,7 +16,7 @@ static const int32_t better_first[] = {0, 1}, three[] = {0, 1, 1};
  * rightly. */
 static gpt_accuracy of_pairs(size_t n, size_t copies, size_t right)
 {
-	static char prompts[MAX_ROWS][16];
+	static char prompts[MAX_ROWS][32];
 	gpt_row rows[MAX_ROWS];
 	gpt_seq seqs[2 * MAX_ROWS] = {{0}};
 	size_t row[2 * MAX_ROWS], count = n * copies;
