@@ -46,7 +46,7 @@ typedef struct ppo_params {
 /* Sums over the updates of an iteration; their means are the row of the metric log. */
 typedef struct ppo_sums {
 	double n; /* updates */
-	double policy_loss, approxkl, clipfrac, ratio, entropy, policy_norm;
+	double policy_loss, approxkl, clipfrac, ratio, ratio_squares, entropy, policy_norm;
 	double value_loss, value_clipfrac, value_norm;
 	double ptx_loss;
 } ppo_sums;
@@ -80,7 +80,10 @@ typedef struct ppo_rollout {
 
 typedef struct ppo_stats {
 	double kl, entropy, score, non_score, rlhf; /* means over episodes */
-	double eos_rate, length, var_explained;
+	double ended, length; /* episodes with an end token; their mean tokens */
+	/* Over tokens: returns, values, squared difference of both, and
+	 * 1 - Var[returns - values] / Var[returns]. */
+	double returns_mean, returns_var, value_mean, value_var, value_error, var_explained;
 } ppo_stats;
 
 /* Sums over the tokens of a minibatch. */

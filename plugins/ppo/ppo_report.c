@@ -73,7 +73,8 @@ static json_t *report_json(const ppo_stage *self, const ppo_stats *stats)
 	bad |= json_object_set_new(json, "rlhf_reward", gpt_report_number(stats->rlhf));
 	bad |= json_object_set_new(json, "kl", gpt_report_number(stats->kl));
 	bad |= json_object_set_new(json, "entropy", gpt_report_number(stats->entropy));
-	bad |= json_object_set_new(json, "eos_rate", gpt_report_number(stats->eos_rate));
+	bad |= json_object_set_new(
+		json, "eos_rate", gpt_report_number(stats->ended / (double)self->rollout.n));
 	bad |= json_object_set_new(json, "response_length", gpt_report_number(stats->length));
 	bad |= json_object_set_new(json, "reference_sha256", json_string(digest));
 	if (bad) {
@@ -111,7 +112,7 @@ int ppo_finish(ppo_stage *self)
 	work->host->summary(work->run, "reward_start", self->at.first_score);
 	work->host->summary(work->run, "kl", stats.kl);
 	work->host->summary(work->run, "entropy", stats.entropy);
-	work->host->summary(work->run, "eos_rate", stats.eos_rate);
+	work->host->summary(work->run, "eos_rate", stats.ended / (double)self->rollout.n);
 	work->host->summary(work->run, "response_length", stats.length);
 	code = put_report(self, &stats);
 	if (!code)

@@ -322,24 +322,30 @@ int ppo_rollout_make(ppo_stage *self, uint64_t iteration)
 
 /* ---- statistics ----------------------------------------------------------------------------- */
 
-/* 1 - Var[returns - value] / Var[returns], over tokens; 0 where returns do not vary. */
-static double explained(const ppo_rollout *rollout)
+static void value_stats(const ppo_rollout *rollout, ppo_stats *out)
 {
-	size_t n = rollout->first[rollout->n];
-	double mean = 0, mean_error = 0, variance = 0, error = 0;
+	size_t tokens = rollout->first[rollout->n];
+	double n = (double)tokens, mean_error = 0, error_var = 0;
 
-	for (size_t t = 0; t < n; t++) {
-		mean += rollout->returns[t] / (double)n;
-		mean_error += (rollout->returns[t] - rollout->value[t]) / (double)n;
-	}
-	for (size_t t = 0; t < n; t++) {
-		double d = rollout->returns[t] - mean;
-		double e = rollout->returns[t] - rollout->value[t] - mean_error;
+	for (size_t t = 0; t < tokens; t++) {
+		double error = rollout->returns[t] - rollout->value[t];
 
-		variance += d * d;
-		error += e * e;
+		out->returns_mean += rollout->returns[t] / n;
+		out->value_mean += rollout->value[t] / n;
+		mean_error += error / n;
+		out->value_error += error * error / n;
 	}
-	return variance > 0 ? 1 - error / variance : 0;
+	for (size_t t = 0; t < tokens; t++) {
+		double returns = rollout->returns[t] - out->returns_mean;
+		double value = rollout->value[t] - out->value_mean;
+		double error = rollout->returns[t] - rollout->value[t] - mean_error;
+
+		out->returns_var += returns * returns / n;
+		out->value_var += value * value / n;
+		error_var += error * error / n;
+	}
+	/* 0 where returns do not vary. */
+	out->var_explained = out->returns_var > 0 ? 1 - error_var / out->returns_var : 0;
 }
 
 void ppo_rollout_stats(const ppo_stage *self, ppo_stats *out)
@@ -355,10 +361,10 @@ void ppo_rollout_stats(const ppo_stage *self, ppo_stats *out)
 	}
 	for (size_t e = 0; e < rollout->n; e++) {
 		out->score += rollout->score[e] / n;
-		out->eos_rate += (rollout->drawn.ended[e] ? 1 : 0) / n;
+		out->ended += rollout->drawn.ended[e] ? 1 : 0;
 	}
 	out->non_score = -self->at.rollout_beta * out->kl;
 	out->rlhf = out->score + out->non_score;
 	out->length = (double)tokens / n;
-	out->var_explained = explained(rollout);
+	value_stats(rollout, out);
 }

@@ -220,15 +220,20 @@ static int open_stage(ppo_stage *self)
 
 /* ---- the loop -------------------------------------------------------------------------- */
 
+/* Names are TRL's where it has one, else OpenAI's: METHOD 4. */
 static void add_means(gpt_metrics *metrics, const ppo_sums *sums, bool ptx)
 {
+	double ratio = sums->ratio / sums->n;
+	double ratio_var = sums->ratio_squares / sums->n - ratio * ratio;
+
 	gpt_metrics_add(metrics, "policy/approxkl_avg", sums->approxkl / sums->n);
 	gpt_metrics_add(metrics, "policy/clipfrac_avg", sums->clipfrac / sums->n);
 	gpt_metrics_add(metrics, "policy/entropy_avg", sums->entropy / sums->n);
 	gpt_metrics_add(metrics, "policy/grad_norm", sums->policy_norm / sums->n);
 	gpt_metrics_add(metrics, "loss/policy_avg", sums->policy_loss / sums->n);
 	gpt_metrics_add(metrics, "loss/value_avg", sums->value_loss / sums->n);
-	gpt_metrics_add(metrics, "val/ratio", sums->ratio / sums->n);
+	gpt_metrics_add(metrics, "val/ratio", ratio);
+	gpt_metrics_add(metrics, "val/ratio_var", ratio_var > 0 ? ratio_var : 0);
 	gpt_metrics_add(metrics, "val/clipfrac_avg", sums->value_clipfrac / sums->n);
 	gpt_metrics_add(metrics, "val/grad_norm", sums->value_norm / sums->n);
 	if (ptx)
@@ -250,10 +255,16 @@ static void end_iteration(ppo_stage *self, uint64_t iteration, double lr)
 	gpt_metrics_add(metrics, "objective/non_score_reward", stats.non_score);
 	gpt_metrics_add(metrics, "objective/rlhf_reward", stats.rlhf);
 	add_means(metrics, &self->at.sums, params->gamma_ptx > 0);
-	gpt_metrics_add(metrics, "val/var_explained", stats.var_explained);
-	gpt_metrics_add(metrics, "eos_rate", stats.eos_rate);
+	gpt_metrics_add(metrics, "val/num_eos_tokens", stats.ended);
+	gpt_metrics_add(metrics, "ppo/val/mean", stats.value_mean);
+	gpt_metrics_add(metrics, "ppo/val/var", stats.value_var);
+	gpt_metrics_add(metrics, "ppo/val/error", stats.value_error);
+	gpt_metrics_add(metrics, "ppo/val/var_explained", stats.var_explained);
+	gpt_metrics_add(metrics, "ppo/returns/mean", stats.returns_mean);
+	gpt_metrics_add(metrics, "ppo/returns/var", stats.returns_var);
+	gpt_metrics_add(metrics, "eos_rate", stats.ended / (double)self->rollout.n);
 	gpt_metrics_add(metrics, "response_length", stats.length);
-	gpt_metrics_add(metrics, "kl_coef", self->at.rollout_beta);
+	gpt_metrics_add(metrics, "objective/kl_coef", self->at.rollout_beta);
 	gpt_metrics_add(metrics, "lr", lr);
 	gpt_metrics_add(metrics, "episode", (double)(iteration + 1) * (double)self->rollout.n);
 	if (iteration == 0)

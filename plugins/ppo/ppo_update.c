@@ -186,6 +186,7 @@ static int update_policy(ppo_stage *self, uint64_t iteration, uint64_t in_iterat
 	sums->policy_loss += sum.loss / n_tokens;
 	sums->approxkl += sum.approxkl / n_tokens;
 	sums->ratio += sum.ratio / n_tokens;
+	sums->ratio_squares += sum.ratio / n_tokens * (sum.ratio / n_tokens);
 	sums->entropy += sum.entropy / n_tokens;
 	sums->clipfrac += (double)sum.n_clipped / n_tokens;
 	sums->policy_norm += norm;

@@ -273,8 +273,9 @@ static void test_ppo__controller_moves_beta(void **state)
 
 	(void)state;
 	assert_int_equal(fakehost_run(host), CAIRN_DONE);
-	assert_true(world_metric_at(host, 4, "kl_coef") == 0.02);
-	assert_true(fabs(world_metric_at(host, 8, "kl_coef") - 0.02 * (1 - 0.2 * 16 / 64)) < 1e-15);
+	assert_true(world_metric_at(host, 4, "objective/kl_coef") == 0.02);
+	assert_true(fabs(world_metric_at(host, 8, "objective/kl_coef") -
+			    0.02 * (1 - 0.2 * 16 / 64)) < 1e-15);
 	fakehost_free(host);
 }
 

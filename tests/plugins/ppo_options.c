@@ -110,13 +110,21 @@ static void test_ppo_options__average_may_be_taken_by_iteration(void **state)
 static void test_ppo_options__value_head_may_start_at_zero(void **state)
 {
 	struct fakehost *zero = make(), *reward = make();
+	double mean;
 
 	(void)state;
 	fakehost_param(zero, "value_head=zero");
 	assert_int_equal(fakehost_run(zero), CAIRN_DONE);
 	assert_int_equal(fakehost_run(reward), CAIRN_DONE);
-	assert_true(world_metric_at(zero, 2, "val/var_explained") == 0);
-	assert_true(world_metric_at(reward, 2, "val/var_explained") != 0);
+	assert_true(world_metric_at(zero, 2, "ppo/val/var_explained") == 0);
+	assert_true(world_metric_at(reward, 2, "ppo/val/var_explained") != 0);
+	assert_true(world_metric_at(zero, 2, "ppo/val/mean") == 0);
+	assert_true(world_metric_at(zero, 2, "ppo/val/var") == 0);
+	mean = world_metric_at(zero, 2, "ppo/returns/mean");
+	/* E[(R - 0)^2] = Var R + (E R)^2 */
+	assert_true(fabs(world_metric_at(zero, 2, "ppo/val/error") -
+			    world_metric_at(zero, 2, "ppo/returns/var") - mean * mean) < 1e-12);
+	assert_true(world_metric_at(zero, 2, "ppo/val/error") > 0);
 	assert_true(world_metric_at(zero, 2, "objective/scores") ==
 		    world_metric_at(reward, 2, "objective/scores"));
 	fakehost_free(reward);
