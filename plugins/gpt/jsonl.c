@@ -342,9 +342,11 @@ static int explain(gpt_jsonl *r, const char *text, size_t len, cairn_error *err)
 		cairn_error_hint(err, "Take it out: no text has such characters.");
 		return err->code;
 	}
-	while (at < len &&
-		((unsigned char)text[at] < 0x80 || (n = character(text + at, len - at, one)) > 0))
-		at += (unsigned char)text[at] < 0x80 ? 1 : n;
+	for (; at < len; at += n) {
+		n = (unsigned char)text[at] < 0x80 ? 1 : character(text + at, len - at, one);
+		if (n == 0)
+			break;
+	}
 	if (at < len) {
 		cairn_error_clear(err);
 		gpt_jsonl_bad(r, GPT_BAD_UTF8, err, "row is not UTF-8: byte 0x%02x at place %zu",
