@@ -61,7 +61,8 @@ int main(int argc, char **argv)
 	if (B < 1 || n_prompt < 1 || options.max_new < 1 || rounds < 1 || rounds >= MAX_ROUNDS)
 		bench_die("a size that cannot be", NULL);
 	bench_open(&k, &meter, argv[1], (int)strtol(argv[7], NULL, 10));
-	if (gpt_model_new(&model, &k, &config, GPT_HEAD_LM, 0, &err))
+	/* Trainable, as the policy whose rollouts these are: its memory stays between calls. */
+	if (gpt_model_new(&model, &k, &config, GPT_HEAD_LM, GPT_TRAINABLE, &err))
 		bench_die("model", &err);
 	gpt_model_init(model, 1);
 	sequences = make_sequences(B, n_prompt, options.max_new, config.n_vocab);

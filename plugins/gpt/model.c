@@ -200,6 +200,7 @@ void gpt_model_free(gpt_model *model)
 		return;
 	gpt__activations_free(model, model->acts);
 	gpt__tied_free(model);
+	gpt__cache_free(model);
 	if (model->params)
 		model->k->free(model->k, model->params);
 	if (model->grads)

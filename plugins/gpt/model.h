@@ -41,6 +41,7 @@ typedef struct gpt_tensor {
 
 typedef struct gpt_activations gpt_activations;
 typedef struct gpt_tied gpt_tied;
+typedef struct gpt_cache gpt_cache;
 
 typedef struct gpt_model {
 	gpt_config config;
@@ -52,7 +53,8 @@ typedef struct gpt_model {
 	cairn_real *params; /* dev */
 	cairn_real *grads;  /* dev; NULL in a model that is not trained; see gpt_finish_grads() */
 	gpt_activations *acts;
-	gpt_tied *tied; /* NULL but in a trained model whose head is its embedding */
+	gpt_tied *tied;   /* NULL but in a trained model whose head is its embedding */
+	gpt_cache *cache; /* what sampling needs; kept from call to call in a trained model */
 	/* Reward models: score = gain * raw + bias (METHOD 1.4: demonstrations score mean 0).
 	 * Applied by callers that report or use rewards, not by gpt_values(). */
 	double reward_gain, reward_bias;

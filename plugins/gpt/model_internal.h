@@ -140,6 +140,21 @@ CAIRN_MUST int gpt__activations_new(
 	gpt_activations **out, const gpt_config *config, cairn_error *err);
 void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
 
+/* What sampling needs beside a pass, kept from call to call: only its contents are of one call. */
+struct gpt_cache {
+	void *dev;             // keys and values, all layers
+	size_t bytes;          // of it
+	cairn_real **layers;   // [n_layer], into dev
+	cairn_packed **packed; // by tensor, or NULL
+};
+
+/* Room for `slots` sequences of at most T_max positions; layers are set. ENOMEM. */
+CAIRN_MUST int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_error *err);
+/* Copies of today's weights, arranged for products: model->cache->packed. Where there is no memory
+ * for one it stays NULL, and the weight itself is read. After gpt__cache_prepare(). */
+void gpt__cache_pack(gpt_model *model);
+void gpt__cache_free(gpt_model *model);
+
 /* Keys and values of earlier positions, one cache a layer. */
 typedef struct gpt__cache {
 	cairn_real **layers; // n_layer
@@ -152,12 +167,8 @@ typedef struct gpt__pass {
 	int64_t B, T;
 	const gpt__cache *cache; /* NULL: none is kept */
 	bool decode;             /* T is 1; attention is against the cache */
-	cairn_packed **packed;   /* gpt__packed_new(), or NULL */
+	cairn_packed **packed;   /* gpt_cache's, or NULL */
 } gpt__pass;
-
-/* Packed copies of the weights, by tensor; NULL, or NULL in it, where there is none. */
-cairn_packed **gpt__packed_new(const gpt_model *model);
-void gpt__packed_free(const gpt_model *model, cairn_packed **packed);
 
 void gpt__run_layers(gpt_model *model, const gpt__pass *pass);
 /* Checks tokens and lengths, puts them and the positions into the activations. */

@@ -131,32 +131,20 @@ static bool allocate_host(sampler *s)
 	s->host_i32 = cairn_alloc(n, sizeof(*s->host_i32));
 	s->host_row_id = cairn_alloc(n, sizeof(*s->host_row_id));
 	s->host_real = cairn_alloc(n, sizeof(*s->host_real));
-	s->cache.layers = cairn_alloc((size_t)s->model->config.n_layer, sizeof(cairn_real *));
-	return s->live && s->host_slot && s->host_i32 && s->host_row_id && s->host_real &&
-	       s->cache.layers;
+	return s->live && s->host_slot && s->host_i32 && s->host_row_id && s->host_real;
 }
 
 static bool allocate_dev(sampler *s)
 {
 	const cairn_kernels *k = s->model->k;
-	const gpt_config *config = &s->model->config;
 	size_t n = (size_t)s->slots;
-	size_t cache_bytes = k->cache_bytes(
-		k, s->slots, config->n_head, config->n_embd / config->n_head, s->longest);
 
 	s->slot = k->alloc(k, n * sizeof(*s->slot));
 	s->token = k->alloc(k, n * sizeof(*s->token));
 	s->last = k->alloc(k, n * sizeof(*s->last));
 	s->row_id = k->alloc(k, n * sizeof(*s->row_id));
-	s->h = k->alloc(k, n * (size_t)config->n_embd * sizeof(*s->h));
+	s->h = k->alloc(k, n * (size_t)s->model->config.n_embd * sizeof(*s->h));
 	s->logprob = k->alloc(k, n * sizeof(*s->logprob));
-	s->cache.T_max = s->longest;
-	s->cache.slot = s->slot;
-	for (int32_t l = 0; l < config->n_layer; l++) {
-		s->cache.layers[l] = k->alloc(k, cache_bytes);
-		if (!s->cache.layers[l])
-			return false;
-	}
 	return s->slot && s->token && s->last && s->row_id && s->h && s->logprob;
 }
 
@@ -170,9 +158,6 @@ static void sampler_clear(sampler *s)
 {
 	const cairn_kernels *k = s->model->k;
 
-	for (int32_t l = 0; s->cache.layers && l < s->model->config.n_layer; l++)
-		free_dev(k, s->cache.layers[l]);
-	gpt__packed_free(s->model, s->packed);
 	free_dev(k, s->slot);
 	free_dev(k, s->token);
 	free_dev(k, s->last);
@@ -185,7 +170,6 @@ static void sampler_clear(sampler *s)
 	free(s->host_i32);
 	free(s->host_row_id);
 	free(s->host_real);
-	free(s->cache.layers);
 }
 
 /* Runs `n` prompts of the round, from its number `first` on; their last hidden states go to h. */
@@ -359,17 +343,24 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 		goto out;
 	s.slots = options->batch > 0 ? options->batch : DEFAULT_SLOTS;
 	s.slots = s.slots < n ? s.slots : n;
-	if (!allocate_host(&s) || !allocate_dev(&s)) {
-		rc = cairn_error_set(err, CAIRN_ENOMEM,
-			"no memory to sample %lld sequences at once", (long long)s.slots);
-		cairn_error_hint(err, "Sample fewer sequences at once, or shorter ones.");
+	if (!allocate_host(&s) || !allocate_dev(&s))
+		rc = cairn_error_set(err, CAIRN_ENOMEM, "no memory to sample %lld sequences",
+			(long long)s.slots);
+	if (!rc)
+		rc = gpt__cache_prepare(model, s.slots, s.longest, err);
+	if (rc)
 		goto out;
+	s.cache = (gpt__cache){model->cache->layers, s.longest, s.slot};
+	if (s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS) {
+		gpt__cache_pack(model);
+		s.packed = model->cache->packed;
 	}
-	if (s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS)
-		s.packed = gpt__packed_new(model);
 	for (int64_t first = 0; !rc && !s.stopped && first < n; first += s.slots)
 		rc = sample_round(&s, first, n - first < s.slots ? n - first : s.slots, err);
 out:
 	sampler_clear(&s);
+	/* A model in training will sample again after its next update. */
+	if (!model->grads)
+		gpt__cache_free(model);
 	return rc;
 }

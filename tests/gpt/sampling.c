@@ -255,6 +255,38 @@ static void test_gpt_sampling__large_rounds_are_prefilled_in_parts(void **state)
 	on_each_backend(large_round, NULL);
 }
 
+/* A model that has sampled before samples with the weights of today, whatever it keeps; the same
+ * with fewer and shorter sequences in between. */
+static void after_update(const cairn_kernels *k, void *self)
+{
+	gpt_sampling options = {
+		.temperature = 1, .top_p = 1, .max_new = MAX_NEW, .end_token = 4, .key = 5};
+	gpt_model *model = random_model(k, &config, GPT_HEAD_LM, GPT_TRAINABLE, 9);
+	gpt_model *updated = random_model(k, &config, GPT_HEAD_LM, 0, 10);
+	drawn *want = new_drawn(), *got = new_drawn();
+	cairn_error err = {0};
+
+	(void)self;
+	draw(model, got, &options);
+	draw(updated, want, &options);
+	assert_memory_not_equal(want->tokens, got->tokens, sizeof(want->tokens));
+	gpt_model_copy(model, updated);
+	assert_int_equal(gpt_sample(model, got->sequences, 2, &options, &err), 0);
+	draw(model, got, &options);
+	assert_memory_equal(want->tokens, got->tokens, sizeof(want->tokens));
+	assert_memory_equal(want->logprobs, got->logprobs, sizeof(want->logprobs));
+	free(want);
+	free(got);
+	gpt_model_free(model);
+	gpt_model_free(updated);
+}
+
+static void test_gpt_sampling__follows_an_update(void **state)
+{
+	(void)state;
+	on_each_backend(after_update, NULL);
+}
+
 /* Temperature 0: every token is the most likely one, whatever the key. */
 static void greedy(const cairn_kernels *k, void *self)
 {
@@ -414,6 +446,7 @@ int main(void)
 		cmocka_unit_test(test_gpt_sampling__batch_mates_change_nothing),
 		cmocka_unit_test(test_gpt_sampling__goes_on_from_its_own_beginning),
 		cmocka_unit_test(test_gpt_sampling__large_rounds_are_prefilled_in_parts),
+		cmocka_unit_test(test_gpt_sampling__follows_an_update),
 		cmocka_unit_test(test_gpt_sampling__greedy_takes_the_most_likely),
 		cmocka_unit_test(test_gpt_sampling__draws_from_the_distribution),
 		cmocka_unit_test(test_gpt_sampling__threads_change_nothing),
