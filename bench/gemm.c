@@ -362,7 +362,7 @@ static void round_speed(enum peer who, const size *s, const operands *o, series 
 	double peak;
 
 	/* The threads of the one before still watch for work, on cores that this one needs. */
-	usleep(5000);
+	usleep(20000);
 	peak = measure_peak();
 	multiply(who, s, o);
 	start = seconds();
@@ -438,7 +438,7 @@ static void head_speed(const head_case *c, bool sample, series *to, int round)
 	int calls = (int)(2e9 / c->flop) + 1;
 	double start = 0, peak;
 
-	usleep(5000);
+	usleep(20000);
 	peak = measure_peak();
 	for (int i = -1; i < calls; i++) {
 		if (i == 0)

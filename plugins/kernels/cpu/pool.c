@@ -10,6 +10,10 @@
  *
  * An idle thread watches the ticket for a short while (the next kernel usually comes within
  * microseconds) and then sleeps. The caller does the same with `finished`.
+ *
+ * Threads that wake one another and give way to one another can end up on one core and stay
+ * there while others are idle: at any moment only one of them wants to run, so the scheduler
+ * sees no reason to part them. Half the speed is lost then, so they look for it themselves.
  */
 #include "kernels/cpu/pool.h"
 
@@ -36,6 +40,7 @@ struct pool {
 	pthread_cond_t work, done;
 	int threads, started, spins;
 	pthread_t *thread;
+	atomic_int *cpu; /* by thread: where it was last seen at work; -1: it sleeps */
 };
 
 typedef struct worker_start {
@@ -52,6 +57,30 @@ static void relax(int look)
 #if defined(__x86_64__)
 	__builtin_ia32_pause();
 #endif
+}
+
+/* Notes where thread `id` is; moves it where another one is there, too, that goes before it. */
+static void part(pool *p, int id)
+{
+	int here = sched_getcpu();
+	bool shared = false;
+	cpu_set_t allowed, rest;
+
+	if (atomic_load(&p->cpu[id]) != here)
+		atomic_store(&p->cpu[id], here);
+	for (int i = 0; i < id; i++)
+		shared = shared || atomic_load(&p->cpu[i]) == here;
+	if (!shared || p->spins == 0 || sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	rest = allowed;
+	for (int i = 0; i < p->threads; i++)
+		if (atomic_load(&p->cpu[i]) >= 0)
+			CPU_CLR(atomic_load(&p->cpu[i]), &rest);
+	if (CPU_COUNT(&rest) == 0)
+		return;
+	/* The first call moves it; the second lets the scheduler have its say again. */
+	if (sched_setaffinity(0, sizeof(rest), &rest) == 0)
+		(void)sched_setaffinity(0, sizeof(allowed), &allowed);
 }
 
 static bool has_work(pool *p)
@@ -82,13 +111,16 @@ static void work(pool *p, int id)
 	}
 }
 
-static void wait_for_work(pool *p)
+static void wait_for_work(pool *p, int id)
 {
 	for (int i = 0; i < p->spins; i++) {
 		if (has_work(p) || atomic_load(&p->stop))
 			return;
 		relax(i);
+		if (i % YIELD_EVERY == YIELD_EVERY - 1)
+			part(p, id);
 	}
+	atomic_store(&p->cpu[id], -1);
 	pthread_mutex_lock(&p->lock);
 	atomic_fetch_add(&p->sleepers, 1);
 	while (!has_work(p) && !atomic_load(&p->stop))
@@ -103,8 +135,9 @@ static void *worker(void *argument)
 
 	free(argument);
 	while (!atomic_load(&start.p->stop)) {
+		part(start.p, start.id);
 		work(start.p, start.id);
-		wait_for_work(start.p);
+		wait_for_work(start.p, start.id);
 	}
 	return NULL;
 }
@@ -147,6 +180,7 @@ void pool_for(pool *p, int64_t n, pool_task *task, void *context)
 		pthread_cond_broadcast(&p->work);
 		pthread_mutex_unlock(&p->lock);
 	}
+	part(p, 0);
 	work(p, 0);
 	wait_for_tasks(p, n);
 }
@@ -190,9 +224,12 @@ pool *pool_new(int threads)
 	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->done, NULL);
 	p->thread = calloc((size_t)p->threads, sizeof(*p->thread));
-	while (p->thread && p->started < p->threads && start_worker(p, p->started) == 0)
+	p->cpu = calloc((size_t)p->threads, sizeof(*p->cpu));
+	for (int i = 0; p->cpu && i < p->threads; i++)
+		atomic_init(&p->cpu[i], -1);
+	while (p->thread && p->cpu && p->started < p->threads && start_worker(p, p->started) == 0)
 		p->started++;
-	if (!p->thread || p->started < p->threads) {
+	if (!p->thread || !p->cpu || p->started < p->threads) {
 		pool_free(p);
 		return NULL;
 	}
@@ -213,5 +250,6 @@ void pool_free(pool *p)
 	pthread_cond_destroy(&p->done);
 	pthread_mutex_destroy(&p->lock);
 	free(p->thread);
+	free(p->cpu);
 	free(p);
 }
