@@ -3,7 +3,7 @@
  * e2e.c - the whole house through its front door: tests/e2e/tiny.ini has every stage of the main
  * workflow.
  *
- * Usage: test-e2e workflow|kills|branches|failure|audit
+ * Usage: test-e2e workflow|units|kills|branches|failure|audit
  */
 #include "../test.h"
 
@@ -81,6 +81,41 @@ static void test_e2e_workflow__runs_and_is_cached(void **state)
 		assert_string_equal(first, second);
 		free(second);
 	}
+	free(first);
+}
+
+/* ---- units: neither does the vector unit ---------------------------------------------------- */
+
+static void test_e2e_units__same_artifacts(void **state)
+{
+	static const char *const units[] = {"avx512", "avx2", "portable"};
+	char *first = NULL, *other;
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < CAIRN_COUNT(units); i++) {
+		const char *store = store_at(units[i]);
+		drive_result result;
+
+		assert_int_equal(setenv("CAIRN_CPU", units[i], 1), 0);
+		result = drive(ARGS("--store", store, "run", tiny));
+		unsetenv("CAIRN_CPU");
+		if (result.status != 0 && strstr(result.err, "this processor has no")) {
+			print_message("no %s here\n", units[i]);
+			drive_free(&result);
+			continue;
+		}
+		assert_int_equal(result.status, 0);
+		drive_free(&result);
+		other = drive_outputs(store);
+		if (first)
+			assert_string_equal(first, other);
+		free(first);
+		first = other;
+		n++;
+	}
+	print_message("%zu vector units\n", n);
+	assert_true(n > 0);
 	free(first);
 }
 
@@ -227,6 +262,7 @@ int main(int argc, char **argv)
 		struct CMUnitTest test;
 	} all[] = {
 		{"workflow", cmocka_unit_test(test_e2e_workflow__runs_and_is_cached)},
+		{"units", cmocka_unit_test(test_e2e_units__same_artifacts)},
 		{"kills", cmocka_unit_test(test_e2e_kills__same_artifacts)},
 		{"branches", cmocka_unit_test(test_e2e_branches__third_group_reruns_nothing)},
 		{"failure", cmocka_unit_test(test_e2e_failure__goes_on_after_the_cause_is_mended)},
