@@ -155,6 +155,61 @@ static void test_kernels_head__gradient_changes_no_logprob(void **state)
 	drop_tensors();
 }
 
+/* h (wte[v] - wte[than]): exact where all are small whole numbers. */
+static float above(const cairn_lm_head *head, int64_t r, int64_t v, int64_t than)
+{
+	float sum = 0;
+
+	for (int64_t c = 0; c < head->C; c++)
+		sum += head->h[r * head->C + c] *
+		       (head->wte[v * head->C + c] - head->wte[than * head->C + c]);
+	return sum;
+}
+
+/* Small whole numbers, so that ties are many; half of the targets are the last of the largest. */
+static void run_best(const cairn_kernels *k, const void *context, outcome *out)
+{
+	const shape *s = context;
+	cairn_lm_head head = make(k, s);
+	int ones = 0, ties = 0;
+
+	for (int64_t i = 0; i < s->R * s->C; i++)
+		((float *)head.h)[i] = roundf(head.h[i]);
+	for (int64_t i = 0; i < s->V * s->C; i++)
+		((float *)head.wte)[i] = roundf(2 * head.wte[i]);
+	for (int64_t r = 1; r < s->R; r += 2)
+		for (int32_t v = 0, at = 0; head.target[r] >= 0 && v < s->V; v++) {
+			float by = above(&head, r, v, at);
+
+			ties += by == 0;
+			at = by >= 0 ? v : at;
+			if (v + 1 == s->V)
+				((int32_t *)head.target)[r] = at;
+		}
+	head.best = poisoned(k, s->R);
+	k->lm_head(k, &head);
+	for (int64_t r = 0; r < s->R; r++) {
+		float want = head.target[r] >= 0 ? 1 : 0;
+
+		for (int64_t v = 0; head.target[r] >= 0 && v < s->V; v++)
+			want = above(&head, r, v, head.target[r]) > 0 ? 0 : want;
+		assert_true(head.best[r] == want);
+		ones += want > 0;
+	}
+	assert_true(ones > s->R / 4 && ones < s->R * 3 / 4);
+	assert_true(ties > s->R);
+	emit(out, k, head.best, s->R, 0);
+}
+
+/* A plain loop says the same, whatever else is asked for. */
+static void test_kernels_head__best(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		check_case(run_best,
+			&(shape){90, 3, 150, i & 1 ? 0.7 : 1, (i & 2) != 0, (i & 4) != 0});
+}
+
 /* ---- sampling ----------------------------------------------------------------------------------
  */
 
@@ -360,6 +415,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernels_head__lm_head),
+		cmocka_unit_test(test_kernels_head__best),
 		cmocka_unit_test(test_kernels_head__golden_temperatures),
 		cmocka_unit_test(test_kernels_head__padding_changes_no_bit),
 		cmocka_unit_test(test_kernels_head__gradient_changes_no_logprob),

@@ -178,6 +178,8 @@ static void head_row(head_job *job, int64_t i)
 	head->logprob[r] = logprob_of(row, x, job->scale);
 	if (head->entropy)
 		head->entropy[r] = (float)(row.log_sum - (double)moment / (double)row.sum);
+	if (head->best)
+		head->best[r] = x * job->scale >= row.max ? 1 : 0;
 	if (head->dlogprob) {
 		logits[target] -= row.sum;
 		put_factor(job, i, -head->dlogprob[r] * job->scale / row.sum);
@@ -281,6 +283,8 @@ static int64_t list_rows(const cairn_lm_head *head, int32_t *row)
 		head->logprob[r] = 0;
 		if (head->entropy)
 			head->entropy[r] = 0;
+		if (head->best)
+			head->best[r] = 0;
 		if (head->dlogprob)
 			memset(head->dh + r * head->C, 0, sizeof(float) * (size_t)head->C);
 	}

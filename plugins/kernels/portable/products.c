@@ -112,6 +112,14 @@ static double row_logits(double *logits, const cairn_real *h, const cairn_real *
 	return max + log(sum);
 }
 
+static cairn_real is_best(const double *logits, int64_t V, int32_t target)
+{
+	for (int64_t v = 0; v < V; v++)
+		if (!(logits[v] <= logits[target]))
+			return 0;
+	return 1;
+}
+
 /* One row of lm_head's backward: dh is overwritten, dwte is added to. */
 static void row_backward(
 	const cairn_lm_head *head, int64_t r, const double *logits, double lse, double *dh)
@@ -148,6 +156,8 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 			head->logprob[r] = 0;
 			if (head->entropy)
 				head->entropy[r] = 0;
+			if (head->best)
+				head->best[r] = 0;
 			for (int64_t c = 0; head->dlogprob && c < head->C; c++)
 				head->dh[r * head->C + c] = 0;
 			continue;
@@ -159,6 +169,8 @@ static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
 			entropy -= exp(logits[v] - lse) * (logits[v] - lse);
 		if (head->entropy)
 			head->entropy[r] = (cairn_real)entropy;
+		if (head->best)
+			head->best[r] = is_best(logits, head->V, head->target[r]);
 		if (head->dlogprob)
 			row_backward(head, r, logits, lse, dh);
 	}

@@ -103,6 +103,7 @@ typedef struct cairn_lm_head {
 	int64_t cut;
 	const cairn_packed *packed_logits; /* pack(wte, C, C, V, true) or NULL */
 	const cairn_packed *packed_dh;     /* pack(wte, C, V, C, false) or NULL, with dlogprob */
+	cairn_real *best; /* [R] or NULL: 1 where no token's logit is above the target's, else 0 */
 } cairn_lm_head;
 
 /* One token a row, drawn from softmax(h wte^T / temperature) by Philox(key, row_id). */
