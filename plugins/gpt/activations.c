@@ -84,6 +84,7 @@ static void cut_rows(cut *block, gpt_activations *acts, int64_t B, int64_t R)
 	acts->logprob = take_real(block, R);
 	acts->entropy = take_real(block, R);
 	acts->weight = take_real(block, R);
+	acts->best = take_real(block, R);
 }
 
 /* Cuts dev memory of a pass; returns the bytes. layers has n_layer entries, or 1 to measure. */

@@ -116,10 +116,15 @@ CAIRN_MUST int gpt_logprobs(gpt_model *model, const int32_t *target, double temp
 	cairn_real *logprob, cairn_real *entropy, cairn_error *err);
 /* Adds the gradient of sum(weight * logprob) to grads, through the whole network; and gives
  * logprob (may be NULL). To minimise the mean negative log-likelihood, weight is -1/n; what is
- * added is d/dparams of sum(weight*logprob), so pass the LOSS's derivative by logprob. */
+ * added is d/dparams of sum(weight*logprob), so pass the LOSS's derivative by logprob. Entropies
+ * (may be NULL) may take the place of the weights. */
 CAIRN_MUST int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temperature,
 	const cairn_real *dloss_dlogprob, cairn_real *logprob, cairn_real *entropy,
 	cairn_error *err);
+
+/* 1 for each row of the last call of one of the two whose target is as likely as any other token,
+ * else 0. */
+void gpt_best(const gpt_model *model, cairn_real *best);
 
 /* ---- scalar head --------------------------------------------------------------------- */
 

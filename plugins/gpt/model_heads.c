@@ -78,6 +78,7 @@ static void lm_head(gpt_model *model, double temperature, const cairn_real *dlos
 		.logprob = acts->logprob,
 		.entropy = entropy ? acts->entropy : NULL,
 		.cut = acts->T,
+		.best = acts->best,
 	};
 
 	if (dloss) {
@@ -123,6 +124,11 @@ int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temper
 	get_rows(model, logprob, model->acts->logprob);
 	get_rows(model, entropy, model->acts->entropy);
 	return 0;
+}
+
+void gpt_best(const gpt_model *model, cairn_real *best)
+{
+	get_rows(model, best, model->acts->best);
 }
 
 int gpt_values(gpt_model *model, cairn_real *value, cairn_error *err)

@@ -108,6 +108,7 @@ struct gpt_activations {
 	int32_t *length;                        // [B]
 	uint64_t *row_id;                       // [R]
 	cairn_real *logprob, *entropy, *weight; // [R]
+	cairn_real *best;                       // [R]
 	int32_t *host_token, *host_length;      // [R] [B]: of the batch
 	int32_t *host_a, *host_b;               // [R]
 	uint64_t *host_row_id;                  // [R]

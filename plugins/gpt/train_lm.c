@@ -2,7 +2,8 @@
 /* train_lm.c - loops over micro-batches; see train_lm.h. */
 #include "gpt/train_lm.h"
 
-static void add_micro(const gpt_work *work, const cairn_real *logprob, gpt_lm_sum *sum)
+/* micro->x: log-probabilities; micro->y, where the sum is detailed: entropies. */
+static void add_micro(const gpt_work *work, const gpt_model *model, gpt_lm_sum *sum)
 {
 	const gpt_micro *micro = &work->micro;
 	size_t rows = micro->count * (size_t)micro->batch.T;
@@ -10,10 +11,17 @@ static void add_micro(const gpt_work *work, const cairn_real *logprob, gpt_lm_su
 	for (size_t i = 0; i < rows; i++) {
 		if (micro->target[i] < 0)
 			continue;
-		sum->nll -= (double)logprob[i];
+		sum->nll -= (double)micro->x[i];
 		sum->n_counted++;
 	}
 	sum->n_tokens += micro->real;
+	if (!sum->detailed)
+		return;
+	gpt_best(model, micro->x);
+	for (size_t i = 0; i < rows; i++) {
+		sum->entropy += (double)micro->y[i]; /* 0 where nothing is counted, and so is x */
+		sum->n_best += micro->x[i] > 0;
+	}
 }
 
 int gpt_lm_backward(gpt_work *work, gpt_model *model, const gpt_seq *seqs, size_t n, double scale,
@@ -29,10 +37,10 @@ int gpt_lm_backward(gpt_work *work, gpt_model *model, const gpt_seq *seqs, size_
 		for (size_t i = 0; i < micro->count * (size_t)micro->batch.T; i++)
 			micro->y[i] = micro->target[i] < 0 ? 0 : (cairn_real)-scale;
 		gpt_work_account(work, work->account_backward);
-		if (gpt_logprobs_backward(
-			    model, micro->target, 1.0, micro->y, micro->x, NULL, &err))
+		if (gpt_logprobs_backward(model, micro->target, 1.0, micro->y, micro->x,
+			    sum->detailed ? micro->y : NULL, &err))
 			return gpt_report(work, &err);
-		add_micro(work, micro->x, sum);
+		add_micro(work, model, sum);
 	}
 	return 0;
 }
@@ -47,16 +55,32 @@ int gpt_lm_evaluate(
 
 		if (code)
 			return code;
-		if (gpt_logprobs(model, micro->target, 1.0, micro->x, NULL, &err))
+		if (gpt_logprobs(model, micro->target, 1.0, micro->x,
+			    sum->detailed ? micro->y : NULL, &err))
 			return gpt_report(work, &err);
-		add_micro(work, micro->x, sum);
+		add_micro(work, model, sum);
 	}
 	return 0;
 }
 
+static double mean(double value, uint64_t n)
+{
+	return n > 0 ? value / (double)n : 0.0;
+}
+
 double gpt_lm_mean(const gpt_lm_sum *sum)
 {
-	return sum->n_counted > 0 ? sum->nll / (double)sum->n_counted : 0.0;
+	return mean(sum->nll, sum->n_counted);
+}
+
+double gpt_lm_entropy(const gpt_lm_sum *sum)
+{
+	return mean(sum->entropy, sum->n_counted);
+}
+
+double gpt_lm_accuracy(const gpt_lm_sum *sum)
+{
+	return mean((double)sum->n_best, sum->n_counted);
 }
 
 /* Runs one micro-batch under an account of its own. */

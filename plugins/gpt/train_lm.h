@@ -12,6 +12,9 @@ typedef struct gpt_lm_sum {
 	double nll; /* sum of -log p over counted tokens, in nats */
 	uint64_t n_counted;
 	uint64_t n_tokens; /* positions that were computed and are no padding */
+	bool detailed;     /* set it before for the next two: */
+	double entropy;    /* sum over counted positions, in nats */
+	uint64_t n_best;   /* counted tokens than which the model thought none more likely */
 } gpt_lm_sum;
 
 /* Adds to the gradients: scale * d(sum of -log p over counted tokens). For the token mean of a
@@ -23,6 +26,8 @@ CAIRN_MUST int gpt_lm_evaluate(
 	gpt_work *work, gpt_model *model, const gpt_seq *seqs, size_t n, gpt_lm_sum *sum);
 /* Mean over counted tokens; 0 where there are none. */
 double gpt_lm_mean(const gpt_lm_sum *sum);
+double gpt_lm_entropy(const gpt_lm_sum *sum);
+double gpt_lm_accuracy(const gpt_lm_sum *sum);
 
 /* Log-probabilities (and entropies; may be NULL) of the counted tokens, one sequence after the
  * other, at a temperature; booked to `account`. */

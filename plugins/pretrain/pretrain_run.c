@@ -130,7 +130,7 @@ static int resume(struct pretrain *self)
 /* Adds the held-out loss to the metric row. */
 static int validate(struct pretrain *self)
 {
-	gpt_lm_sum sum = {0};
+	gpt_lm_sum sum = {.detailed = true};
 	int code = 0;
 
 	if (self->n_valid == 0)
@@ -140,6 +140,8 @@ static int validate(struct pretrain *self)
 		return code;
 	self->valid_loss = gpt_lm_mean(&sum);
 	gpt_metrics_add(&self->work.metrics, "eval_loss", self->valid_loss);
+	gpt_metrics_add(&self->work.metrics, "eval_entropy", gpt_lm_entropy(&sum));
+	gpt_metrics_add(&self->work.metrics, "eval_mean_token_accuracy", gpt_lm_accuracy(&sum));
 	return 0;
 }
 

@@ -190,7 +190,7 @@ static void draw_batch(sft_stage *self, size_t *n_demos, size_t *n)
 
 static int validate(sft_stage *self)
 {
-	gpt_lm_sum sum = {0};
+	gpt_lm_sum sum = {.detailed = true};
 	int code = 0;
 
 	if (self->valid.n == 0)
@@ -200,6 +200,8 @@ static int validate(sft_stage *self)
 		return code;
 	self->valid_loss = gpt_lm_mean(&sum);
 	gpt_metrics_add(&self->work.metrics, "eval_loss", self->valid_loss);
+	gpt_metrics_add(&self->work.metrics, "eval_entropy", gpt_lm_entropy(&sum));
+	gpt_metrics_add(&self->work.metrics, "eval_mean_token_accuracy", gpt_lm_accuracy(&sum));
 	return 0;
 }
 
@@ -213,7 +215,7 @@ static bool validates_after(const sft_stage *self, uint64_t step)
 
 static int train_step(sft_stage *self)
 {
-	gpt_lm_sum demos = {0}, text = {0};
+	gpt_lm_sum demos = {.detailed = true}, text = {0};
 	size_t n_demos, n;
 	double scale, norm = 0, lr;
 	int code;
@@ -242,6 +244,8 @@ static int train_step(sft_stage *self)
 	self->at.epoch_counted += demos.n_counted;
 	gpt_metrics_clear(&self->work.metrics);
 	gpt_metrics_add(&self->work.metrics, "loss", self->at.loss);
+	gpt_metrics_add(&self->work.metrics, "entropy", gpt_lm_entropy(&demos));
+	gpt_metrics_add(&self->work.metrics, "mean_token_accuracy", gpt_lm_accuracy(&demos));
 	if (n > n_demos)
 		gpt_metrics_add(&self->work.metrics, "pretrain_loss", gpt_lm_mean(&text));
 	gpt_metrics_add(&self->work.metrics, "grad_norm", norm);

@@ -447,11 +447,12 @@ static void test_gpt_model__starts_at_ln_vocabulary(void **state)
 	};
 	cairn_kernels k;
 	gpt_model *model;
-	int32_t tokens[T + 1];
-	cairn_real logprob[T], entropy[T];
+	int32_t tokens[T + 1], target[T];
+	cairn_real logprob[T], entropy[T], best[T], most[T], other[T];
 	gpt_batch batch = {.B = 1, .T = T, .tokens = tokens};
 	cairn_error err = {0};
 	double mean = 0;
+	int n_best = 0;
 
 	(void)state;
 	open_portable(&k);
@@ -465,6 +466,21 @@ static void test_gpt_model__starts_at_ln_vocabulary(void **state)
 		assert_true(fabs((double)entropy[t] - log(37)) < 0.02);
 	}
 	assert_true(fabs(mean - log(37)) < 0.1);
+	gpt_best(model, best);
+	memcpy(most, logprob, sizeof(most));
+	for (int v = 0; v < 37; v++) {
+		for (int t = 0; t < T; t++)
+			target[t] = v;
+		assert_int_equal(gpt_logprobs(model, target, 1, other, NULL, &err), 0);
+		for (int t = 0; t < T; t++)
+			most[t] = fmaxf(most[t], other[t]);
+		gpt_best(model, other);
+		for (int t = 0; t < T; t++)
+			n_best += other[t] > 0;
+	}
+	for (int t = 0; t < T; t++)
+		assert_true(best[t] == (logprob[t] >= most[t] ? 1 : 0));
+	assert_int_equal(n_best, T);
 	gpt_model_free(model);
 	cairn_kernels_portable_close(&k);
 }

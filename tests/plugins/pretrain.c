@@ -15,6 +15,10 @@ static void test_pretrain__starts_at_ln_v_and_learns(void **state)
 	assert_true(fabs(world_metric_at(host, 1, "loss") - log(WORLD_VOCAB)) < 0.1);
 	assert_true(fakehost_metric(host, "loss") < 2.5);
 	assert_true(fakehost_summary(host, "valid_loss") < 2.5);
+	assert_true(isnan(world_metric_at(host, 1, "eval_entropy")));
+	assert_true(fakehost_metric(host, "eval_entropy") < 2.5);
+	assert_true(fakehost_metric(host, "eval_mean_token_accuracy") > 1.0 / WORLD_VOCAB);
+	assert_true(fakehost_metric(host, "eval_mean_token_accuracy") < 1);
 	assert_int_equal(fakehost_steps(host), 60);
 	fakehost_free(host);
 }

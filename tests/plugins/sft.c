@@ -46,6 +46,11 @@ static void test_sft__memorises_one_batch(void **state)
 	assert_int_equal(fakehost_run(host), CAIRN_DONE);
 	assert_true(world_metric_at(host, 1, "loss") > 3);
 	assert_true(fakehost_summary(host, "loss") < 0.05);
+	assert_true(world_metric_at(host, 1, "entropy") > 3);
+	assert_true(world_metric_at(host, 1, "mean_token_accuracy") < 0.2);
+	/* At 5 % of doubt at most: h(.05) + .05 ln V. */
+	assert_true(fakehost_metric(host, "entropy") < 0.5);
+	assert_true(fakehost_metric(host, "mean_token_accuracy") == 1);
 	fakehost_free(host);
 }
 
@@ -126,6 +131,8 @@ static void test_sft__mixes_text_in(void **state)
 	assert_true(isnan(world_metric_at(host, 2, "pretrain_loss")));
 	assert_true(fakehost_metric(host, "num_tokens") == 8 + 9 + 8 + 8 + 10);
 	assert_true(isfinite(fakehost_summary(host, "valid_loss")));
+	assert_true(fakehost_metric(host, "eval_entropy") > 0);
+	assert_true(fakehost_metric(host, "eval_mean_token_accuracy") <= 1);
 	fakehost_free(host);
 }
 
