@@ -19,6 +19,8 @@ enum cpu_buffer {
 	CPU_ROWS_H,
 	CPU_ROWS_DH,
 	CPU_ROWS_INDEX,
+	CPU_PACK_LOGITS, /* lm_head: wte for each of its products that read it */
+	CPU_PACK_DH,
 	CPU_PARTIALS, /* sums of chunks of rows */
 	CPU_BUFFERS
 };

@@ -9,7 +9,8 @@
  * products that spend the gradient read and write.
  *
  * Rows without a target are left out before the first product, so padding costs nothing here
- * and cannot reach dwte. A chunk is made of whole chains of dwte.
+ * and cannot reach dwte. A chunk is made of whole chains of dwte. A small wte is packed once for
+ * all chunks; with a large one nothing was won by that.
  */
 #include "gpt/rng.h"
 #include "kernels/cpu/compute.h"
@@ -18,6 +19,7 @@
 enum {
 	CHUNK = CAIRN_HEAD_ROWS,
 	TASK_ROWS = 4,
+	FLOATS = 1 << 20, /* of a wte that is packed once for all chunks: 4 MiB */
 };
 
 /* The stride of rows of V logits: an odd number of vectors, so that a column of them does not
@@ -291,14 +293,30 @@ static int64_t list_rows(const cairn_lm_head *head, int32_t *row)
 	return n;
 }
 
-static void lm_head(const cairn_kernels *k, const cairn_lm_head *head)
+/* wte as the right operand [K,N] of one of the two products. */
+static const cairn_packed *pack_wte(const cairn_kernels *k, const cairn_lm_head *head,
+	enum cpu_buffer buffer, cairn_packed *packed)
+{
+	packed->panels = cpu_shared(k->self, buffer, k->packed_bytes(k, packed->K, packed->N));
+	k->repack(k, packed, head->wte, head->C);
+	return packed;
+}
+
+static void lm_head(const cairn_kernels *k, const cairn_lm_head *given)
 {
 	cpu *c = k->self;
+	cairn_lm_head packed = *given, *head = &packed;
 	size_t chunk = (size_t)at_most(CHUNK, head->R);
 	int32_t *row = cpu_shared(c, CPU_ROWS_INDEX, sizeof(*row) * (size_t)head->R);
 	int64_t n = list_rows(head, row);
 	head_job job = {.head = head, .ld = logits_stride(head->V), .scale = 1 / head->temperature};
+	cairn_packed logits = {.K = head->C, .N = head->V, .transpose_b = true};
+	cairn_packed dh = {.K = head->V, .N = head->C};
 
+	if (n > CHUNK && head->V * head->C <= FLOATS && !head->packed_logits)
+		head->packed_logits = pack_wte(k, head, CPU_PACK_LOGITS, &logits);
+	if (n > CHUNK && head->V * head->C <= FLOATS && head->dlogprob && !head->packed_dh)
+		head->packed_dh = pack_wte(k, head, CPU_PACK_DH, &dh);
 	job.logits = cpu_shared(c, CPU_ROWS, sizeof(float) * chunk * (size_t)job.ld);
 	job.h = cpu_shared(c, CPU_ROWS_H, sizeof(float) * chunk * (size_t)head->C);
 	job.dh = cpu_shared(c, CPU_ROWS_DH, sizeof(float) * chunk * (size_t)head->C);
