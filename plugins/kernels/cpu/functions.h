@@ -15,6 +15,41 @@ enum {
 	EXPS = VL < 16 || NV < 2 ? 1 : 4, /* vectors to give to v_exps() where there are many */
 };
 
+/* How v_exps() begins and ends. AVX-512 has instructions for it, which give the same bits. */
+#if defined(CPU_AVX512)
+
+/* x, or what has the same exp; NaN passes. Below there is no need: v_exp_power() has its 0. */
+ALWAYS v16 v_exp_bounds(v16 x)
+{
+	return (v16)_mm512_min_ps(_mm512_set1_ps(89.0f), (__m512)x);
+}
+
+/* p 2^n, with 0 where exp(x) would be denormal; then nothing was rounded here. */
+ALWAYS v16 v_exp_power(v16 p, v16 n, v16 x)
+{
+	__mmask16 normal = _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-87.3365448f), _CMP_NLT_UQ);
+
+	return (v16)_mm512_maskz_scalef_ps(normal, (__m512)p, (__m512)n);
+}
+
+#else
+
+ALWAYS v16 v_exp_bounds(v16 x)
+{
+	return -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x));
+}
+
+ALWAYS v16 v_exp_power(v16 p, v16 n, v16 x)
+{
+	v16i whole = __builtin_convertvector(n, v16i), half = whole >> 1;
+
+	p *= (v16)((half + 127) << 23);
+	p *= (v16)((whole - half + 127) << 23);
+	return (v16)((v16i)p & ~(v16i)(x < v_all(-87.3365448f)));
+}
+
+#endif
+
 /*
  * exp(x). x = n ln2 + r with |r| <= ln2/2; exp(r) by its Taylor series to r^7, whose rest is
  * below 6e-9; times 2^n in two factors, since 2^n alone may not be a float. Results that
@@ -27,12 +62,10 @@ ALWAYS void v_exps(v16 *x, int n)
 {
 	const v16 shift = v_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
 	v16 r[EXPS], p[EXPS], power[EXPS];
-	v16i whole[EXPS];
 
 #define EACH _Pragma("GCC unroll 4") for (int i = 0; i < n; i++)
-	EACH r[i] = -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x[i])); /* bounds; NaN passes */
+	EACH r[i] = v_exp_bounds(x[i]);
 	EACH power[i] = v_fma(r[i], v_all(1.44269504f), shift) - shift;
-	EACH whole[i] = __builtin_convertvector(power[i], v16i);
 	EACH r[i] = v_fma(power[i], v_all(-0.693145751953125f), r[i]); /* 17 bits of ln2: exact */
 	EACH r[i] = v_fma(power[i], v_all(-1.42860682e-6f), r[i]);
 	EACH p[i] = v_all(1 / 5040.0f);
@@ -42,11 +75,7 @@ ALWAYS void v_exps(v16 *x, int n)
 	EACH p[i] = v_fma(p[i], r[i], v_all(1 / 6.0f));
 	EACH p[i] = v_fma(p[i], r[i], v_all(0.5f));
 	EACH p[i] = v_fma(p[i] * r[i], r[i], r[i]) + v_all(1.0f);
-	EACH power[i] = (v16)(((whole[i] >> 1) + 127) << 23);
-	EACH p[i] *= power[i];
-	EACH power[i] = (v16)((whole[i] - (whole[i] >> 1) + 127) << 23);
-	EACH p[i] *= power[i];
-	EACH x[i] = (v16)((v16i)p[i] & ~(v16i)(x[i] < v_all(-87.3365448f)));
+	EACH x[i] = v_exp_power(p[i], power[i], x[i]);
 #undef EACH
 }
 

@@ -400,6 +400,8 @@ static void by_rows(cpu *c, const cairn_gemm *g, const int32_t *length)
 	job.runs = at_most(pieces(job.strips, RUN_STRIPS), tasks);
 	job.runs = at_least(job.runs, pieces(job.strips, OWN_STRIPS));
 	job.runs = at_most(job.strips, round_up(job.runs, c->threads));
+	/* As many strips in each run: the threads are done together. */
+	job.strips = round_up(job.strips, job.runs);
 	/* Few strips: the columns are shared out, too. */
 	job.across = at_least(1, at_most(pieces(columns, 2 * NR), tasks / 4 / job.runs));
 	for (job.j0 = 0; job.j0 < g->N; job.j0 += columns) {

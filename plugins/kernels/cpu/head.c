@@ -47,6 +47,7 @@ static float row_max(const float *x, int64_t n, float scale)
 
 typedef struct walk {
 	v16 scale, max, sum, moment, part; /* part: of sum, in this block */
+	int64_t ahead;                     /* to the next row: it is fetched meanwhile */
 } walk;
 
 /* v vectors of a row (v > 1: whole ones), of which `left` elements are there. */
@@ -55,8 +56,10 @@ ALWAYS void walk_vectors(walk *w, const float *x, int v, int64_t left, float *we
 	v16 y[EXPS], e[EXPS];
 
 #pragma GCC unroll 4
-	for (int j = 0; j < v; j++)
+	for (int j = 0; j < v; j++) {
+		__builtin_prefetch(x + w->ahead + 16 * j, 0, 2);
 		e[j] = y[j] = (v > 1 ? v_load(x + 16 * j) : v_get(x, left)) * w->scale - w->max;
+	}
 	v_exps(e, v);
 #pragma GCC unroll 4
 	for (int j = 0; j < v; j++) {
@@ -79,7 +82,7 @@ ALWAYS softmax_row walk_row(
 	const float *x, int64_t n, float scale, float *weight, float *moment, float *block)
 {
 	softmax_row row = {row_max(x, n, scale), 0, 0};
-	walk w = {.scale = v_all(scale), .max = v_all(row.max)};
+	walk w = {.scale = v_all(scale), .max = v_all(row.max), .ahead = logits_stride(n)};
 
 	for (int64_t start = 0; start < n; start += CAIRN_PICK_BLOCK) {
 		int64_t end = at_most(n, start + CAIRN_PICK_BLOCK), i = start;
