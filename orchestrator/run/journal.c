@@ -80,8 +80,8 @@ int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_r
 		"run", out->run_text, "workflow", workflow->name, "file",
 		cairn_record_text(workflow->file ? workflow->file : ""), "args", args_of(options),
 		"params", params_of(workflow), "start_ms", (json_int_t)cairn_now_ms(), "host",
-		cairn_record_text(host), "user", cairn_record_user(), "version", CAIRN_VERSION, "device",
-		workflow->device ? workflow->device : "auto", "threads", options->threads,
+		cairn_record_text(host), "user", cairn_record_user(), "version", CAIRN_VERSION,
+		"device", workflow->device ? workflow->device : "auto", "threads", options->threads,
 		"n_stages", (json_int_t)plan->n_stages, "provenance", provenance_of(plan));
 	if (!out->record)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the run's record");

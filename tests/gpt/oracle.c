@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "gpt/rlhf.h"
 #include "gpt/oracle_file.h"
+#include "gpt/rlhf.h"
 #include "gpt/support.h"
 #include "test.h"
 
