@@ -21,13 +21,16 @@ enum {
 	ROWS = MR > 8 ? 8 : MR /* of a tile */
 };
 _Static_assert(CAIRN_KC % BLOCK == 0, "the end of a block must not lie behind a cut");
+_Static_assert(16 % EXPS == 0 &&
+		       (EXPS == 1 || (ROWS % EXPS == 0 && PART % ROWS == 0 && BLOCK % ROWS == 0)),
+	"EXPS queries together end in the same vector of keys");
 
 /* ---- tiles ------------------------------------------------------------------------------------
  */
 
-/* c[ROWS][NR] (add: +=) = sum over k < n of a's (i,k) times b[k][NR], b's rows being ldb apart;
+/* c[ROWS][nv * VL] (add: +=) = sum over k < n of a's (i,k) times b[k][.], b's rows being ldb apart;
  * (i,k) is a[i*lda+k], or a[k*lda+i] where `across`. */
-ALWAYS void tile_body(bool across, int64_t n, const float *a, int64_t lda, const float *b,
+ALWAYS void tile_body(bool across, int nv, int64_t n, const float *a, int64_t lda, const float *b,
 	int64_t ldb, float *c, int64_t ldc, bool add)
 {
 	vec sum[ROWS][NV];
@@ -35,27 +38,27 @@ ALWAYS void tile_body(bool across, int64_t n, const float *a, int64_t lda, const
 #pragma GCC unroll 8
 	for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-		for (int j = 0; j < NV; j++)
+		for (int j = 0; j < nv; j++)
 			sum[i][j] = vec_zero();
 	for (int64_t k = 0; k < n; k++, b += ldb) {
 		vec row[NV];
 
 #pragma GCC unroll 2
-		for (int j = 0; j < NV; j++)
+		for (int j = 0; j < nv; j++)
 			row[j] = vec_load(b + j * VL);
 #pragma GCC unroll 8
 		for (int i = 0; i < ROWS; i++) {
 			vec x = vec_all(across ? a[k * lda + i] : a[i * lda + k]);
 
 #pragma GCC unroll 2
-			for (int j = 0; j < NV; j++)
+			for (int j = 0; j < nv; j++)
 				sum[i][j] = vec_fma(x, row[j], sum[i][j]);
 		}
 	}
 #pragma GCC unroll 8
 	for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 2
-		for (int j = 0; j < NV; j++) {
+		for (int j = 0; j < nv; j++) {
 			float *to = c + i * ldc + j * VL;
 
 			vec_store(to, add ? vec_add(vec_load(to), sum[i][j]) : sum[i][j]);
@@ -65,13 +68,20 @@ ALWAYS void tile_body(bool across, int64_t n, const float *a, int64_t lda, const
 static void tile(int64_t n, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
 	int64_t ldc, bool add)
 {
-	tile_body(false, n, a, lda, b, ldb, c, ldc, add);
+	tile_body(false, NV, n, a, lda, b, ldb, c, ldc, add);
+}
+
+/* 16 columns, where they are half a tile */
+static void tile_half(
+	int64_t n, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, int64_t ldc)
+{
+	tile_body(false, 1, n, a, lda, b, ldb, c, ldc, false);
 }
 
 static void tile_across(int64_t n, const float *a, int64_t lda, const float *b, int64_t ldb,
 	float *c, int64_t ldc, bool add)
 {
-	tile_body(true, n, a, lda, b, ldb, c, ldc, add);
+	tile_body(true, NV, n, a, lda, b, ldb, c, ldc, add);
 }
 
 /* ---- one head's operands --------------------------------------------------------------------- */
@@ -102,6 +112,13 @@ static int64_t length_of(const cairn_attention *a, int64_t b)
 	return a->lengths ? at_most(a->lengths[b], a->T) : a->T;
 }
 
+/* to[n] = from[n]; rows are too short for a call each. */
+ALWAYS void copy_row(float *to, const float *from, int64_t n)
+{
+	for (int64_t d = 0; d < n; d += 16)
+		v_put(to + d, v_get(from + d, n - d), n - d);
+}
+
 /* Rows of D at `from`, ldf apart, to rows of DP; `all` rows with those of zeros behind. */
 static void copy_rows(const attention_job *job, float *to, const float *from, int64_t ldf,
 	int64_t rows, int64_t all)
@@ -109,10 +126,15 @@ static void copy_rows(const attention_job *job, float *to, const float *from, in
 	int64_t D = job->a->D, DP = job->DP;
 
 	for (int64_t r = 0; r < rows; r++) {
-		memcpy(to + r * DP, from + r * ldf, sizeof(float) * (size_t)D);
-		memset(to + r * DP + D, 0, sizeof(float) * (size_t)(DP - D));
+		int64_t d = 0;
+
+		for (; d < D; d += 16)
+			v_store(to + r * DP + d, v_get(from + r * ldf + d, D - d));
+		for (; d < DP; d += 16)
+			v_store(to + r * DP + d, v_all(0));
 	}
-	memset(to + rows * DP, 0, sizeof(float) * (size_t)((all - rows) * DP));
+	if (rows < all)
+		memset(to + rows * DP, 0, sizeof(float) * (size_t)((all - rows) * DP));
 }
 
 /* Rows of D to panels [row / NR][D][NR], the last of which is filled up with zeros. */
@@ -137,14 +159,16 @@ static void turn_rows(
 			memset(to + r / NR * NR * D + d * NR + r % NR, 0, sizeof(float) * 16);
 }
 
-/* to[ROWS][.] = rows q[ROWS][DP] times the first n turned rows. */
+/* to[ROWS][n, rounded up to 16] = rows q[ROWS][DP] times the first n turned rows. */
 static void against_turned(
 	const attention_job *job, float *to, const float *q, const float *turned, int64_t n)
 {
-	int64_t D = job->a->D;
+	int64_t D = job->a->D, half = NR > 16 ? 16 : 0, s = 0;
 
-	for (int64_t s = 0; s < n; s += NR)
+	for (; s + half < n; s += NR)
 		tile(D, q, job->DP, turned + s * D, NR, to + s, job->ld, false);
+	if (s < n)
+		tile_half(D, q, job->DP, turned + s * D, NR, to + s, job->ld);
 }
 
 /* to[ROWS][DP] = weights[ROWS][n] times rows[n][DP] */
@@ -164,38 +188,79 @@ typedef struct forward_head {
 	const float *qkv; /* of the first row: q of this head; k and v stand C and 2C behind */
 	float *out, *lse;
 	float *keys, *values, *q, *p, *mixed;
+	float *sum; /* of the weights of a query of the task */
 } forward_head;
 
 static size_t forward_floats(const attention_job *job)
 {
-	return (size_t)(job->TP * (job->a->D + job->DP) + ROWS * (2 * job->DP + job->ld));
+	return (size_t)(job->TP * (job->a->D + job->DP) + ROWS * (2 * job->DP + job->ld) + PART);
 }
 
-/* Queries t .. t+m-1, m <= ROWS. */
-static void forward_rows(const attention_job *job, const forward_head *head, int64_t t, int64_t m)
+/* softmax.c's softmax of `rows` rows at `p`, the first of which has `keys` elements and each other
+ * one more than the one before it; 0 behind them up to n. All end in the same vector. */
+ALWAYS void softmax_rows(const attention_job *job, int rows, float *p, int64_t keys, int64_t n,
+	float *largest, float *total)
 {
-	int64_t C = job->C, D = job->a->D, n = t + m;
-	float inverse[ROWS];
+	v16 scale = v_all(job->scale), x[EXPS], max[EXPS], sum[EXPS];
+	int64_t s = 0, ld = job->ld;
+
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+	EACH max[i] = v_all(-INFINITY);
+	EACH sum[i] = v_all(0);
+	for (; s + 16 <= keys; s += 16)
+		EACH max[i] = v_max(max[i], v_load(p + i * ld + s) * scale);
+	if (s < keys + rows - 1)
+		EACH max[i] =
+			v_max(max[i], v_load_part(p + i * ld + s, keys + i - s, -INFINITY) * scale);
+	EACH largest[i] = v_largest(max[i]);
+	EACH max[i] = v_all(largest[i]);
+	for (s = 0; s < keys + rows - 1; s += 16) {
+		EACH x[i] = v_load(p + i * ld + s) * scale - max[i];
+		v_exps(x, rows);
+		if (s + 16 > keys)
+			EACH x[i] = v_keep(x[i], keys + i - s);
+		EACH v_store(p + i * ld + s, x[i]);
+		EACH sum[i] += x[i];
+	}
+	for (; s < n; s += 16)
+		EACH v_store(p + i * ld + s, v_all(0));
+	EACH total[i] = v_sum(sum[i]);
+#undef EACH
+}
+
+/* lse[n] = itself, the largest score, + log of sum[n]; 8 floats behind n are read. */
+static void add_logs(float *lse, const float *sum, int64_t n)
+{
+	for (int64_t t = 0; t < n; t += 8) {
+		v8d log = v_log(sum + t);
+
+		for (int64_t i = 0; i < at_most(8, n - t); i++)
+			lse[t + i] = (float)((double)lse[t + i] + log[i]);
+	}
+}
+
+/* Queries t .. t+m-1, m <= ROWS: out, the largest score to lse, the sum of its exps. */
+static void forward_rows(
+	const attention_job *job, const forward_head *head, int64_t t, int64_t m, float *sum)
+{
+	int64_t C = job->C, D = job->a->D, n = t + m, i = 0;
 
 	copy_rows(job, head->q, head->qkv + t * 3 * C, 3 * C, m, ROWS);
 	against_turned(job, head->p, head->q, head->keys, n);
-	for (int64_t i = 0; i < m; i++) {
-		float *row = head->p + i * job->ld;
-		softmax_row s = ISA(softmax)(row, row, t + i + 1, job->scale);
-
-		memset(row + t + i + 1, 0, sizeof(float) * (size_t)(n - t - i - 1));
-		inverse[i] = 1 / s.sum;
-		head->lse[t + i] = (float)((double)s.max + s.log_sum);
-	}
+	for (; i + EXPS <= m; i += EXPS)
+		softmax_rows(
+			job, EXPS, head->p + i * job->ld, t + i + 1, n, head->lse + t + i, sum + i);
+	for (; i < m; i++)
+		softmax_rows(
+			job, 1, head->p + i * job->ld, t + i + 1, n, head->lse + t + i, sum + i);
 	mix_rows(job, head->mixed, head->p, head->values, n);
-	for (int64_t i = 0; i < m; i++) {
-		float *out = head->out + (t + i) * C;
+	for (i = 0; i < m; i++) {
+		float *out = head->out + (t + i) * C, inverse = 1 / sum[i];
 
 		/* + 0: the weights of 0 may have turned a -0 into +0, or not. */
 		for (int64_t d = 0; d < D; d += 16)
 			v_put(out + d,
-				v_load(head->mixed + i * job->DP + d) * v_all(inverse[i]) +
-					v_all(0),
+				v_load(head->mixed + i * job->DP + d) * v_all(inverse) + v_all(0),
 				D - d);
 	}
 }
@@ -227,10 +292,12 @@ static void forward_task(void *context, int64_t task, int thread)
 	head.q = head.values + job->TP * job->DP;
 	head.mixed = head.q + ROWS * job->DP;
 	head.p = head.mixed + ROWS * job->DP;
+	head.sum = head.p + ROWS * job->ld;
 	turn_rows(job, head.keys, head.qkv + C, 3 * C, end);
 	copy_rows(job, head.values, head.qkv + 2 * C, 3 * C, end, end);
 	for (int64_t t = first; t < end; t += ROWS)
-		forward_rows(job, &head, t, at_most(ROWS, end - t));
+		forward_rows(job, &head, t, at_most(ROWS, end - t), head.sum + t - first);
+	add_logs(head.lse + first, head.sum, end - first);
 }
 
 static void attention(const cairn_kernels *k, const cairn_attention *a)
@@ -269,22 +336,31 @@ static void cut_backward(const attention_job *job, int thread, backward_head *he
 	head->dp = head->p + block * job->ld;
 }
 
-/* One row: scores become weights p, dp becomes the gradient of the scores; 0 from `keys` to n. */
-static void backward_row(
-	float *p, float *dp, int64_t keys, int64_t n, float lse, float delta, float scale)
+/* `rows` rows: scores become weights p, dp becomes the gradient of the scores; the first row has
+ * `keys` of them, each other one more than the one before it; 0 behind them up to n. */
+ALWAYS void backward_weights(const attention_job *job, int rows, float *p, float *dp, int64_t keys,
+	int64_t n, const float *lse, const float *delta)
 {
-	for (int64_t s = 0; s < keys; s += 16) {
-		int64_t left = keys - s;
-		v16 weight = v_exp(v_load(p + s) * v_all(scale) - v_all(lse));
-		v16 ds = weight * (v_load(dp + s) - v_all(delta)) * v_all(scale);
+	v16 scale = v_all(job->scale), x[EXPS], ds[EXPS];
+	int64_t s = 0, ld = job->ld;
 
-		v_store(p + s, v_keep(weight, left));
-		v_store(dp + s, v_keep(ds, left));
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < rows; i++)
+	for (; s < keys + rows - 1; s += 16) {
+		EACH x[i] = v_load(p + i * ld + s) * scale - v_all(lse[i]);
+		v_exps(x, rows);
+		EACH ds[i] = x[i] * (v_load(dp + i * ld + s) - v_all(delta[i])) * scale;
+		if (s + 16 > keys) {
+			EACH x[i] = v_keep(x[i], keys + i - s);
+			EACH ds[i] = v_keep(ds[i], keys + i - s);
+		}
+		EACH v_store(p + i * ld + s, x[i]);
+		EACH v_store(dp + i * ld + s, ds[i]);
 	}
-	for (int64_t s = round_up(keys, 16); s < n; s += 16) {
-		v_store(p + s, v_all(0));
-		v_store(dp + s, v_all(0));
+	for (; s < n; s += 16) {
+		EACH v_store(p + i * ld + s, v_all(0));
+		EACH v_store(dp + i * ld + s, v_all(0));
 	}
+#undef EACH
 }
 
 /* Queries t .. t+m-1 (m <= ROWS), of which t is row i of its block: p, dp, dq. */
@@ -292,20 +368,26 @@ static void backward_rows(
 	const attention_job *job, const backward_head *head, int64_t t, int64_t i, int64_t m)
 {
 	int64_t C = job->C, D = job->a->D, DP = job->DP, n = t + m;
-	float *p = head->p + i * job->ld, *dp = head->dp + i * job->ld;
+	float *p = head->p + i * job->ld, *dp = head->dp + i * job->ld, delta[ROWS];
+	/* Columns of zeros: as far as a tile of keys reaches from the diagonal. */
+	int64_t zeros = at_most(job->ld, n + ROWS), r;
 
 	against_turned(job, p, head->q + i * DP, head->keys, n);
 	against_turned(job, dp, head->d + i * DP, head->values, n);
-	for (int64_t r = 0; r < m; r++) {
+	for (r = 0; r < m; r++) {
 		const float *out = head->out + (t + r) * C, *dout = head->d + (i + r) * DP;
-		v16 delta = v_all(0); /* sum of p dp, by way of the output */
+		v16 sum = v_all(0); /* of p dp, by way of the output */
 
 		for (int64_t d = 0; d < D; d += 16)
-			delta = v_fma(v_get(out + d, D - d), v_load(dout + d), delta);
-		/* Columns of zeros: as far as a tile of keys reaches from the diagonal. */
-		backward_row(p + r * job->ld, dp + r * job->ld, t + r + 1,
-			at_most(job->ld, n + ROWS), head->lse[t + r], v_sum(delta), job->scale);
+			sum = v_fma(v_get(out + d, D - d), v_load(dout + d), sum);
+		delta[r] = v_sum(sum);
 	}
+	for (r = 0; r + EXPS <= m; r += EXPS)
+		backward_weights(job, EXPS, p + r * job->ld, dp + r * job->ld, t + r + 1, zeros,
+			head->lse + t + r, delta + r);
+	for (; r < m; r++)
+		backward_weights(job, 1, p + r * job->ld, dp + r * job->ld, t + r + 1, zeros,
+			head->lse + t + r, delta + r);
 	mix_rows(job, head->dq + i * DP, dp, head->rows, n);
 }
 
@@ -337,7 +419,7 @@ static void backward_block(
 	add_mixed(job, head->dk, head->dp, head->q, t0, m);
 	add_mixed(job, head->dv, head->p, head->d, t0, m);
 	for (int64_t i = 0; i < m; i++)
-		memcpy(head->dqkv + (t0 + i) * 3 * C, head->dq + i * DP, sizeof(float) * (size_t)D);
+		copy_row(head->dqkv + (t0 + i) * 3 * C, head->dq + i * DP, D);
 }
 
 static void backward_task(void *context, int64_t task, int thread)
@@ -361,9 +443,8 @@ static void backward_task(void *context, int64_t task, int thread)
 	for (int64_t t0 = 0; t0 < n; t0 += BLOCK)
 		backward_block(job, &head, t0, at_most(BLOCK, n - t0));
 	for (int64_t t = 0; t < n; t++) {
-		memcpy(head.dqkv + t * 3 * C + C, head.dk + t * job->DP, sizeof(float) * (size_t)D);
-		memcpy(head.dqkv + t * 3 * C + 2 * C, head.dv + t * job->DP,
-			sizeof(float) * (size_t)D);
+		copy_row(head.dqkv + t * 3 * C + C, head.dk + t * job->DP, D);
+		copy_row(head.dqkv + t * 3 * C + 2 * C, head.dv + t * job->DP, D);
 	}
 	for (int64_t part = 0; part < 3; part++)
 		zero_rows(head.dqkv + n * 3 * C + part * C, 3 * C, T - n, D);

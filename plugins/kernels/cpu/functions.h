@@ -9,6 +9,8 @@
 #ifndef CAIRN_KERNELS_CPU_FUNCTIONS_H
 #define CAIRN_KERNELS_CPU_FUNCTIONS_H
 
+#include <stdbool.h>
+
 #include "kernels/cpu/isa.h"
 
 enum {
@@ -128,6 +130,36 @@ static inline double scalar_log(double x)
 	for (int i = 21; i >= 1; i -= 2)
 		sum = sum * s2 + 1.0 / i;
 	return n * 0.69314718055994531 + 2 * s * sum;
+}
+
+typedef double v8d __attribute__((vector_size(64)));
+typedef int64_t v8i __attribute__((vector_size(64)));
+
+/* scalar_log() of x[8] by the same operations: the same bits. */
+ALWAYS v8d v_log(const float *x)
+{
+	v8d wide, m, s, s2, sum = {0};
+	v8i n, low;
+	bool plain = true;
+
+	for (int i = 0; i < 8; i++) {
+		wide[i] = (double)x[i];
+		plain = plain && x[i] > 0 && x[i] < INFINITY;
+	}
+	n = ((v8i)wide >> 52) - 1022; /* what frexp() gives: a float is never denormal as double */
+	m = (v8d)(((v8i)wide & 0xfffffffffffff) | 0x3fe0000000000000);
+	low = m < 0.70710678118654752;
+	m = (v8d)((v8i)m + (low & ((int64_t)1 << 52))); /* doubled */
+	n += low;
+	s = (m - 1) / (m + 1);
+	s2 = s * s;
+#pragma GCC unroll 11
+	for (int i = 21; i >= 1; i -= 2)
+		sum = sum * s2 + 1.0 / i;
+	sum = __builtin_convertvector(n, v8d) * 0.69314718055994531 + 2 * s * sum;
+	for (int i = 0; !plain && i < 8; i++)
+		sum[i] = scalar_log((double)x[i]);
+	return sum;
 }
 
 #endif
