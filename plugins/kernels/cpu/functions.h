@@ -41,6 +41,31 @@ ALWAYS v16 v_exp_bounds(v16 x)
 	return -v_max(v_all(-89.0f), -v_max(v_all(-88.0f), x));
 }
 
+#if defined(CPU_AVX2)
+
+/* By hand: the compiler takes comparisons of v16 apart into single floats. */
+ALWAYS v16 v_exp_power(v16 p, v16 n, v16 x)
+{
+	halves to = {p}, power = {n}, of = {x};
+
+#pragma GCC unroll 2
+	for (int i = 0; i < 2; i++) {
+		const __m256i bias = _mm256_set1_epi32(127);
+		__m256i whole = _mm256_cvttps_epi32(power.half[i]);
+		__m256i part = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, part);
+		__m256i first = _mm256_slli_epi32(_mm256_add_epi32(part, bias), 23);
+		__m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
+		__m256 low = _mm256_cmp_ps(of.half[i], _mm256_set1_ps(-87.3365448f), _CMP_LT_OQ);
+		__m256 y = _mm256_mul_ps(to.half[i], _mm256_castsi256_ps(first));
+
+		y = _mm256_mul_ps(y, _mm256_castsi256_ps(second));
+		to.half[i] = _mm256_andnot_ps(low, y);
+	}
+	return to.whole;
+}
+
+#else
+
 ALWAYS v16 v_exp_power(v16 p, v16 n, v16 x)
 {
 	v16i whole = __builtin_convertvector(n, v16i), half = whole >> 1;
@@ -49,6 +74,8 @@ ALWAYS v16 v_exp_power(v16 p, v16 n, v16 x)
 	p *= (v16)((whole - half + 127) << 23);
 	return (v16)((v16i)p & ~(v16i)(x < v_all(-87.3365448f)));
 }
+
+#endif
 
 #endif
 
