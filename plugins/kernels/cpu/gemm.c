@@ -24,6 +24,7 @@ enum {
 	DIRECT_ROWS = 2 * MR, /* so few rows read B where it lies: a copy would cost more */
 	DIRECT_COLUMNS = 512, /* and so few columns A, where its rows lie side by side */
 	SET = 1024,           /* floats from one place to the next in one set of a cache */
+	DIRECT_TERMS = 256,   /* in a block then, if chains allow: the tile fetches A earlier */
 	OWN_STRIPS = 8,       /* of A in a task's cache, DEPTH deep: 448 KiB at MR = 14 */
 	RUN_STRIPS = 5,       /* of a task, where there are enough: fewer use a panel too little */
 	PACK_TERMS = 32,      /* of all strips before the next, where A lies so */
@@ -55,10 +56,18 @@ static void finish(const cairn_gemm *g, int64_t i0, int64_t m, int64_t j0, int64
 	}
 }
 
+/* Packing a strip pays when it meets many panels. Without, its terms must not all fall into the
+ * same few lines of the cache. */
+static bool reads_strips_directly(const cairn_gemm *g)
+{
+	return g->transpose_a && g->N <= DIRECT_COLUMNS && g->lda % SET != 0;
+}
+
 /* The block of K behind *t; false where there is none. length: see product_of_chains, or NULL. */
 static bool next_terms(terms *t, const cairn_gemm *g, const int32_t *length)
 {
 	int64_t cut = g->cut > 0 ? g->cut : g->K;
+	int64_t most = reads_strips_directly(g) ? DIRECT_TERMS : DEPTH;
 
 	t->k0 += t->kc;
 	t->before += t->n;
@@ -68,7 +77,7 @@ static bool next_terms(terms *t, const cairn_gemm *g, const int32_t *length)
 
 		if (length)
 			n = length[t->before + t->n];
-		if (t->kc + n > DEPTH)
+		if (t->n > 0 && t->kc + n > most)
 			break;
 		t->length[t->n++] = (int32_t)n;
 		t->kc += n;
@@ -339,13 +348,6 @@ static void panel_task(void *context, int64_t task, int thread)
 	(void)thread;
 	ISA(pack_b)
 	(job->b + task * depth * NR, job->g, j, at_most(NR, job->j1 - j), job->start.k0, depth);
-}
-
-/* Packing a strip pays when it meets many panels. Without, its terms must not all fall into the
- * same few lines of the cache. */
-static bool reads_strips_directly(const cairn_gemm *g)
-{
-	return g->transpose_a && g->N <= DIRECT_COLUMNS && g->lda % SET != 0;
 }
 
 static void rows_task(void *context, int64_t task, int thread)
