@@ -72,6 +72,30 @@ static void test_kernels_functions__log_within_its_bound(void **state)
 	assert_true(isinf(scalar_log(0)) && isnan(scalar_log(-1)) && isnan(scalar_log(NAN)));
 }
 
+/* Eight at once are eight times one: to the bit, special values and denormals among them. */
+static void test_kernels_functions__logs_are_the_log(void **state)
+{
+	static const float special[8] = {1, 0, -1, INFINITY, NAN, 0x1p-149f, 0x1.fffffep127f, 0.5f};
+
+	(void)state;
+	for (uint32_t bits = 0; bits < 0x7f800000u; bits += 8 * 6007) {
+		float x[8];
+		v8d y;
+
+		for (uint32_t i = 0; i < 8; i++) {
+			uint32_t one = bits + i * 6007;
+
+			memcpy(&x[i], &one, sizeof(x[i]));
+		}
+		y = v_log(bits == 0 ? special : x);
+		for (int i = 0; i < 8; i++) {
+			double got = y[i], want = scalar_log((double)(bits == 0 ? special : x)[i]);
+
+			assert_true(isnan(want) ? isnan(got) : got == want);
+		}
+	}
+}
+
 static void test_kernels_functions__gelu(void **state)
 {
 	double worst = 0;
@@ -103,6 +127,7 @@ int main(void)
 		cmocka_unit_test(test_kernels_functions__exp_within_its_bound),
 		cmocka_unit_test(test_kernels_functions__exp_of_special_values),
 		cmocka_unit_test(test_kernels_functions__log_within_its_bound),
+		cmocka_unit_test(test_kernels_functions__logs_are_the_log),
 		cmocka_unit_test(test_kernels_functions__gelu),
 	};
 

@@ -78,12 +78,8 @@ typedef struct softmax_row {
 	double log_sum; /* log of sum(exp(x - max)) */
 } softmax_row;
 
-/* weight[i] = exp(x[i]*scale - max); weight may be x. Lanes behind n become 0. */
-softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale);
-/* The same without log_sum, which stays 0. */
+/* weight[i] = exp(x[i]*scale - max); weight may be x. Lanes behind n become 0. log_sum stays 0. */
 softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float scale);
-/* Without storing weights; *moment (may be NULL) = sum of weight * (x*scale - max). */
-softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment);
 
 /* ---- the table's functions, by file -------------------------------------------------------- */
 

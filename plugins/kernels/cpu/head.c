@@ -76,7 +76,7 @@ ALWAYS void walk_vectors(walk *w, const float *x, int v, int64_t left, float *we
 /*
  * One walk over a row for all that is wanted of it: weight[i] = exp(x[i]*scale - max), which may
  * take the place of x; *moment = sum of weight * (x*scale - max); block[] for cairn_pick. Each of
- * them may be NULL. The sums are those of ISA(softmax), whatever is wanted.
+ * them may be NULL. The sums are those of ISA(softmax_weights), whatever is wanted.
  */
 ALWAYS softmax_row walk_row(
 	const float *x, int64_t n, float scale, float *weight, float *moment, float *block)

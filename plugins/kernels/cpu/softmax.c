@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * softmax.c - the one softmax of a row, for logits and for attention.
+ * softmax.c - the softmax of one row, for decoding; attention.c walks four rows at once and head.c
+ * wants more of a walk, by the same operations.
  *
  * Element i belongs to lane i % 16 whatever the length of the row, so the first n elements
  * give the same sums in a long row as in a short one: that is why a decoded token is
@@ -28,31 +29,4 @@ softmax_row ISA(softmax_weights)(float *weight, const float *x, int64_t n, float
 		sum += w;
 	}
 	return (softmax_row){max[0], v_sum(sum), 0};
-}
-
-softmax_row ISA(softmax)(float *weight, const float *x, int64_t n, float scale)
-{
-	softmax_row row = ISA(softmax_weights)(weight, x, n, scale);
-
-	row.log_sum = scalar_log((double)row.sum);
-	return row;
-}
-
-softmax_row ISA(softmax_sums)(const float *x, int64_t n, float scale, float *moment)
-{
-	v16 s = v_all(scale), sum = v_all(0), dot = v_all(0), max = v_all(row_max(x, n, s));
-	softmax_row row;
-
-	for (int64_t i = 0; i < n; i += 16) {
-		v16 y = v_get(x + i, n - i) * s - max;
-		v16 w = v_keep(v_exp(y), n - i);
-
-		sum += w;
-		dot = v_fma(w, y, dot);
-	}
-	if (moment)
-		*moment = v_sum(dot);
-	row = (softmax_row){max[0], v_sum(sum), 0};
-	row.log_sum = scalar_log((double)row.sum);
-	return row;
 }
