@@ -2,10 +2,9 @@
 /*
  * rm_batch.c - what an optimizer step is made of: rankings, or pairs of them.
  *
- * PAPER 2203.02155 section 3.5: "if we simply shuffle the comparisons into one dataset, a single
- * pass over the dataset caused the reward model to overfit. Instead, we train on all C(K,2)
- * comparisons from each prompt as a single batch element." Shuffled, an epoch has the same
- * pairs in as many steps of as many pairs each; but a completion's score is pushed in up to
+ * PAPER 2203.02155 section 3.5: comparisons that are shuffled into one data set are overfit within
+ * one pass; so all C(K,2) pairs of a prompt are one element of a batch. Shuffled, an epoch has the
+ * same pairs in as many steps of as many pairs each; but a completion's score is pushed in up to
  * K-1 of them, and computed as often.
  */
 #include <math.h>
@@ -87,14 +86,12 @@ static size_t add_items(const rm_stage *self, rm_item *items)
 static size_t items_per_step(const rm_stage *self)
 {
 	double batch = (double)self->params->batch;
-	size_t n;
 
 	if (!shuffles(self))
 		return (size_t)self->params->batch;
 	if (self->params->pairs_batch > 0)
 		return (size_t)self->params->pairs_batch;
-	n = (size_t)ceil(batch * (double)self->n_items / (double)self->train.n);
-	return n;
+	return (size_t)ceil(batch * (double)self->n_items / (double)self->train.n);
 }
 
 /* Room for the widest batch, and for the scores of the largest set. */

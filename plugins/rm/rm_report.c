@@ -53,8 +53,8 @@ int rm_measure_length(rm_stage *self, const rm_rankings *set, gpt_accuracy *out)
 
 /* ---- normalisation --------------------------------------------------------------------- */
 
-/* PAPER 2203.02155 section 3.5: "we normalize the reward model using a bias so that our
- * labeler demonstrations achieve a mean score of 0 before doing RL". */
+/* PAPER 2203.02155 section 3.5: before RL a bias shifts the scores so that those of the labelers'
+ * demonstrations have the mean 0. */
 static void set_normalisation(rm_stage *self, const double *raw, size_t n, double *std)
 {
 	double mean = 0, variance = 0;

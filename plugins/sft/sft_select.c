@@ -2,11 +2,10 @@
 /*
  * sft_select.c - which epoch is kept.
  *
- * PAPER 2203.02155 section 3.5: "our SFT models overfit on validation loss after 1 epoch;
- * however, [...] training for more epochs helps both the RM score and human preference
- * ratings", so "final SFT model selection" is by the reward model's score on validation
- * prompts. After every `select_every` epochs, and the last, responses are drawn and scored. The
- * same random numbers serve every epoch: what differs is the model.
+ * PAPER 2203.02155 section 3.5: the loss on held-out demonstrations is best after the first epoch,
+ * while the reward model's score and what people prefer still gain from more; so the reward model's
+ * score on held-out prompts decides. After every `select_every` epochs, and the last, responses are
+ * drawn and scored. The same random numbers serve every epoch: what differs is the model.
  *
  * Drawing takes long, so each batch of it ends with a step() of its own: a run can stop and go
  * on between any two of them. (A response counts as a step, so that the batch may change between

@@ -349,12 +349,12 @@ static void run_epoch(const char *pairs, uint64_t seed, double *loss, double *ac
 	fakehost_free(host);
 }
 
-/* PAPER 2203.02155 section 3.5: shuffled into one dataset, a single pass over the same pairs
- * overfits. A batch has two elements either way, prompts or pairs; so a completion, pushed once
- * where it belongs to its prompt, is pushed in up to eight updates. What suffers is the held-out
- * loss (0.65 and 0.78, means of 3 seeds; 0.69 is a coin), hardly the accuracy (0.65 both): scores
- * become surer than they have reason to. With as many pairs in each step (pairs_batch = 0) the two
- * are alike at this size: it is the number of updates that overfits. */
+/* PAPER 2203.02155 section 3.5: one pass over the same pairs, shuffled into a data set of their
+ * own, overfits. A batch has two elements either way, prompts or pairs; so a completion, pushed
+ * once where it belongs to its prompt, is pushed in up to eight updates. What suffers is the
+ * held-out loss (0.65 and 0.78, means of 3 seeds; 0.69 is a coin), hardly the accuracy (0.65 both):
+ * scores become surer than they have reason to. With as many pairs in each step (pairs_batch = 0)
+ * the two are alike at this size: it is the number of updates that overfits. */
 static void test_rm__shuffled_pairs_overfit_in_one_epoch(void **state)
 {
 	double loss[2] = {0, 0}, accuracy[2] = {0, 0};
