@@ -397,6 +397,28 @@ int cairn_record_delete_checkpoint(
 	return cairn_batch_delete(batch, "checkpoint", at, sizeof(at), err);
 }
 
+int cairn_record_put_ref(cairn_batch *batch, const char *name, const cairn_id *id, const char *by,
+	const char *who, cairn_error *err)
+{
+	uint8_t at[CAIRN_REF_MAX + 9];
+	char text[CAIRN_ID_TEXT], value[192];
+	size_t len = strlen(name);
+	int64_t now = cairn_now_ms();
+	int n, rc;
+
+	CAIRN_ASSERT(len <= CAIRN_REF_MAX);
+	rc = cairn_batch_put(batch, "ref", name, len, id->bytes, sizeof(id->bytes), err);
+	if (rc < 0)
+		return rc;
+	cairn_id_format(id, text);
+	n = snprintf(value, sizeof(value), "{\"id\":\"%s\",\"ms\":%lld,\"%s\":\"%s\"}", text,
+		(long long)now, by, who);
+	CAIRN_ASSERT(n > 0 && (size_t)n < sizeof(value));
+	memcpy(at, name, len + 1);
+	put_be(at + len + 1, 8, (uint64_t)now);
+	return cairn_batch_put(batch, "reflog", at, len + 9, value, (size_t)n, err);
+}
+
 /* An edge of the lineage: (artifact, stage key) in `producer` or `consumer`. */
 static int put_edge(cairn_batch *batch, const char *table, const json_t *port, const cairn_key *key,
 	cairn_error *err)

@@ -104,6 +104,12 @@ CAIRN_MUST int cairn_record_put_checkpoint(cairn_batch *batch, const cairn_key *
 	const json_t *value, cairn_error *err);
 CAIRN_MUST int cairn_record_delete_checkpoint(
 	cairn_batch *batch, const cairn_key *key, uint64_t step, cairn_error *err);
+#define CAIRN_REF_MAX 255
+/* Lets a name of at most CAIRN_REF_MAX bytes stand for an artifact, and notes in the name's log
+ * when, and who moved it: `by` is "run" or "tool", `who` its id or name (no JSON escapes needed).
+ */
+CAIRN_MUST int cairn_record_put_ref(cairn_batch *batch, const char *name, const cairn_id *id,
+	const char *by, const char *who, cairn_error *err);
 
 /* A JSON string of any bytes: where they are not UTF-8, those above ASCII become '?'. */
 json_t *cairn_record_text(const char *text);

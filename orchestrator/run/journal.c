@@ -9,7 +9,6 @@
 #include "run/plan.h"
 #include "run/process.h"
 
-#define REF_MAX   255
 #define KEY_BYTES (sizeof(CAIRN_LIVE_PREFIX) - 1 + CAIRN_DIGEST_BYTES + 4)
 
 /* ---- the run's record -------------------------------------------------------------------- */
@@ -286,20 +285,6 @@ static bool is_so(cairn_snapshot *snapshot, const char *table, const char *name,
 	       now_len == len && memcmp(now, value, len) == 0;
 }
 
-static void put_reflog(cairn_journal *journal, const char *name, const char *id)
-{
-	uint8_t key[REF_MAX + 9];
-	size_t len = strlen(name);
-	char value[192];
-	int value_len = snprintf(value, sizeof(value), "{\"id\":\"%s\",\"ms\":%lld,\"run\":\"%s\"}",
-		id, (long long)cairn_now_ms(), journal->run_text);
-
-	memcpy(key, name, len + 1);
-	put_be(key + len + 1, 8, (uint64_t)cairn_now_ms());
-	note_failure(journal, cairn_batch_put(journal->batch, "reflog", key, len + 9, value,
-				      (size_t)value_len, &journal->error));
-}
-
 static void put_refs(cairn_journal *journal, cairn_snapshot *snapshot, size_t i)
 {
 	const cairn_planned *planned = &journal->plan->stages[i];
@@ -309,18 +294,17 @@ static void put_refs(cairn_journal *journal, cairn_snapshot *snapshot, size_t i)
 	json_object_foreach(json_object_get(planned->result, "outputs"), port, output)
 	{
 		const char *text = cairn_json_string(output, "id", "");
-		char name[REF_MAX + 1];
+		char name[CAIRN_REF_MAX + 1];
 		cairn_id id;
 		int len = snprintf(name, sizeof(name), "%s/%s:%s", journal->plan->workflow->name,
 			planned->instance->name, port);
 
-		if (len < 0 || len > REF_MAX || cairn_id_parse(&id, text, NULL) < 0 ||
+		if (len < 0 || len > CAIRN_REF_MAX || cairn_id_parse(&id, text, NULL) < 0 ||
 			is_so(snapshot, "ref", name, id.bytes, sizeof(id.bytes)) ||
 			!batch_of(journal))
 			continue;
-		note_failure(journal, cairn_batch_put(journal->batch, "ref", name, (size_t)len,
-					      id.bytes, sizeof(id.bytes), &journal->error));
-		put_reflog(journal, name, text);
+		note_failure(journal, cairn_record_put_ref(journal->batch, name, &id, "run",
+					      journal->run_text, &journal->error));
 	}
 }
 

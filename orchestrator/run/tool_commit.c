@@ -17,8 +17,6 @@
 
 #include <string.h>
 
-#define REF_MAX 255
-
 /* ---- the origin ------------------------------------------------------------------------- */
 
 static int put_origins(json_t *record, const cairn_run *run, cairn_error *err)
@@ -96,40 +94,21 @@ static int put_record(cairn_run *run, const cairn_tool_job *job, json_t *outputs
 
 /* ---- the names -------------------------------------------------------------------------- */
 
-/* As journal.c keeps it for the names that runs move. */
-static int put_reflog(
-	cairn_run *run, const char *name, size_t len, const char *id, cairn_error *err)
-{
-	uint8_t key[REF_MAX + 9];
-	char value[192];
-	int64_t now = cairn_now_ms();
-	int n = snprintf(value, sizeof(value), "{\"id\":\"%s\",\"ms\":%lld,\"tool\":\"%s\"}", id,
-		(long long)now, run->plugin.name);
-
-	memcpy(key, name, len + 1);
-	for (int i = 0; i < 8; i++)
-		key[len + 1 + (size_t)i] = (uint8_t)((uint64_t)now >> (8 * (7 - i)));
-	return cairn_batch_put(run->output_batch, "reflog", key, len + 9, value, (size_t)n, err);
-}
-
 static int put_ref(
 	cairn_run *run, const char *ref, const char *port, json_t *output, cairn_error *err)
 {
-	char name[REF_MAX + 1];
-	const char *text = cairn_json_string(output, "id", "");
+	char name[CAIRN_REF_MAX + 1];
 	int len = snprintf(name, sizeof(name), "%s:%s", ref, port);
 	cairn_id id;
 	int rc;
 
-	if (len < 0 || len > REF_MAX)
+	if (len < 0 || len > CAIRN_REF_MAX)
 		return cairn_error_set(err, CAIRN_EUSAGE,
-			"the name '%.100s...' is longer than %d bytes", ref, REF_MAX);
-	rc = cairn_id_parse(&id, text, err);
+			"the name '%.100s...' is longer than %d bytes", ref, CAIRN_REF_MAX);
+	rc = cairn_id_parse(&id, cairn_json_string(output, "id", ""), err);
 	if (rc == 0)
-		rc = cairn_batch_put(run->output_batch, "ref", name, (size_t)len, id.bytes,
-			sizeof(id.bytes), err);
-	if (rc == 0)
-		rc = put_reflog(run, name, (size_t)len, text, err);
+		rc = cairn_record_put_ref(
+			run->output_batch, name, &id, "tool", run->plugin.name, err);
 	json_object_set_new(output, "name", cairn_record_text(name));
 	return rc;
 }
