@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "gpt/gzip.h"
+#include "gpt/utf8.h"
 
 /* What is unpacked at once. */
 #define CHUNK (1u << 18)
@@ -307,29 +308,10 @@ void gpt_jsonl_close(gpt_jsonl *reader)
 	reader->len = reader->at = 0;
 }
 
-/* Bytes of the UTF-8 character at c, or 0 where there is none. json_stringn() is the judge, so
- * that this, the parser and the writer cannot differ. */
-static size_t character(const char *c, size_t left, char one[5])
-{
-	for (size_t len = 1; len <= 4 && len <= left && c[len - 1]; len++) {
-		json_t *string;
-
-		memcpy(one, c, len);
-		one[len] = '\0';
-		string = json_string(one);
-		if (string) {
-			json_decref(string);
-			return len;
-		}
-	}
-	return 0;
-}
-
 /* The parser's complaint is about characters where there are none: say so, and where. */
 static int explain(gpt_jsonl *r, const char *text, size_t len, cairn_error *err)
 {
 	const char *nul = memchr(text, '\0', len);
-	char one[5];
 	size_t at = 0, n;
 
 	r->why = GPT_BAD_JSON;
@@ -343,7 +325,7 @@ static int explain(gpt_jsonl *r, const char *text, size_t len, cairn_error *err)
 		return err->code;
 	}
 	for (; at < len; at += n) {
-		n = (unsigned char)text[at] < 0x80 ? 1 : character(text + at, len - at, one);
+		n = gpt_utf8_character(text + at, len - at);
 		if (n == 0)
 			break;
 	}
@@ -409,8 +391,8 @@ json_t *gpt_json_string(const char *bytes)
 	if (string)
 		return string;
 	while (*bytes) {
-		char one[5];
-		size_t len = character(bytes, 4, one);
+		/* The NUL at the end is no part of a character, so nothing behind it is read. */
+		size_t len = gpt_utf8_character(bytes, 4);
 
 		if (len > 0)
 			cairn_text_add_bytes(&mended, bytes, len);
