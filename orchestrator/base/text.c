@@ -272,6 +272,19 @@ static size_t distance(const char *a, const char *b)
 	return rows[n % 3][m];
 }
 
+const char *cairn_format_bytes(char out[32], double bytes, double exact_below)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+	size_t i = 0;
+
+	while (bytes >= 1023.5 && i + 1 < CAIRN_COUNT(units)) {
+		bytes /= 1024;
+		i++;
+	}
+	snprintf(out, 32, i > 0 && bytes < exact_below ? "%.1f %s" : "%.0f %s", bytes, units[i]);
+	return out;
+}
+
 const char *cairn_did_you_mean(const char *word, const char *const *candidates, size_t n)
 {
 	size_t best = strlen(word) / 3 + 2;

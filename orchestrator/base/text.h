@@ -40,6 +40,9 @@ bool cairn_parse_bool(const char *text, bool *out);
  * the canonical form in keys and reports. */
 void cairn_format_double(double value, char out[32]);
 
+/* "4.2 MiB": with one decimal below `exact_below` of a unit, else without. */
+const char *cairn_format_bytes(char out[32], double bytes, double exact_below);
+
 /* The candidate nearest to `word` (edit distance at most a third of its length), or NULL. */
 const char *cairn_did_you_mean(const char *word, const char *const *candidates, size_t n);
 

@@ -52,15 +52,7 @@ const char *cli_duration(char out[32], double seconds)
 
 const char *cli_bytes(char out[32], double bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	size_t i = 0;
-
-	while (bytes >= 1023.5 && i + 1 < CAIRN_COUNT(units)) {
-		bytes /= 1024;
-		i++;
-	}
-	snprintf(out, 32, i > 0 && bytes < 9.95 ? "%.1f %s" : "%.0f %s", bytes, units[i]);
-	return out;
+	return cairn_format_bytes(out, bytes, 9.95);
 }
 
 const char *cli_peak(char out[32], const json_t *cost)

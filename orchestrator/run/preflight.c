@@ -128,18 +128,10 @@ static int refuse_planned(const cairn_plan *plan, cairn_error *err)
 	return 0;
 }
 
+/* Finer than elsewhere: the two numbers of the message may be close. */
 static const char *in_words(char out[32], uint64_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-	double value = (double)bytes;
-	size_t i = 0;
-
-	while (value >= 1023.5 && i + 1 < CAIRN_COUNT(units)) {
-		value /= 1024;
-		i++;
-	}
-	snprintf(out, 32, i > 0 && value < 99.95 ? "%.1f %s" : "%.0f %s", value, units[i]);
-	return out;
+	return cairn_format_bytes(out, (double)bytes, 99.95);
 }
 
 static int too_large(const cairn_planned *planned, uint64_t limit, cairn_error *err)
