@@ -2,17 +2,22 @@
 /* train_optimizer.c - from parameters to Adam and its rate; see train_optimizer.h. */
 #include "gpt/train_optimizer.h"
 
+gpt_adam_options gpt_adam_options_of(const gpt_adam_params *params)
+{
+	return (gpt_adam_options){
+		.beta1 = params->beta1,
+		.beta2 = params->beta2,
+		.eps = params->eps,
+		.weight_decay = params->weight_decay,
+		.clip = params->grad_clip,
+		.tf_form = params->form == 1,
+	};
+}
+
 int gpt_optimizer_open(
 	gpt_adam **out, gpt_work *work, const gpt_model *model, const gpt_optimizer_params *params)
 {
-	gpt_adam_options options = {
-		.beta1 = params->beta1,
-		.beta2 = params->beta2,
-		.eps = params->adam_eps,
-		.weight_decay = params->weight_decay,
-		.clip = params->grad_clip,
-		.tf_form = params->adam_form == 1,
-	};
+	gpt_adam_options options = gpt_adam_options_of(&params->adam);
 	cairn_error err = {0};
 
 	work->dropout = params->dropout;

@@ -11,6 +11,7 @@
 
 #include "gpt/train_data.h"
 #include "gpt/train_generate.h"
+#include "gpt/train_optimizer.h"
 
 enum ppo_whiten {
 	PPO_WHITEN_MINIBATCH = 0,
@@ -31,9 +32,7 @@ typedef struct ppo_params {
 	double lr, value_lr, lr_floor, warmup_from;
 	int32_t schedule; /* enum gpt_schedule */
 	int64_t warmup;   /* iterations */
-	double beta1, beta2, adam_eps;
-	int32_t adam_form; /* 0 torch, 1 tf */
-	double weight_decay, grad_clip;
+	gpt_adam_params adam;
 	double ema;
 	int32_t ema_every;  /* 0 optimizer step, 1 iteration */
 	int32_t output;     /* 0 ema, 1 last */

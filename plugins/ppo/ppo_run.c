@@ -98,14 +98,7 @@ static int open_optimizers(ppo_stage *self)
 	const cairn_kernels *k = self->policy->k;
 	size_t bytes = self->policy->n_params * sizeof(*self->ema);
 	cairn_error err = {0};
-	gpt_adam_options options = {
-		.beta1 = params->beta1,
-		.beta2 = params->beta2,
-		.eps = params->adam_eps,
-		.weight_decay = params->weight_decay,
-		.clip = params->grad_clip,
-		.tf_form = params->adam_form == 1,
-	};
+	gpt_adam_options options = gpt_adam_options_of(&params->adam);
 
 	if (gpt_adam_new(&self->policy_adam, self->policy, &options, &err) ||
 		gpt_adam_new(&self->value_adam, self->value, &options, &err))

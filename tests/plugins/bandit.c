@@ -100,9 +100,7 @@ void bandit_init(bandit *self, int64_t batch)
 				.beta = 1,
 				.lr = 5e-3,
 				.value_lr = 5e-3,
-				.beta1 = 0.9,
-				.beta2 = 0.95,
-				.adam_eps = 1e-8,
+				.adam = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8},
 				.gamma_rl = 1,
 				.gae_lambda = 0.95,
 				.clip = 0.2,
@@ -149,7 +147,7 @@ static gpt_adam *adam(const bandit *self, const gpt_model *model)
 {
 	const ppo_params *params = &self->params;
 	gpt_adam_options options = {
-		.beta1 = params->beta1, .beta2 = params->beta2, .eps = params->adam_eps};
+		.beta1 = params->adam.beta1, .beta2 = params->adam.beta2, .eps = params->adam.eps};
 	gpt_adam *out = NULL;
 	cairn_error err = {0};
 
