@@ -9,7 +9,7 @@
  *   index.c                  LMDB, and the only file that knows it
  *   catalog.c                what lies in the index: sealed records, blobs, chunk places
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
- *   manifest.c               nodes and lists: their one canonical encoding
+ *   manifest.c, walk.c       nodes and lists: their one canonical encoding; all of an artifact
  *   pending.c, batch.c       what waits for the commit, and the commit
  *   write.c, object.c        artifacts in, artifacts out
  *   snapshot.c, id.c, open.c records, ids, and the directory itself
@@ -240,6 +240,7 @@ typedef struct cairn_entry_node {
 	uint32_t dtype, n_dims;
 	uint64_t dims[CAIRN_MAX_DIMS];
 	uint64_t bytes;
+	uint64_t n_chunks;
 	const void *list; /* the encoded list, to the end of the node */
 	size_t list_len;
 } cairn_entry_node;
@@ -268,6 +269,28 @@ CAIRN_MUST int cairn_manifest__read(
 CAIRN_MUST int cairn_manifest__check_tensor(const cairn_tensor *tensor, cairn_error *err);
 CAIRN_MUST int cairn_manifest__check_name(
 	const char *what, const char *name, size_t len, cairn_error *err);
+
+/* ---- walk.c ----------------------------------------------------------------------- */
+
+/* A manifest, a node or a chunk of an artifact. */
+typedef struct cairn_part {
+	enum cairn_table table; /* ARTIFACT: the manifest; BLOB: a node or a chunk; CHUNK */
+	bool is_node;           /* in BLOB: of an entry or a list */
+	cairn_id id;
+	const void *bytes; /* of a manifest or node, verified; NULL for a chunk */
+	uint64_t len;      /* of a chunk too; 0 where that is not known */
+	/* What is wrong with it: ENOTFOUND, EINTEGRITY, and *why; 0 else. Then nothing below it is
+	 * walked. Chunks are not looked at. */
+	int problem;
+	const cairn_error *why;
+} cairn_part;
+
+/* 0: go on; 1: pass over what is below this manifest or entry; < 0: end with this code. */
+typedef int (*cairn_part_fn)(void *arg, const cairn_part *part, cairn_error *err);
+/* Calls fn for the manifest, then for each node before what is below it. Parts that are in it
+ * several times come several times. */
+CAIRN_MUST int cairn_walk(
+	cairn_txn *txn, const cairn_id *artifact, cairn_part_fn fn, void *arg, cairn_error *err);
 
 /* ---- pending.c -------------------------------------------------------------------- */
 

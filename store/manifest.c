@@ -318,6 +318,7 @@ int cairn_manifest__read_entry(
 		!shape_bytes(entry.dtype, entry.n_dims, entry.dims, &shaped) ||
 		shaped != entry.bytes || shaped > CAIRN_MAX_ENTRY_BYTES)
 		return malformed("an entry", err);
+	entry.n_chunks = cairn_manifest__chunks(entry.bytes);
 	entry.list = node.at;
 	entry.list_len = node.left;
 	*out = entry;

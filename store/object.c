@@ -438,3 +438,16 @@ int cairn_object_read(cairn_object *object, const char *name, cairn_tensor *out,
 	*out = entry->tensor;
 	return 0;
 }
+
+void cairn_object_release(cairn_object *object, const char *name)
+{
+	for (uint64_t i = 0; i < object->n_entries; i++) {
+		object_entry *entry = &object->entries[i];
+
+		if (name && strcmp(entry->name, name) != 0)
+			continue;
+		free(entry->data);
+		entry->data = NULL;
+		entry->tensor.data = NULL;
+	}
+}

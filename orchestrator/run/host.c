@@ -43,6 +43,7 @@ static const cairn_host table = {
 	.fail_with = cairn_host_fail_with,
 	.hint = cairn_host_hint,
 	.log = cairn_host_log,
+	.entry_release = cairn_host_entry_release,
 };
 
 /* ---- the process -------------------------------------------------------------------------- */

@@ -134,6 +134,7 @@ int cairn_host_entry_list(
 	cairn_run *run, const cairn_artifact *artifact, uint64_t index, cairn_tensor *out);
 int cairn_host_entry_get(
 	cairn_run *run, const cairn_artifact *artifact, const char *name, cairn_tensor *out);
+void cairn_host_entry_release(cairn_run *run, const cairn_artifact *artifact, const char *name);
 void cairn_host_describe(cairn_artifact *out, cairn_object *object, const char *source, char *id);
 void cairn_host_inputs_close(cairn_run *run);
 

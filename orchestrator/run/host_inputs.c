@@ -138,6 +138,14 @@ int cairn_host_entry_get(
 	return rc;
 }
 
+/* Directories are mapped, which costs nothing to keep. */
+void cairn_host_entry_release(cairn_run *run, const cairn_artifact *artifact, const char *name)
+{
+	(void)run;
+	if (!is_directory(artifact))
+		cairn_object_release((cairn_object *)artifact->handle, name);
+}
+
 void cairn_host_inputs_close(cairn_run *run)
 {
 	for (size_t i = 0; run->inputs && i < run->job.n_inputs; i++) {

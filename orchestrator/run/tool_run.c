@@ -33,6 +33,7 @@ static const cairn_host table = {
 	.fail_with = cairn_host_fail_with,
 	.hint = cairn_host_hint,
 	.log = cairn_host_log,
+	.entry_release = cairn_host_entry_release,
 };
 
 /* Random streams follow from the parameter `seed` alone, so that a sample can be drawn again. */

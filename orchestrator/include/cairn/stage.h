@@ -33,7 +33,7 @@ CAIRN_BEGIN_DECLS
 
 #define CAIRN_STAGE_MAGIC  0x4e524143u /* "CARN" */
 #define CAIRN_STAGE_MAJOR  1
-#define CAIRN_STAGE_MINOR  1
+#define CAIRN_STAGE_MINOR  2
 #define CAIRN_STAGE_SYMBOL "cairn_plugin"
 
 /* Compiler and float flags of the plugin: shown by `cairn plugins`, kept in provenance. */
@@ -216,8 +216,10 @@ typedef struct cairn_host {
 	int (*put)(cairn_writer *writer, const cairn_tensor *tensor);
 	/* Metadata, a JSON object; stored in canonical form. At most once. */
 	int (*meta)(cairn_writer *writer, const char *json);
-	/* Ends the writer. A checkpoint is durable when this returns; outputs become visible
-	 * together, when run() returns 0. The writer is gone after this, whatever it returns. */
+	/* Ends the writer. A checkpoint is complete when this returns: its bytes are copied, and
+	 * written beside the next steps; it is durable before the next one begins, and before a
+	 * stage that was asked to stop has ended. Outputs become visible together, when run()
+	 * returns 0. The writer is gone after this, whatever it returns. */
 	int (*commit)(cairn_writer *writer);
 
 	/* 1: *out is the newest checkpoint and *step its step; 0: there is none; < 0 error. */
@@ -250,6 +252,10 @@ typedef struct cairn_host {
 	void (*hint)(cairn_run *run, const char *format, ...) CAIRN_PRINTF(2, 3);
 	/* A line of the attempt's log; from any thread. */
 	void (*log)(cairn_run *run, int level, const char *format, ...) CAIRN_PRINTF(3, 4);
+
+	/* Since 1.2: gives back the bytes of an entry (NULL: of all entries) that entry_get
+	 * handed out, for plugins that have copied them. They may be asked for again. */
+	void (*entry_release)(cairn_run *run, const cairn_artifact *artifact, const char *name);
 } cairn_host;
 
 /* ---- the plugin's descriptor ------------------------------------------------------- */
@@ -258,6 +264,11 @@ enum {
 	CAIRN_CAN_CHECKPOINT = 1,
 	CAIRN_NEEDS_KERNELS = 2,     /* the numeric class of the backend enters the key */
 	CAIRN_NOT_DETERMINISTIC = 4, /* results are never taken from the store */
+	/* Since 1.2: run() leaves nothing behind in its process (no thread, no open file, no
+	 * changed global), so that one process may run many such stages, and their results may be
+	 * committed together. For stages of less than a second, of which a workflow has thousands.
+	 */
+	CAIRN_CAN_REPEAT = 8,
 };
 
 /* What is bound to a port, as far as it is known before the run. */

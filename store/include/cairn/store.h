@@ -115,6 +115,8 @@ CAIRN_MUST int cairn_object_entry(
  * ENOTFOUND, EINTEGRITY (names the chunk and segment), EIO, ENOMEM. */
 CAIRN_MUST int cairn_object_read(
 	cairn_object *object, const char *name, cairn_tensor *out, cairn_error *err);
+/* Gives back the bytes of an entry (NULL: of all): what cairn_object_read handed out is gone. */
+void cairn_object_release(cairn_object *object, const char *name);
 bool cairn_object_has(const cairn_object *object, const char *name);
 
 /* ---- reading records ----------------------------------------------------------------- */
