@@ -67,7 +67,7 @@ static void test_run_plugins__older_minor_reads_as_null(void **state)
 static void test_run_plugins__refuses(void **state)
 {
 	(void)state;
-	refused("new_abi", CAIRN_EABI, "contract 1.3, this cairn speaks 1.1",
+	refused("new_abi", CAIRN_EABI, "contract 1.3, this cairn speaks 1.2",
 		"minor is 3, newer than cairn's 2; built by a compiler to come");
 	refused("wrong_magic", CAIRN_EABI, "is no cairn stage plugin", "magic is 0x");
 	refused("no_symbol", CAIRN_EABI, "does not export 'cairn_plugin'", "");
