@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "cairn/kernels.h"
 #include "run/files.h"
+#include "run/relations.h"
 
 #define NAME_MAX_BYTES 511 /* a key of the store */
 
@@ -249,16 +250,33 @@ static int look_up(cairn_plan *plan, cairn_planned *planned, cairn_error *err)
 	return cairn_plan_reason(plan, planned, lost, err);
 }
 
-static int settle(cairn_plan *plan, cairn_planned *planned, cairn_error *err)
+/* Calls to make, refresh and update say whose state they changed. */
+static void note_change(cairn_plan *plan, size_t i, enum cairn_state before)
 {
-	if (planned->has_key || planned->state != CAIRN_STATE_PENDING ||
-		!take_inputs(plan, planned))
+	if (plan->stages[i].state == before)
+		return;
+	plan->changed[plan->n_changed++] = (uint32_t)i;
+	if (plan->stages[i].state == CAIRN_STATE_READY)
+		cairn_relations_add_ready(plan, (uint32_t)i);
+}
+
+/* A stage that has no key gets one as soon as all its inputs are known. */
+static int settle(cairn_plan *plan, size_t i, cairn_error *err)
+{
+	cairn_planned *planned = &plan->stages[i];
+	int rc = 0;
+
+	if (planned->has_key || planned->state != CAIRN_STATE_PENDING)
 		return 0;
-	planned->n_components = cairn_key_components(&planned->components, planned->instance,
-		planned->input_ids, plan->numerics, plan->arena);
-	cairn_key_of(&planned->key, planned->components, planned->n_components);
-	planned->has_key = true;
-	return look_up(plan, planned, err);
+	if (take_inputs(plan, planned)) {
+		planned->n_components = cairn_key_components(&planned->components,
+			planned->instance, planned->input_ids, plan->numerics, plan->arena);
+		cairn_key_of(&planned->key, planned->components, planned->n_components);
+		planned->has_key = true;
+		rc = look_up(plan, planned, err);
+	}
+	note_change(plan, i, CAIRN_STATE_PENDING);
+	return rc;
 }
 
 /* ---- life of a plan --------------------------------------------------------------------- */
@@ -277,6 +295,7 @@ int cairn_plan_make(
 	plan->numerics = CAIRN_NUMERICS;
 	plan->n_stages = workflow->n_instances;
 	plan->stages = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(*plan->stages));
+	plan->changed = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(uint32_t));
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_instance *instance = &workflow->instances[i];
 		plan->stages[i].instance = instance;
@@ -285,7 +304,7 @@ int cairn_plan_make(
 	}
 	rc = take_outside(plan, err);
 	for (size_t i = 0; i < plan->n_stages && rc == 0; i++)
-		rc = settle(plan, &plan->stages[i], err);
+		rc = settle(plan, i, err);
 	if (rc < 0) {
 		cairn_plan_free(plan);
 		return rc;
@@ -298,29 +317,54 @@ int cairn_plan_make(
 static void share_result(cairn_plan *plan, size_t i)
 {
 	const cairn_planned *from = &plan->stages[i];
+	uint32_t twin = cairn_relations_first(plan, &from->key);
 
-	for (size_t j = 0; j < plan->n_stages; j++) {
-		cairn_planned *planned = &plan->stages[j];
+	for (; twin != CAIRN_NO_STAGE; twin = cairn_relations_next(plan, twin)) {
+		cairn_planned *planned = &plan->stages[twin];
+
 		if (planned->state != CAIRN_STATE_READY || !from->result ||
-			memcmp(&planned->key, &from->key, sizeof(planned->key)) != 0 ||
 			(planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
 			continue;
 		planned->result = json_incref(from->result);
 		planned->state = CAIRN_STATE_CACHED;
 		snprintf(planned->reason, sizeof(planned->reason), "same as '%.200s'",
 			from->instance->name);
+		note_change(plan, twin, CAIRN_STATE_READY);
 	}
+}
+
+static int settle_users(cairn_plan *plan, size_t i, cairn_error *err)
+{
+	const uint32_t *users;
+	size_t n = cairn_plan_users(plan, i, &users);
+	int rc = 0;
+
+	for (size_t u = 0; u < n && rc == 0; u++)
+		rc = settle(plan, users[u], err);
+	return rc;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
 }
 
 int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 {
-	int rc = 0;
+	int rc;
 
+	(void)cairn_relations_of(plan);
+	plan->n_changed = 0;
 	share_result(plan, i);
-	/* In topological order: a stage that turns out to be cached is seen before those that
-	 * wait for it. From the start, for a shared result may belong to an earlier one. */
-	for (size_t j = 0; j < plan->n_stages && rc == 0; j++)
-		rc = settle(plan, &plan->stages[j], err);
+	rc = settle_users(plan, i, err);
+	/* What turned out to be cached lets its own users go on: they queue behind it. */
+	for (size_t at = 0; at < plan->n_changed && rc == 0; at++) {
+		if (plan->stages[plan->changed[at]].state == CAIRN_STATE_CACHED)
+			rc = settle_users(plan, plan->changed[at], err);
+	}
+	qsort(plan->changed, plan->n_changed, sizeof(*plan->changed), ascending);
 	return rc;
 }
 
@@ -328,12 +372,14 @@ int cairn_plan_refresh(cairn_plan *plan, cairn_error *err)
 {
 	int rc = 0;
 
+	plan->n_changed = 0;
 	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
-		cairn_planned *planned = &plan->stages[i];
-		if (planned->state == CAIRN_STATE_READY)
-			rc = look_up(plan, planned, err);
-		else
-			rc = settle(plan, planned, err);
+		if (plan->stages[i].state == CAIRN_STATE_READY) {
+			rc = look_up(plan, &plan->stages[i], err);
+			note_change(plan, i, CAIRN_STATE_READY);
+		} else {
+			rc = settle(plan, i, err);
+		}
 	}
 	return rc;
 }

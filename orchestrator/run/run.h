@@ -72,13 +72,20 @@ typedef struct cairn_plan {
 	const char *numerics;
 	cairn_planned *stages; /* one per instance, same order */
 	size_t n_stages;
+	/* Ascending: the stages whose state the last call to make, refresh or update changed. */
+	uint32_t *changed;
+	size_t n_changed;
+	struct cairn_relations *relations; /* relations.c; NULL until they are needed */
 } cairn_plan;
 
 /* Takes files into the store, computes the keys that can be, looks up results. */
 CAIRN_MUST int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err);
-/* After the result of stage i became known: keys of those that wait for it. */
+/* After the result of stage i became known: keys of those that wait for it. Takes time for what
+ * follows from i, not for the whole plan. */
 CAIRN_MUST int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err);
+/* Those that take an output of stage i, ascending. */
+size_t cairn_plan_users(cairn_plan *plan, size_t i, const uint32_t **out);
 /* What each stage that is not cached would cost, from its parameters and what is known of its
  * inputs: of what exists the metadata, otherwise what the estimates of the stages before it, or
  * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or

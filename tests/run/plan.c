@@ -269,6 +269,41 @@ static void test_run_plan__not_deterministic_runs_each_time(void **state)
 		event_of(f, CAIRN_EVENT_STARTED, "a")->text, "not deterministic: runs each time");
 }
 
+/* The end of one stage changes what follows from it, and the plan says which stages that was. */
+static void test_run_plan__update_says_what_changed(void **state)
+{
+	fixture *f = *state;
+	const uint32_t *users;
+	cairn_planned *a;
+
+	assert_int_equal(fixture_plan(f, HEAD "[stage a]\nplugin = counter\n"
+					      "[stage b]\nplugin = counter\ninput.in = a:out\n"
+					      "[stage twin]\nplugin = counter\n"
+					      "[stage d]\nplugin = counter\ninput.in = twin:out\n"
+					      "[stage e]\nplugin = counter\ninput.in = d:out\n"),
+		0);
+	assert_int_equal(f->plan->n_changed, 2); /* by making it: a and its twin are ready */
+	a = stage_of(f, "a");
+	assert_ptr_equal(a, &f->plan->stages[0]);
+	a->state = CAIRN_STATE_DONE;
+	a->result = json_pack("{s:{s:{s:s}}}", "outputs", "out", "id",
+		"sha256:"
+		"0000000000000000000000000000000000000000000000000000000000000001");
+	assert_int_equal(cairn_plan_update(f->plan, 0, &f->error), 0);
+	assert_int_equal(f->plan->n_changed, 3);
+	assert_string_equal(f->plan->stages[f->plan->changed[0]].instance->name, "b");
+	assert_string_equal(f->plan->stages[f->plan->changed[1]].instance->name, "twin");
+	assert_string_equal(f->plan->stages[f->plan->changed[2]].instance->name, "d");
+	assert_int_equal(stage_of(f, "b")->state, CAIRN_STATE_READY);
+	assert_int_equal(stage_of(f, "twin")->state, CAIRN_STATE_CACHED);
+	assert_int_equal(stage_of(f, "d")->state, CAIRN_STATE_READY);
+	assert_int_equal(stage_of(f, "e")->state, CAIRN_STATE_PENDING);
+	assert_string_equal(stage_of(f, "e")->reason, "waits for 'd'");
+	assert_int_equal(cairn_plan_users(f->plan, 0, &users), 1);
+	assert_int_equal(users[0], f->plan->changed[0]);
+	assert_int_equal(cairn_plan_users(f->plan, 4, &users), 0);
+}
+
 int tests_main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -284,6 +319,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_plan__input_by_id),
 		FIXTURE_TEST(test_run_plan__input_by_name),
 		FIXTURE_TEST(test_run_plan__not_deterministic_runs_each_time),
+		FIXTURE_TEST(test_run_plan__update_says_what_changed),
 	};
 
 	return cmocka_run_group_tests_name("run/plan", tests, NULL, NULL);
