@@ -253,8 +253,8 @@ void cairn_runner_block_dependents(cairn_runner *runner, size_t i)
 			if (binding->instance != i && from->state != CAIRN_STATE_BLOCKED)
 				continue;
 			planned->state = CAIRN_STATE_BLOCKED;
-			snprintf(planned->reason, sizeof(planned->reason),
-				"needs '%.150s', which %s", from->instance->name,
+			cairn_plan_say(plan, planned, "needs '%.150s', which %s",
+				from->instance->name,
 				from->state == CAIRN_STATE_FAILED    ? "failed"
 				: from->state == CAIRN_STATE_STOPPED ? "stopped"
 				: from->state == CAIRN_STATE_WAITING ? "waits"
@@ -322,7 +322,7 @@ static bool try_again(cairn_runner *runner, size_t i, const cairn_error *why)
 	snprintf(text, sizeof(text), "attempt %u failed (%s); trying again in %g s",
 		planned->attempt, why->message, wait);
 	planned->state = CAIRN_STATE_READY;
-	snprintf(planned->reason, sizeof(planned->reason), "try %lld after: %.200s",
+	cairn_plan_say(runner->plan, planned, "try %lld after: %.200s",
 		(long long)tries->failed + 1, why->message);
 	cairn_runner_warn(runner, i, text);
 	return true;

@@ -11,6 +11,7 @@
  */
 #include "run/plan.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -50,6 +51,17 @@ const char *cairn_plan_output_id(const json_t *result, const char *port)
 	const json_t *output = json_object_get(json_object_get(result, "outputs"), port);
 
 	return cairn_json_string(output, "id", NULL);
+}
+
+void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	planned->reason = cairn_arena_strdup(plan->arena, text);
 }
 
 /* ---- inputs ----------------------------------------------------------------------------- */
@@ -170,8 +182,8 @@ static bool take_inputs(cairn_plan *plan, cairn_planned *planned)
 		const cairn_planned *from;
 
 		if (binding->type == CAIRN_FROM_PLANNED) {
-			snprintf(planned->reason, sizeof(planned->reason),
-				"input '%.60s' is only planned", binding->port->name);
+			cairn_plan_say(plan, planned, "input '%.60s' is only planned",
+				binding->port->name);
 			return false;
 		}
 		if (binding->type != CAIRN_FROM_INSTANCE || planned->input_ids[b])
@@ -184,13 +196,11 @@ static bool take_inputs(cairn_plan *plan, cairn_planned *planned)
 				continue;
 			}
 			planned->state = CAIRN_STATE_BLOCKED;
-			snprintf(planned->reason, sizeof(planned->reason),
-				"'%.100s' wrote no output '%.60s'", from->instance->name,
-				binding->output);
+			cairn_plan_say(plan, planned, "'%.100s' wrote no output '%.60s'",
+				from->instance->name, binding->output);
 			return false;
 		}
-		snprintf(planned->reason, sizeof(planned->reason), "waits for '%.200s'",
-			from->instance->name);
+		cairn_plan_say(plan, planned, "waits for '%.200s'", from->instance->name);
 		return false;
 	}
 	return true;
@@ -242,7 +252,7 @@ static int look_up(cairn_plan *plan, cairn_planned *planned, cairn_error *err)
 		json_decref(planned->result);
 		planned->result = result;
 		planned->state = CAIRN_STATE_CACHED;
-		snprintf(planned->reason, sizeof(planned->reason), "up to date");
+		planned->reason = "up to date";
 		return 0;
 	}
 	json_decref(result);
@@ -299,6 +309,7 @@ int cairn_plan_make(
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_instance *instance = &workflow->instances[i];
 		plan->stages[i].instance = instance;
+		plan->stages[i].reason = "";
 		plan->stages[i].input_ids =
 			cairn_arena_alloc(plan->arena, instance->n_bindings + 1, sizeof(char *));
 	}
@@ -327,8 +338,7 @@ static void share_result(cairn_plan *plan, size_t i)
 			continue;
 		planned->result = json_incref(from->result);
 		planned->state = CAIRN_STATE_CACHED;
-		snprintf(planned->reason, sizeof(planned->reason), "same as '%.200s'",
-			from->instance->name);
+		cairn_plan_say(plan, planned, "same as '%.200s'", from->instance->name);
 		note_change(plan, twin, CAIRN_STATE_READY);
 	}
 }

@@ -7,6 +7,9 @@
 
 /* The id of an output in a result record, or NULL. */
 const char *cairn_plan_output_id(const json_t *result, const char *port);
+/* Says why, as planned->reason. */
+void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format, ...)
+	CAIRN_PRINTF(3, 4);
 /* Looks again for results of stages that are not finished: another run may have made them while
  * we waited for the lock. */
 CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);

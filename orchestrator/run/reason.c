@@ -12,6 +12,7 @@
 
 #define NAME_MAX_BYTES 511 /* a key of the store */
 #define VALUE_SHOWN    32
+#define REASON_SHOWN   255
 
 bool cairn_plan_note_name(
 	char *out, size_t cap, const cairn_plan *plan, const cairn_instance *instance)
@@ -114,11 +115,11 @@ int cairn_plan_reason(cairn_plan *plan, cairn_planned *planned, const char *lost
 		cairn_text_add(&text, lost);
 	else if (last)
 		list_changes(&text, planned, json_object_get(last, "components"));
-	if (!text.len)
-		cairn_text_add(&text, "no result yet");
-	if (!cairn_copy(planned->reason, sizeof(planned->reason), cairn_text_get(&text)))
-		snprintf(planned->reason, sizeof(planned->reason), "%.*s...",
-			(int)sizeof(planned->reason) - 4, cairn_text_get(&text));
+	if (text.len > REASON_SHOWN)
+		cairn_plan_say(plan, planned, "%.*s...", REASON_SHOWN - 3, cairn_text_get(&text));
+	else
+		cairn_plan_say(
+			plan, planned, "%s", text.len ? cairn_text_get(&text) : "no result yet");
 out:
 	cairn_snapshot_end(snapshot);
 	cairn_text_free(&text);

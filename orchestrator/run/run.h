@@ -59,8 +59,8 @@ typedef struct cairn_planned {
 	size_t n_components;
 	const char *const *input_ids; /* one per binding; NULL entries while unknown */
 	json_t *result;               /* the result record, once cached or done */
-	char reason[256]; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
-			     2e-5" */
+	const char *reason; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
+			       2e-5"; never NULL */
 	uint32_t attempt;
 	cairn_planned_cost *cost; /* after cairn_plan_estimate(); NULL where nothing is said */
 } cairn_planned;
