@@ -390,6 +390,10 @@ CAIRN_MUST int cairn_store__open(cairn_store **out, const char *directory, unsig
 /* Publishes chunks and blobs before the commit when so many wait that one transaction for all
  * would be too large. They are unnamed until the commit. */
 CAIRN_MUST int cairn_batch__spill(cairn_batch *batch, cairn_error *err);
+/* Sees to it that the commit will publish these bytes of a chunk or node, unless they are published
+ * already. `id` is their digest. */
+CAIRN_MUST int cairn_batch__keep(
+	cairn_batch *batch, const cairn_id *id, const void *bytes, size_t len, cairn_error *err);
 void cairn_batch__free_draft(cairn_batch *batch);
 
 #endif

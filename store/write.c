@@ -59,8 +59,7 @@ static int append(
 	return 0;
 }
 
-/* Sees to it that the commit will publish these bytes, unless they are published already. */
-static int keep(
+int cairn_batch__keep(
 	cairn_batch *batch, const cairn_id *id, const void *bytes, size_t len, cairn_error *err)
 {
 	enum cairn_table table = len <= CAIRN_INLINE_BYTES ? CAIRN_TABLE_BLOB : CAIRN_TABLE_CHUNK;
@@ -86,7 +85,7 @@ static int keep(
 static int put_node(void *arg, const void *bytes, size_t len, cairn_id *out, cairn_error *err)
 {
 	cairn_sha256(bytes, len, out->bytes);
-	return keep(arg, out, bytes, len, err);
+	return cairn_batch__keep(arg, out, bytes, len, err);
 }
 
 static size_t chunk_len(uint64_t total, uint64_t index)
@@ -108,7 +107,7 @@ static int keep_chunks(
 
 	if (n == 1) { /* no second chunk to overlap with */
 		cairn_sha256(bytes, len, ids[0].bytes);
-		return keep(batch, &ids[0], bytes, len, err);
+		return cairn_batch__keep(batch, &ids[0], bytes, len, err);
 	}
 	while (n_waited < n && !rc) {
 		const uint8_t *chunk = bytes + n_waited * CAIRN_CHUNK_BYTES;
@@ -122,7 +121,7 @@ static int keep_chunks(
 		}
 		cairn_pool__wait(pool, &jobs[n_waited % HASH_AHEAD]);
 		ids[n_waited] = jobs[n_waited % HASH_AHEAD].id;
-		rc = keep(batch, &ids[n_waited], chunk, chunk_len(len, n_waited), err);
+		rc = cairn_batch__keep(batch, &ids[n_waited], chunk, chunk_len(len, n_waited), err);
 		n_waited++;
 	}
 	/* After a failure: the threads still read the caller's bytes. */
