@@ -17,6 +17,9 @@ void cairn_digest_add(cairn_digest *digest, const void *bytes, size_t len);
 void cairn_digest_end(cairn_digest *digest, uint8_t out[CAIRN_DIGEST_BYTES]);
 /* One call. */
 void cairn_sha256(const void *bytes, size_t len, uint8_t out[CAIRN_DIGEST_BYTES]);
+/* Two messages in one call: where the processor can, in two thirds of the time of two calls. */
+void cairn_sha256_two(const void *a, size_t a_len, uint8_t a_out[CAIRN_DIGEST_BYTES], const void *b,
+	size_t b_len, uint8_t b_out[CAIRN_DIGEST_BYTES]);
 
 /* out: 2*len + 1 bytes. */
 void cairn_hex_encode(const void *bytes, size_t len, char *out);

@@ -135,6 +135,32 @@ static void test_digest_sha256__known_answers(void **state)
 	assert_int_equal(cairn_hex_decode("abc", parts, 1), -1);
 }
 
+/* All lengths around blocks and padding, and pairs of which one is much longer. */
+static void test_digest_sha256_two__agrees_with_one(void **state)
+{
+	static const size_t lens[] = {0, 1, 54, 55, 56, 57, 63, 64, 65, 118, 119, 120, 127, 128,
+		129, 191, 192, 1000, 4096, 70001};
+	uint8_t *bytes = malloc(2 * 70001 + 1);
+	uint8_t a[CAIRN_DIGEST_BYTES], b[CAIRN_DIGEST_BYTES], want[CAIRN_DIGEST_BYTES];
+
+	(void)state;
+	assert_non_null(bytes);
+	for (size_t i = 0; i < 2 * 70001 + 1; i++)
+		bytes[i] = (uint8_t)(i * i >> 5 ^ i);
+	for (size_t i = 0; i < CAIRN_COUNT(lens); i++) {
+		for (size_t j = 0; j < CAIRN_COUNT(lens); j++) {
+			const uint8_t *first = bytes + 1, *second = bytes + 70001; /* not aligned */
+
+			cairn_sha256_two(first, lens[i], a, second, lens[j], b);
+			cairn_sha256(first, lens[i], want);
+			assert_memory_equal(a, want, sizeof(want));
+			cairn_sha256(second, lens[j], want);
+			assert_memory_equal(b, want, sizeof(want));
+		}
+	}
+	free(bytes);
+}
+
 static void test_json_canonical__sorts_and_prints_shortest(void **state)
 {
 	json_t *json = NULL;
@@ -201,6 +227,7 @@ int main(void)
 		cmocka_unit_test(test_text_format_double__ignores_the_locale),
 		cmocka_unit_test(test_text_did_you_mean__finds_near_words_only),
 		cmocka_unit_test(test_digest_sha256__known_answers),
+		cmocka_unit_test(test_digest_sha256_two__agrees_with_one),
 		cmocka_unit_test(test_json_canonical__sorts_and_prints_shortest),
 		cmocka_unit_test(test_json_parse__refuses_with_a_place),
 		cmocka_unit_test(test_arena__gives_aligned_zeroed_memory),
