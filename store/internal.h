@@ -9,9 +9,13 @@
  *   index.c                  LMDB, and the only file that knows it
  *   catalog.c                what lies in the index: sealed records, blobs, chunk places
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
+ *   header.c, scrub.c        the blocks before them; segments read past the page cache
  *   manifest.c, walk.c       nodes and lists: their one canonical encoding; all of an artifact
  *   pending.c, batch.c       what waits for the commit, and the commit
+ *   packet.c                 a batch as bytes, for another process to commit
  *   write.c, object.c        artifacts in, artifacts out
+ *   transfer.c               the same piece by piece, for bundles
+ *   fsck.c, repair.c, rebuild.c   after bit rot
  *   snapshot.c, id.c, open.c records, ids, and the directory itself
  */
 #ifndef CAIRN_STORE_INTERNAL_H
@@ -215,6 +219,40 @@ CAIRN_MUST int cairn_segments__read(cairn_segments *segments, cairn_segment_read
 	const cairn_place *place, void *out, cairn_error *err);
 void cairn_segments__read_end(cairn_segment_reader *reader);
 
+/* ---- header.c --------------------------------------------------------------------- */
+
+/* Each fills a block of CAIRN_BLOCK_BYTES. */
+void cairn_header__segment(uint8_t *block, uint32_t number, const uint8_t uuid[CAIRN_UUID_BYTES]);
+void cairn_header__record(uint8_t *block, const cairn_id *id, const cairn_place *place);
+bool cairn_header__is_segment(
+	const uint8_t *block, uint32_t number, const uint8_t uuid[CAIRN_UUID_BYTES]);
+/* false where the block is no record's header, or a damaged one. */
+bool cairn_header__read_record(const uint8_t *block, cairn_id *id, cairn_place *out);
+
+/* ---- scrub.c ---------------------------------------------------------------------- */
+
+/* Segments read from the disk itself, where the file system lets us. {.fd = -1} at first. */
+typedef struct cairn_scrub {
+	const char *directory; /* of the store */
+	int fd;
+	uint32_t segment;
+	uint64_t bytes; /* of the open file */
+} cairn_scrub;
+
+/* The largest record, a multiple of CAIRN_BLOCK_BYTES. */
+#define CAIRN_RECORD_BYTES ((size_t)CAIRN_BLOCK_BYTES + CAIRN_CHUNK_BYTES)
+/* EINTEGRITY where the segment is missing. */
+CAIRN_MUST int cairn_scrub__open(cairn_scrub *scrub, uint32_t segment, cairn_error *err);
+/* Reads whole blocks into memory aligned to one; EINTEGRITY where the file ends before them. */
+CAIRN_MUST int cairn_scrub__read(
+	cairn_scrub *scrub, uint64_t offset, void *out, size_t len, cairn_error *err);
+void cairn_scrub__close(cairn_scrub *scrub);
+/* A chunk's length, rounded up to whole blocks. */
+size_t cairn_scrub__padded(uint32_t len);
+/* The numbers of all segment files, ascending; the caller frees. */
+CAIRN_MUST int cairn_scrub__list(
+	uint32_t **out, size_t *n, const char *directory, cairn_error *err);
+
 /* ---- manifest.c ------------------------------------------------------------------- */
 
 /* Takes a node in while a list is written, and hands one out while it is read. */
@@ -334,6 +372,7 @@ void cairn_pending__spilled(cairn_pending *pending);
 struct cairn_store {
 	char *path;
 	bool is_readonly;
+	bool copies_reads; /* entries are read into memory, never mapped (object.c) */
 	pid_t pid;    /* of the process that opened it: never used after fork */
 	dev_t device; /* of the directory: a process opens a store once */
 	ino_t inode;

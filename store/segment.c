@@ -20,13 +20,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "store/bytes.h"
 #include "store/internal.h"
 
 enum {
-	STAGE_BYTES = 8 << 20,
-	HEAD_CRC = CAIRN_BLOCK_BYTES - 4, /* of both kinds of header */
-	RECORD_VERSION = 1,
+	STAGE_BYTES = 8 << 20
 };
 
 struct cairn_segments {
@@ -340,7 +337,7 @@ static int create_file(cairn_segments *segments, cairn_error *err)
 /* Makes the file and stages its header. The name is durable before this returns. */
 static int begin_segment(cairn_segments *segments, cairn_error *err)
 {
-	uint8_t head[CAIRN_BLOCK_BYTES] = "CAIRNSEG";
+	uint8_t head[CAIRN_BLOCK_BYTES];
 	int rc = allocate_stage(segments, err);
 
 	if (rc || (rc = create_file(segments, err)))
@@ -351,10 +348,7 @@ static int begin_segment(cairn_segments *segments, cairn_error *err)
 	segments->error = 0;
 	if (fsync(segments->directory_fd) != 0)
 		return give_up(segments, errno, err);
-	cairn_put_le(head + 8, RECORD_VERSION, 2);
-	cairn_put_le(head + 12, segments->number, 4);
-	memcpy(head + 16, segments->store->uuid, CAIRN_UUID_BYTES);
-	cairn_put_le(head + HEAD_CRC, cairn_crc32c(0, head, HEAD_CRC), 4);
+	cairn_header__segment(head, segments->number, segments->store->uuid);
 	rc = stage(segments, head, sizeof(head), sizeof(head));
 	if (rc)
 		return give_up(segments, rc, err);
@@ -365,7 +359,8 @@ static int begin_segment(cairn_segments *segments, cairn_error *err)
 int cairn_segments__append(cairn_segments *segments, const cairn_id *id, const void *bytes,
 	uint32_t len, cairn_place *out, cairn_error *err)
 {
-	uint8_t head[CAIRN_BLOCK_BYTES] = "CAIRNCHK";
+	uint8_t head[CAIRN_BLOCK_BYTES];
+	cairn_place place;
 	int rc;
 
 	if (segments->fd >= 0 && segments->end >= CAIRN_SEGMENT_BYTES) {
@@ -377,25 +372,19 @@ int cairn_segments__append(cairn_segments *segments, const cairn_id *id, const v
 	}
 	if (segments->fd < 0 && (rc = begin_segment(segments, err)))
 		return rc;
-	cairn_put_le(head + 8, RECORD_VERSION, 2);
-	head[10] = CAIRN_CODEC_RAW;
-	cairn_put_le(head + 12, segments->number, 4);
-	cairn_put_le(head + 16, segments->end, 8);
-	cairn_put_le(head + 24, len, 4);
-	cairn_put_le(head + 28, len, 4);
-	memcpy(head + 32, id->bytes, sizeof(id->bytes));
-	cairn_put_le(head + HEAD_CRC, cairn_crc32c(0, head, HEAD_CRC), 4);
-	segments->is_dirty = true;
-	if ((rc = stage(segments, head, sizeof(head), sizeof(head))) ||
-		(rc = stage(segments, bytes, len, padded(len))))
-		return give_up(segments, rc, err);
-	*out = (cairn_place){
+	place = (cairn_place){
 		.segment = segments->number,
 		.offset = segments->end,
 		.raw_len = len,
 		.stored_len = len,
 		.codec = CAIRN_CODEC_RAW,
 	};
+	cairn_header__record(head, id, &place);
+	segments->is_dirty = true;
+	if ((rc = stage(segments, head, sizeof(head), sizeof(head))) ||
+		(rc = stage(segments, bytes, len, padded(len))))
+		return give_up(segments, rc, err);
+	*out = place;
 	segments->end += CAIRN_BLOCK_BYTES + padded(len);
 	return 0;
 }
