@@ -41,6 +41,11 @@ CAIRN_MUST int gpt_load_tokenizer_if_any(
  * parameter is not finite. */
 CAIRN_MUST int gpt_save_model(const cairn_host *host, cairn_run *run, const char *port,
 	const gpt_model *model, const gpt_tokenizer *tokenizer);
+/* The metadata of a model artifact: with the network's shape, so that `cairn plan` can tell what a
+ * stage that reads it will need. Gain and bias are of scalar models. Caller frees; NULL: no memory.
+ */
+char *gpt_model_meta(
+	const gpt_config *config, enum gpt_head head, double reward_gain, double reward_bias);
 
 /* Inside a checkpoint: tensors under "PREFIX/". adam may be NULL. */
 CAIRN_MUST int gpt_put_state(const cairn_host *host, cairn_run *run, cairn_writer *writer,

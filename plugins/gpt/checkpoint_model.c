@@ -243,26 +243,6 @@ static json_t *config_json(const gpt_config *config)
 		"tie_word_embeddings", !config->untied);
 }
 
-/* With the network's shape, so that `cairn plan` can tell what a stage that reads it will need. */
-static json_t *meta_json(const gpt_model *model)
-{
-	const gpt_config *config = &model->config;
-	bool scalar = model->head == GPT_HEAD_SCALAR;
-	json_t *meta = json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b}",
-		"architecture", "gpt2", "head", scalar ? "scalar" : "lm", "n_params",
-		(json_int_t)gpt_param_count(config, model->head), "n_ctx", config->n_ctx, "n_layer",
-		config->n_layer, "n_head", config->n_head, "n_embd", config->n_embd, "n_inner",
-		config->n_inner, "n_vocab", config->n_vocab, "untied", (int)config->untied);
-
-	if (meta && scalar &&
-		(json_object_set_new(meta, "reward_gain", json_real(model->reward_gain)) ||
-			json_object_set_new(meta, "reward_bias", json_real(model->reward_bias)))) {
-		json_decref(meta);
-		return NULL;
-	}
-	return meta;
-}
-
 /* Canonical text of a JSON value, which is taken over. NULL where there is no memory. */
 static char *canonical(json_t *take_json)
 {
@@ -270,6 +250,25 @@ static char *canonical(json_t *take_json)
 
 	json_decref(take_json);
 	return text;
+}
+
+char *gpt_model_meta(
+	const gpt_config *config, enum gpt_head head, double reward_gain, double reward_bias)
+{
+	bool scalar = head == GPT_HEAD_SCALAR;
+	json_t *meta = json_pack("{s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:b}",
+		"architecture", "gpt2", "head", scalar ? "scalar" : "lm", "n_params",
+		(json_int_t)gpt_param_count(config, head), "n_ctx", config->n_ctx, "n_layer",
+		config->n_layer, "n_head", config->n_head, "n_embd", config->n_embd, "n_inner",
+		config->n_inner, "n_vocab", config->n_vocab, "untied", (int)config->untied);
+
+	if (meta && scalar &&
+		(json_object_set_new(meta, "reward_gain", json_real(reward_gain)) ||
+			json_object_set_new(meta, "reward_bias", json_real(reward_bias)))) {
+		json_decref(meta);
+		meta = NULL;
+	}
+	return canonical(meta);
 }
 
 static int put_tokenizer(const cairn_host *host, cairn_run *run, cairn_writer *writer,
@@ -299,7 +298,9 @@ static int check_finite(const cairn_host *host, cairn_run *run, const gpt_model 
 int gpt_save_model(const cairn_host *host, cairn_run *run, const char *port, const gpt_model *model,
 	const gpt_tokenizer *tokenizer)
 {
-	char *config = canonical(config_json(&model->config)), *meta = canonical(meta_json(model));
+	char *config = canonical(config_json(&model->config));
+	char *meta =
+		gpt_model_meta(&model->config, model->head, model->reward_gain, model->reward_bias);
 	cairn_writer *writer;
 	int rc;
 
