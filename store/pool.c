@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool.c - two threads that hash while the caller copies, writes or reads.
+ * pool.c - threads that hash while the caller copies, writes or reads: one for each core.
  *
- * SHA-256 is the slowest step of a put on a fast disk (STORE design: 1.3 GB/s a thread with
- * SHA extensions). Two are enough to stay ahead of one disk. Where no thread can be started,
- * jobs are done by whoever submits them.
+ * SHA-256 is the slowest step of a put on a fast disk, so a thread that finds several jobs takes
+ * two at once (base/sha256_two.c), unless another one has nothing to do. Where no thread can be
+ * started, jobs are done by whoever submits them.
  */
+#include <sched.h>
 #include <signal.h>
 
 #include "base/alloc.h"
@@ -13,14 +14,15 @@
 #include "store/internal.h"
 
 enum {
-	THREADS = 2
+	MAX_THREADS = 8 /* ahead of any one disk */
 };
 
 struct cairn_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t submitted, finished;
 	cairn_hash_job *first, **last;
-	pthread_t threads[THREADS];
+	int n_queued, n_idle;
+	pthread_t threads[MAX_THREADS];
 	int n_threads;
 	bool is_started, is_closing;
 };
@@ -37,25 +39,46 @@ bool cairn_pool__thread(pthread_t *out, void *(*function)(void *), void *arg)
 	return is_started;
 }
 
+/* The next job, or NULL. Under the lock. */
+static cairn_hash_job *take(cairn_pool *pool)
+{
+	cairn_hash_job *job = pool->first;
+
+	if (!job)
+		return NULL;
+	pool->first = job->next;
+	if (!pool->first)
+		pool->last = &pool->first;
+	pool->n_queued--;
+	return job;
+}
+
 static void *work(void *arg)
 {
 	cairn_pool *pool = arg;
-	cairn_hash_job *job;
+	cairn_hash_job *job, *second;
 
 	pthread_mutex_lock(&pool->lock);
 	for (;;) {
-		while (!pool->first && !pool->is_closing)
+		while (!pool->first && !pool->is_closing) {
+			pool->n_idle++;
 			pthread_cond_wait(&pool->submitted, &pool->lock);
-		job = pool->first;
+			pool->n_idle--;
+		}
+		job = take(pool);
 		if (!job)
 			break;
-		pool->first = job->next;
-		if (!pool->first)
-			pool->last = &pool->first;
+		second = pool->n_queued > pool->n_idle ? take(pool) : NULL;
 		pthread_mutex_unlock(&pool->lock);
-		cairn_sha256(job->bytes, job->len, job->id.bytes);
+		if (second)
+			cairn_sha256_two(job->bytes, job->len, job->id.bytes, second->bytes,
+				second->len, second->id.bytes);
+		else
+			cairn_sha256(job->bytes, job->len, job->id.bytes);
 		pthread_mutex_lock(&pool->lock);
 		job->is_done = true;
+		if (second)
+			second->is_done = true;
 		pthread_cond_broadcast(&pool->finished);
 	}
 	pthread_mutex_unlock(&pool->lock);
@@ -91,11 +114,21 @@ void cairn_pool__free(cairn_pool *pool)
 	free(pool);
 }
 
+/* The cores that this process may use. */
+static int count_cores(void)
+{
+	cpu_set_t cores;
+
+	return sched_getaffinity(0, sizeof(cores), &cores) == 0 ? CPU_COUNT(&cores) : 1;
+}
+
 /* Under the lock. */
 static void start(cairn_pool *pool)
 {
+	int n = count_cores();
+
 	pool->is_started = true;
-	for (int i = 0; i < THREADS; i++) {
+	for (int i = 0; i < n && i < MAX_THREADS; i++) {
 		if (cairn_pool__thread(&pool->threads[pool->n_threads], work, pool))
 			pool->n_threads++;
 	}
@@ -111,6 +144,7 @@ void cairn_pool__submit(cairn_pool *pool, cairn_hash_job *job)
 	if (pool->n_threads > 0) {
 		*pool->last = job;
 		pool->last = &job->next;
+		pool->n_queued++;
 		pthread_cond_signal(&pool->submitted);
 		pthread_mutex_unlock(&pool->lock);
 		return;

@@ -7,10 +7,11 @@
  * written with O_DIRECT: past the page cache, which is the slowest part of the way to a fast
  * disk. Where a file system refuses O_DIRECT, the same writes go through the cache.
  *
- * Records are copied into one of two staging buffers; while one is filled, a thread writes the
- * other. sync() hands over what is left, waits, and calls fdatasync. A failed write closes the
- * segment for good: later chunks go to a new one, and whoever appended before the failure
- * learns of it from cairn_segments__failures.
+ * Records are copied into a ring of staging buffers; while one is filled, two threads write the
+ * others, so that the disk has the next request while it answers one. sync() hands over what is
+ * left, waits, and calls fdatasync. A failed write closes the segment for good: later chunks go
+ * to a new one, and whoever appended before the failure learns of it from
+ * cairn_segments__failures.
  *
  * Reads like: batch.c, which must call sync before it names anything in the index.
  */
@@ -23,7 +24,20 @@
 #include "store/internal.h"
 
 enum {
-	STAGE_BYTES = 8 << 20
+	STAGES = 4,
+	STAGE_BYTES = 8 << 20,
+	WRITERS = 2,
+};
+
+struct stage {
+	uint8_t *bytes;
+	size_t len;
+	uint64_t at;
+	enum {
+		FREE, /* or being filled */
+		FULL,
+		WRITING
+	} state; /* under the lock */
 };
 
 struct cairn_segments {
@@ -39,21 +53,18 @@ struct cairn_segments {
 	bool is_kept;  /* the index names bytes of it */
 	uint64_t failures;
 
-	/* Two buffers: `fill` bytes are in stage[current], to be written at stage_at. */
-	uint8_t *stage[2];
+	/* The ring: `fill` bytes are in stages[current], to be written at its `at`. */
+	struct stage stages[STAGES];
 	int current;
 	size_t fill;
-	uint64_t stage_at;
 
-	/* What the writing thread has to do; under the lock. */
+	/* What the writing threads have to do; under the lock. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	pthread_t thread;
-	bool has_thread, is_closing;
-	const uint8_t *job;
-	size_t job_len;
-	uint64_t job_at;
-	int job_fd;
+	pthread_t writers[WRITERS];
+	int n_writers;
+	bool is_closing;
+	int next;  /* the stage to be written next, once it is FULL */
 	int error; /* errno of the first write that failed */
 };
 
@@ -103,60 +114,74 @@ static void *write_behind(void *arg)
 
 	pthread_mutex_lock(&segments->lock);
 	for (;;) {
+		struct stage *stage = &segments->stages[segments->next];
 		int rc;
 
-		while (!segments->job && !segments->is_closing)
+		if (stage->state != FULL) {
+			if (segments->is_closing)
+				break;
 			pthread_cond_wait(&segments->changed, &segments->lock);
-		if (!segments->job)
-			break;
+			continue;
+		}
+		segments->next = (segments->next + 1) % STAGES;
+		stage->state = WRITING;
 		pthread_mutex_unlock(&segments->lock);
-		rc = write_all(
-			segments->job_fd, segments->job, segments->job_len, segments->job_at);
+		rc = write_all(segments->fd, stage->bytes, stage->len, stage->at);
 		pthread_mutex_lock(&segments->lock);
 		if (rc && !segments->error)
 			segments->error = rc;
-		segments->job = NULL;
+		stage->state = FREE;
 		pthread_cond_broadcast(&segments->changed);
 	}
 	pthread_mutex_unlock(&segments->lock);
 	return NULL;
 }
 
-/* Waits for the write under way. 0 or the errno value of the first failure. */
-static int drain(cairn_segments *segments)
+/* Waits until a stage was written. 0 or the errno value of the first failure. */
+static int wait_for(cairn_segments *segments, int stage)
 {
 	int rc;
 
 	pthread_mutex_lock(&segments->lock);
-	while (segments->job)
+	while (segments->stages[stage].state != FREE)
 		pthread_cond_wait(&segments->changed, &segments->lock);
 	rc = segments->error;
 	pthread_mutex_unlock(&segments->lock);
 	return rc;
 }
 
-/* Hands the staged bytes to the thread and goes on in the other buffer. */
+/* Waits for all writes under way. */
+static int drain(cairn_segments *segments)
+{
+	int rc = 0;
+
+	for (int i = 0; i < STAGES; i++)
+		rc = wait_for(segments, i);
+	return rc;
+}
+
+/* Hands the staged bytes to a thread and goes on in the next stage. */
 static int hand_over(cairn_segments *segments)
 {
-	int rc = drain(segments);
+	struct stage *stage = &segments->stages[segments->current];
+	int next = (segments->current + 1) % STAGES;
+	int rc;
 
-	if (rc || segments->fill == 0)
-		return rc;
-	if (!segments->has_thread) {
-		rc = write_all(segments->fd, segments->stage[segments->current], segments->fill,
-			segments->stage_at);
+	if (segments->fill == 0)
+		return 0;
+	stage->len = segments->fill;
+	if (segments->n_writers == 0) {
+		rc = write_all(segments->fd, stage->bytes, stage->len, stage->at);
 		segments->error = rc;
 	} else {
 		pthread_mutex_lock(&segments->lock);
-		segments->job = segments->stage[segments->current];
-		segments->job_len = segments->fill;
-		segments->job_at = segments->stage_at;
-		segments->job_fd = segments->fd;
+		stage->state = FULL;
 		pthread_cond_broadcast(&segments->changed);
 		pthread_mutex_unlock(&segments->lock);
+		rc = wait_for(segments, next);
 	}
-	segments->current ^= 1;
-	segments->stage_at += segments->fill;
+	segments->stages[next].at = stage->at + stage->len;
+	segments->current = next;
 	segments->fill = 0;
 	return rc;
 }
@@ -167,7 +192,7 @@ static int stage(cairn_segments *segments, const uint8_t *bytes, size_t len, siz
 	size_t done = 0;
 
 	while (done < len_with_zeros) {
-		uint8_t *to = segments->stage[segments->current] + segments->fill;
+		uint8_t *to = segments->stages[segments->current].bytes + segments->fill;
 		size_t room = STAGE_BYTES - segments->fill;
 		size_t left = done < len ? len - done : len_with_zeros - done;
 		size_t n = left < room ? left : room;
@@ -240,19 +265,18 @@ void cairn_segments__close(cairn_segments *segments)
 	if (!segments)
 		return;
 	drop_segment(segments);
-	if (segments->has_thread) {
-		pthread_mutex_lock(&segments->lock);
-		segments->is_closing = true;
-		pthread_cond_broadcast(&segments->changed);
-		pthread_mutex_unlock(&segments->lock);
-		pthread_join(segments->thread, NULL);
-	}
+	pthread_mutex_lock(&segments->lock);
+	segments->is_closing = true;
+	pthread_cond_broadcast(&segments->changed);
+	pthread_mutex_unlock(&segments->lock);
+	for (int i = 0; i < segments->n_writers; i++)
+		pthread_join(segments->writers[i], NULL);
 	if (segments->directory_fd >= 0)
 		close(segments->directory_fd);
 	pthread_cond_destroy(&segments->changed);
 	pthread_mutex_destroy(&segments->lock);
-	free(segments->stage[0]);
-	free(segments->stage[1]);
+	for (int i = 0; i < STAGES; i++)
+		free(segments->stages[i].bytes);
 	free(segments->directory);
 	free(segments);
 }
@@ -296,15 +320,17 @@ static int take_number(cairn_segments *segments, uint32_t *out, cairn_error *err
 
 static int allocate_stage(cairn_segments *segments, cairn_error *err)
 {
-	for (int i = 0; i < 2; i++) {
-		if (!segments->stage[i])
-			segments->stage[i] = aligned_alloc(CAIRN_BLOCK_BYTES, STAGE_BYTES);
-		if (!segments->stage[i])
+	for (int i = 0; i < STAGES; i++) {
+		uint8_t **bytes = &segments->stages[i].bytes;
+
+		if (!*bytes)
+			*bytes = aligned_alloc(CAIRN_BLOCK_BYTES, STAGE_BYTES);
+		if (!*bytes)
 			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	}
-	if (!segments->has_thread)
-		segments->has_thread =
-			cairn_pool__thread(&segments->thread, write_behind, segments);
+	while (segments->n_writers < WRITERS &&
+		cairn_pool__thread(&segments->writers[segments->n_writers], write_behind, segments))
+		segments->n_writers++;
 	return 0;
 }
 
@@ -343,7 +369,7 @@ static int begin_segment(cairn_segments *segments, cairn_error *err)
 	if (rc || (rc = create_file(segments, err)))
 		return rc;
 	segments->is_kept = false;
-	segments->end = segments->stage_at = 0;
+	segments->end = segments->stages[segments->current].at = 0;
 	segments->fill = 0;
 	segments->error = 0;
 	if (fsync(segments->directory_fd) != 0)
