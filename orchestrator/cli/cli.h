@@ -32,7 +32,8 @@ enum {
 typedef struct cli_option {
 	const char *name; /* long form, without dashes */
 	char letter;      /* 0: none */
-	/* NULL: it takes none; "[=...]": it may take one */
+	/* NULL: it takes none; "NAME"; "[=...]": it may take one; "auto|always|never": one of
+	 * these */
 	const char *value;
 	const char *verbs; /* " run plan ", NULL: all */
 	const char *summary;
@@ -63,6 +64,7 @@ typedef struct cli {
 	cairn_override params[CLI_MAX_PARAMS];
 	size_t n_params;
 	bool color_out, color_err;
+	bool is_help_option; /* --help rather than the verb */
 	/* The verb and what follows it. */
 	const char *verb;
 	const char *const *args;
@@ -70,6 +72,12 @@ typedef struct cli {
 	const char *const *argv; /* the whole line, for the run's record */
 	int argc;
 } cli;
+
+/* An exit status and what it says, whatever the verb. */
+typedef struct cli_exit {
+	int status;
+	const char *meaning;
+} cli_exit;
 
 typedef struct cli_verb {
 	const char *name, *alias;
@@ -89,6 +97,11 @@ void cli_options_of(cli *c, const char *verb);
 const cli_verb *cli_verbs(size_t *n);
 /* NULL where there is none. */
 const cli_verb *cli_verb_find(const char *name);
+const cli_exit *cli_exits(size_t *n);
+/* The words that it takes, as in its table, or NULL: any. */
+const char *cli_option_choices(const cli_option *option);
+/* Is it an option of this verb, by the table or by the tool behind it? NULL: of all verbs. */
+bool cli_option_is_of(const cli *c, const cli_option *option, const cli_verb *verb);
 
 int cli_run(cli *c);
 int cli_check(cli *c);
@@ -110,6 +123,11 @@ int cli_ls(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);
+
+/* ---- manual.c ------------------------------------------------------------------------------ */
+
+/* Shows the installed page of a verb; false where there is none, or nobody to show it. */
+bool cli_manual_show(cli *c, const char *verb);
 
 /* ---- tool_options.c, tool_io.c, export.c: verbs that are tools ----------------------------- */
 

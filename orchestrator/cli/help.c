@@ -36,28 +36,29 @@ static void print_option(const cli_option *option)
 	fill(option->summary, OPTION_COLUMNS, (size_t)at);
 }
 
-static bool is_replaced(const cli *c, const cli_option *option)
-{
-	for (size_t i = 0; i < c->n_tool_options; i++) {
-		if (&c->options[i] != option && strcmp(c->options[i].name, option->name) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Those of one verb and its tool; with NULL, those of every verb. */
 static void print_options(const cli *c, const cli_verb *verb)
 {
-	char word[32];
-
-	snprintf(word, sizeof(word), " %s ", verb ? verb->name : "");
 	for (size_t i = 0; i < c->n_options; i++) {
-		const cli_option *option = &c->options[i];
-		bool mine = i < c->n_tool_options || (option->verbs && strstr(option->verbs, word));
-		bool everyones = i >= c->n_tool_options && !option->verbs;
-		if ((verb ? mine : everyones) && !is_replaced(c, option))
-			print_option(option);
+		if (cli_option_is_of(c, &c->options[i], verb))
+			print_option(&c->options[i]);
 	}
+}
+
+static void print_exits(void)
+{
+	cairn_text text = {0};
+	size_t n;
+	const cli_exit *exits = cli_exits(&n);
+
+	cairn_text_add(&text, "Exit status: ");
+	for (size_t i = 0; i < n; i++)
+		cairn_text_printf(
+			&text, "%s%d %s", i ? ", " : "", exits[i].status, exits[i].meaning);
+	cairn_text_add(&text, ".");
+	putchar('\n');
+	fill(cairn_text_get(&text), 0, 0);
+	cairn_text_free(&text);
 }
 
 static void print_overview(cli *c)
@@ -74,9 +75,8 @@ static void print_overview(cli *c)
 	printf("\nOptions of every verb, before or after it:\n");
 	cli_options_of(c, "");
 	print_options(c, NULL);
-	printf("\nOptions of a verb are listed by `cairn help VERB`.\n"
-	       "\nExit status: 0 ok, 1 a stage failed, 2 usage or workflow error, 3 no such thing,\n"
-	       "4 integrity failure, 5 waiting for people, 75 busy with --no-wait.\n");
+	printf("\nOptions of a verb are listed by `cairn help VERB`.\n");
+	print_exits();
 }
 
 static void print_verb(cli *c, const cli_verb *verb)
@@ -95,19 +95,89 @@ static void print_verb(cli *c, const cli_verb *verb)
 		cli_error(c, &c->tool.error);
 }
 
+/* ---- as a document ------------------------------------------------------------------------ */
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? cairn_record_text(text) : json_null();
+}
+
+static json_t *option_json(const cli_option *option)
+{
+	const char letter[] = {option->letter, '\0'}, *at = cli_option_choices(option);
+	json_t *json = json_pack("{s:s, s:o, s:o, s:o}", "name", option->name, "letter",
+		option->letter ? json_string(letter) : json_null(), "value",
+		text_or_null(option->value), "summary", cairn_record_text(option->summary));
+	json_t *choices = at ? json_array() : NULL;
+
+	while (at && *at) {
+		size_t len = strcspn(at, "|");
+		json_array_append_new(choices, json_stringn(at, len));
+		at += len + (at[len] == '|');
+	}
+	if (choices)
+		json_object_set_new(json, "choices", choices);
+	return json;
+}
+
+static json_t *options_json(const cli *c, const cli_verb *verb)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->n_options; i++) {
+		if (cli_option_is_of(c, &c->options[i], verb))
+			json_array_append_new(list, option_json(&c->options[i]));
+	}
+	return list;
+}
+
+static json_t *verb_json(cli *c, const cli_verb *verb)
+{
+	json_t *json;
+
+	cli_options_of(c, verb->name);
+	json = json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}", "name", verb->name, "alias",
+		text_or_null(verb->alias), "usage", verb->usage, "summary", verb->summary, "text",
+		verb->text, "options", options_json(c, verb));
+	/* Each tool is looked for anew: the next verb may have one, too. */
+	cli_tool_close(c);
+	return json;
+}
+
+/* Everything, or one verb. */
+static int print_json(cli *c, const cli_verb *only)
+{
+	size_t n, n_exits;
+	const cli_verb *verbs = cli_verbs(&n);
+	const cli_exit *exits = cli_exits(&n_exits);
+	json_t *list = json_array(), *statuses = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		if (!only || only == &verbs[i])
+			json_array_append_new(list, verb_json(c, &verbs[i]));
+	}
+	for (size_t i = 0; i < n_exits; i++)
+		json_array_append_new(statuses, json_pack("{s:i, s:s}", "status", exits[i].status,
+							"meaning", exits[i].meaning));
+	cli_options_of(c, "");
+	return cli_print_json(json_pack("{s:o, s:o, s:o}", "verbs", list, "options",
+				      options_json(c, NULL), "exits", statuses),
+		"cairn.help/1");
+}
+
 int cli_help(cli *c)
 {
-	const cli_verb *verb;
+	const cli_verb *verb = c->n_args ? cli_verb_find(c->args[0]) : NULL;
 
-	if (c->n_args == 0) {
-		print_overview(c);
-		return CLI_OK;
-	}
-	verb = cli_verb_find(c->args[0]);
-	if (!verb)
+	if (c->n_args && !verb)
 		return cli_fail(c, CAIRN_EUSAGE, "`cairn help` lists the verbs.",
 			"unknown verb '%.200s'", c->args[0]);
-	print_verb(c, verb);
+	if (c->json)
+		return print_json(c, verb);
+	if (!verb)
+		print_overview(c);
+	else if (c->is_help_option || !cli_manual_show(c, verb->name))
+		print_verb(c, verb);
 	return CLI_OK;
 }
 

@@ -2,8 +2,8 @@
 /*
  * main.c - where cairn starts: as the command line, or as the host of one stage.
  *
- * The two hidden modes come first: a stage host must not read options, the environment or
- * the terminal before it knows what it is. Reads like: verbs.c, then the file of the verb.
+ * The hidden modes come first: a stage host must not read options, the environment or the
+ * terminal before it knows what it is. Reads like: verbs.c, then the file of the verb.
  */
 #include <signal.h>
 #include <string.h>
@@ -27,7 +27,7 @@ int main(int argc, char **argv)
 {
 	const char *store = getenv("CAIRN_STORE");
 	cli c = {.progress = "auto", .color = "auto", .by = "stage"};
-	bool stop = false;
+	bool stop = false, is_check;
 	int status;
 
 	if (argc > 1 && strcmp(argv[1], "--stage-host") == 0)
@@ -40,8 +40,10 @@ int main(int argc, char **argv)
 	c.argc = argc;
 	c.argv = cairn_arena_alloc(c.arena, (size_t)argc + 1, sizeof(*c.argv));
 	memcpy((void *)c.argv, argv, (size_t)argc * sizeof(*c.argv));
-	status = cli_parse(&c, argc, argv, &stop);
-	if (status == CLI_OK && !stop)
+	/* For the tests of the manual: is this a command line? Nothing is run. */
+	is_check = argc > 1 && strcmp(argv[1], "--check-usage") == 0;
+	status = cli_parse(&c, argc - is_check, argv + is_check, &stop);
+	if (status == CLI_OK && !stop && !is_check)
 		status = dispatch(&c);
 	cli_tool_close(&c);
 	cairn_arena_free(c.arena);

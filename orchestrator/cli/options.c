@@ -18,8 +18,9 @@ static const cli_option options[] = {
 	{"json", 0, NULL, NULL, "print one JSON document with a \"schema\""},
 	{"quiet", 'q', NULL, NULL, "the last line only"},
 	{"verbose", 'v', NULL, NULL, "say more"},
-	{"progress", 0, "WHEN", NULL, "auto, tty, plain, json or none"},
-	{"color", 0, "WHEN", NULL, "auto, always or never; NO_COLOR is respected"},
+	{"progress", 0, "auto|tty|plain|json|none", NULL,
+		"how a run tells what it does (default: auto, by what stderr is)"},
+	{"color", 0, "auto|always|never", NULL, "NO_COLOR is respected (default: auto)"},
 	{"param", 'p', "NAME=VALUE", " run plan check explain graph ",
 		"replace a value of [params]; may be repeated"},
 	{"jobs", 'j', "N", " run ", "stages at once (default: 1)"},
@@ -27,15 +28,15 @@ static const cli_option options[] = {
 	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
 	{"threads", 0, "N", " run generate score ",
 		"threads of a stage or tool (default: all cpus)"},
-	{"format", 0, "NAME", " export ",
-		"safetensors (of a model, the default); tensorboard or jsonl (of a run)"},
+	{"format", 0, "safetensors|tensorboard|jsonl", " export ",
+		"of a model (safetensors, the default), or of a run (tensorboard, jsonl)"},
 	{"force", 0, NULL, " export ", "write into a directory that is not empty"},
 	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
 	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
 	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
 	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
-	{"table", 0, "NAME", " plan ", "gpt3: the compute of published models, as cairn counts it"},
-	{"by", 0, "WHAT", " cost ", "stage, group or account (default: stage)"},
+	{"table", 0, "gpt3", " plan ", "the compute of published models, as cairn counts it"},
+	{"by", 0, "stage|group|account", " cost ", "what the rows are (default: stage)"},
 	{"metrics", 0, NULL, " log ", "the metric rows instead of the log"},
 	{"attempt", 0, "N", " log ", "an earlier attempt"},
 	{"depth", 0, "N", " lineage ", "at most N edges from the start"},
@@ -52,6 +53,27 @@ static bool belongs(const cli_option *option, const char *verb)
 
 	snprintf(word, sizeof(word), " %s ", verb);
 	return !option->verbs || strstr(option->verbs, word);
+}
+
+const char *cli_option_choices(const cli_option *option)
+{
+	bool are_words = option->value && option->value[0] >= 'a' && option->value[0] <= 'z';
+
+	return are_words ? option->value : NULL;
+}
+
+bool cli_option_is_of(const cli *c, const cli_option *option, const cli_verb *verb)
+{
+	bool is_tools = option < c->options + c->n_tool_options;
+
+	/* A tool's own comes before cairn's of the same name. */
+	for (size_t i = 0; !is_tools && i < c->n_tool_options; i++) {
+		if (strcmp(c->options[i].name, option->name) == 0)
+			return false;
+	}
+	if (!verb)
+		return !is_tools && !option->verbs;
+	return is_tools || (option->verbs && belongs(option, verb->name));
 }
 
 /* A tool's parameter does not hide what the verb has itself. */
@@ -187,23 +209,27 @@ static int take_number(
 	return CLI_OK;
 }
 
-static int take_choice(cli *c, const cli_option *option, const char *text,
-	const char *const *choices, size_t n, const char **out)
+/* One of the option's words. */
+static int take_choice(cli *c, const cli_option *option, const char *text, const char **out)
 {
+	const char *at = option->value;
 	cairn_text list = {0};
 	int status;
 
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(text, choices[i]) == 0) {
-			*out = choices[i];
+	while (*at) {
+		size_t len = strcspn(at, "|");
+		bool is_first = at == option->value, is_last = !at[len];
+		if (strlen(text) == len && strncmp(at, text, len) == 0) {
+			*out = cairn_arena_strndup(c->arena, at, len);
 			cairn_text_free(&list);
 			return CLI_OK;
 		}
-		cairn_text_printf(&list, "%s%s",
-			i == 0       ? ""
-			: i + 1 == n ? " or "
-				     : ", ",
-			choices[i]);
+		cairn_text_printf(&list, "%s%.*s",
+			is_first  ? ""
+			: is_last ? " or "
+				  : ", ",
+			(int)len, at);
+		at += len + !is_last;
 	}
 	status = cli_fail(c, CAIRN_EUSAGE, NULL, "option '--%s' takes %s, not '%.100s'",
 		option->name, cairn_text_get(&list), text);
@@ -229,11 +255,6 @@ static int take_param(cli *c, const char *text)
 
 static int take_value(cli *c, const cli_option *option, const char *text)
 {
-	static const char *const progress[] = {"auto", "tty", "plain", "json", "none"};
-	static const char *const color[] = {"auto", "always", "never"};
-	static const char *const by[] = {"stage", "group", "account"};
-	static const char *const format[] = {"safetensors", "tensorboard", "jsonl"};
-	static const char *const table[] = {"gpt3"};
 	const char *name = option->name;
 	int64_t number = 0;
 	int status = CLI_OK;
@@ -248,16 +269,15 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 	} else if (strcmp(name, "param") == 0) {
 		status = take_param(c, text);
 	} else if (strcmp(name, "progress") == 0) {
-		status =
-			take_choice(c, option, text, progress, CAIRN_COUNT(progress), &c->progress);
+		status = take_choice(c, option, text, &c->progress);
 	} else if (strcmp(name, "color") == 0) {
-		status = take_choice(c, option, text, color, CAIRN_COUNT(color), &c->color);
+		status = take_choice(c, option, text, &c->color);
 	} else if (strcmp(name, "by") == 0) {
-		status = take_choice(c, option, text, by, CAIRN_COUNT(by), &c->by);
+		status = take_choice(c, option, text, &c->by);
 	} else if (strcmp(name, "format") == 0) {
-		status = take_choice(c, option, text, format, CAIRN_COUNT(format), &c->format);
+		status = take_choice(c, option, text, &c->format);
 	} else if (strcmp(name, "table") == 0) {
-		status = take_choice(c, option, text, table, CAIRN_COUNT(table), &c->table);
+		status = take_choice(c, option, text, &c->table);
 	} else if (strcmp(name, "jobs") == 0) {
 		status = take_number(c, option, text, 1024, &number);
 		c->jobs = (int)number;
@@ -370,6 +390,7 @@ int cli_parse(cli *c, int argc, char **argv, bool *stop)
 	if (version)
 		return cli_version(c);
 	if (help) {
+		c->is_help_option = true;
 		c->args = &c->verb;
 		c->n_args = optind < argc;
 		return cli_help(c);

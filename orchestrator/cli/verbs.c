@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verbs.c - the table of verbs: dispatch, help and the test of the manual read it. */
+/* verbs.c - the tables of verbs and exit statuses: dispatch, help and the test of the manual
+ * read them. */
 #include <string.h>
 
 #include "cli/cli.h"
@@ -87,12 +88,30 @@ static const cli_verb verbs[] = {
 		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "
 		"Never overwrites.",
 		0, 1, cli_init},
-	{"help", NULL, "[VERB]", "this list, or one verb in full", "The manual is cairn(1).", 0, 1,
-		cli_help},
+	{"help", NULL, "[VERB]", "this list, or one verb in full",
+		"On a terminal `cairn help VERB` opens the manual page cairn-VERB(1), where it is "
+		"installed; `cairn VERB --help` prints what stands here. The manual is cairn(1).",
+		0, 1, cli_help},
 	{"version", NULL, "", "version of cairn and of the plugin contract",
 		"Prints the version, the plugin contract and the libraries in use.", 0, 0,
 		cli_version},
 };
+
+static const cli_exit exits[] = {
+	{CLI_OK, "ok"},
+	{CLI_FAILED, "a stage failed, or with --exit-code there is something to do"},
+	{CLI_USAGE, "usage or workflow error"},
+	{CLI_NOT_FOUND, "no such thing"},
+	{CLI_INTEGRITY, "integrity failure"},
+	{CLI_WAITING, "waiting for people"},
+	{CLI_BUSY, "busy"},
+};
+
+const cli_exit *cli_exits(size_t *n)
+{
+	*n = CAIRN_COUNT(exits);
+	return exits;
+}
 
 const cli_verb *cli_verbs(size_t *n)
 {
