@@ -149,23 +149,32 @@ static void seal_blob(uint8_t *value, const cairn_id *id, uint64_t epoch)
 	cairn_put_le(value + BLOB_CRC, checksum(id->bytes, sizeof(id->bytes), value, BLOB_CRC), 4);
 }
 
+/* Is this blob what it should be, to the last byte? */
+static int check_content(enum cairn_table table, const cairn_id *id, const uint8_t *value,
+	size_t len, cairn_error *err)
+{
+	cairn_id found;
+	int rc = check_blob(table, id, value, len, err);
+
+	if (rc)
+		return rc;
+	cairn_sha256(value + BLOB_HEAD, len - BLOB_HEAD, found.bytes);
+	if (cairn_id_compare(&found, id) != 0)
+		return damaged(table, id->bytes, sizeof(id->bytes), err);
+	return 0;
+}
+
 int cairn_catalog__get_blob(cairn_txn *txn, enum cairn_table table, const cairn_id *id,
 	const void **bytes, size_t *len, cairn_error *err)
 {
 	const void *value;
-	const uint8_t *body;
 	size_t value_len;
-	cairn_id found;
 	int rc =
 		cairn_index__get(txn, table, id->bytes, sizeof(id->bytes), &value, &value_len, err);
 
-	if (rc || (rc = check_blob(table, id, value, value_len, err)))
+	if (rc || (rc = check_content(table, id, value, value_len, err)))
 		return rc;
-	body = (const uint8_t *)value + BLOB_HEAD;
-	cairn_sha256(body, value_len - BLOB_HEAD, found.bytes);
-	if (cairn_id_compare(&found, id) != 0)
-		return damaged(table, id->bytes, sizeof(id->bytes), err);
-	*bytes = body;
+	*bytes = (const uint8_t *)value + BLOB_HEAD;
 	*len = value_len - BLOB_HEAD;
 	return 0;
 }
@@ -270,4 +279,19 @@ int cairn_catalog__touch(cairn_txn *txn, enum cairn_table table, const cairn_id 
 	cairn_put_le(room + CHUNK_EPOCH, epoch, 8);
 	cairn_put_le(room + CHUNK_CRC, checksum(id->bytes, sizeof(id->bytes), room, CHUNK_CRC), 4);
 	return 0;
+}
+
+int cairn_catalog__check(enum cairn_table table, const void *key, size_t key_len, const void *value,
+	size_t value_len, cairn_error *err)
+{
+	bool is_chunk = table == CAIRN_TABLE_CHUNK;
+	cairn_id id;
+
+	if (!is_chunk && table != CAIRN_TABLE_BLOB && table != CAIRN_TABLE_ARTIFACT)
+		return cairn_catalog__unseal(table, key, key_len, &value, &value_len, err);
+	if (key_len != sizeof(id.bytes))
+		return damaged(table, key, key_len, err);
+	memcpy(id.bytes, key, key_len);
+	return is_chunk ? check_chunk(&id, value, value_len, err)
+			: check_content(table, &id, value, value_len, err);
 }

@@ -465,3 +465,38 @@ int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix
 		return fail(txn->index, rc, "read", err);
 	return answer < 0 ? answer : 0;
 }
+
+/* ---- the whole of it -------------------------------------------------------------- */
+
+int cairn_index__count(cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err)
+{
+	MDB_stat stat_;
+	int rc = mdb_stat(txn->txn, txn->index->tables[table], &stat_);
+
+	if (rc)
+		return fail(txn->index, rc, "read", err);
+	*out = stat_.ms_entries;
+	return 0;
+}
+
+int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
+{
+	MDB_envinfo info;
+	MDB_stat stat_;
+	int rc;
+
+	if ((rc = mdb_env_info(index->env, &info)) || (rc = mdb_env_stat(index->env, &stat_)))
+		return fail(index, rc, "examine", err);
+	*out = ((uint64_t)info.me_last_pgno + 1) * stat_.ms_psize;
+	return 0;
+}
+
+int cairn_index__copy(cairn_index *index, int fd, cairn_error *err)
+{
+	int rc;
+
+	enter(index, false);
+	rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
+	leave(index);
+	return rc ? fail(index, rc, "copy", err) : 0;
+}

@@ -126,6 +126,14 @@ CAIRN_MUST int cairn_index__delete(
 	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err);
 CAIRN_MUST int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix,
 	size_t prefix_len, bool descending, cairn_scan_fn fn, void *arg, cairn_error *err);
+/* How many values a table has. */
+CAIRN_MUST int cairn_index__count(
+	cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err);
+/* The bytes that the index fills, those of its free pages included. */
+CAIRN_MUST int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err);
+/* Writes a compact copy, of one moment, to an empty file; it is not synced. Readers and writers go
+ * on, but no page is reused before it is done. */
+CAIRN_MUST int cairn_index__copy(cairn_index *index, int fd, cairn_error *err);
 /* Housekeeping before a write transaction: doubles the map when it is half full, clears the
  * slots of dead readers. */
 void cairn_index__tend(cairn_index *index);
@@ -150,6 +158,9 @@ CAIRN_MUST int cairn_catalog__put(cairn_txn *txn, enum cairn_table table, const 
 /* Takes the seal off a value met in a scan; EINTEGRITY. */
 CAIRN_MUST int cairn_catalog__unseal(enum cairn_table table, const void *key, size_t key_len,
 	const void **value, size_t *value_len, cairn_error *err);
+/* Any value of any table against its checksum, a blob against its digest too; EINTEGRITY. */
+CAIRN_MUST int cairn_catalog__check(enum cairn_table table, const void *key, size_t key_len,
+	const void *value, size_t value_len, cairn_error *err);
 /* Numbers in the meta table: "next_seg", "gc_epoch". 0 where absent. */
 CAIRN_MUST int cairn_catalog__number(
 	cairn_txn *txn, const char *name, uint64_t *out, cairn_error *err);
