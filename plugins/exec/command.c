@@ -4,25 +4,30 @@
  *
  * It stays in the process group of the stage, which the runner ends as a whole: so nothing
  * that a command starts outlives its attempt. Its stderr passes through us to the log, and
- * the last lines are kept for the error. While it runs, step() is called twice a second:
- * a heartbeat, and the way to hear that the run is to stop.
+ * the last lines are kept for the error. While it runs, the host hears of us twice a second:
+ * a heartbeat, and the way to learn that the run is to stop.
+ *
+ * A command that is to stop gets a file, ask/stop, and a signal; then `grace` seconds, in which it
+ * may write a checkpoint. We are the reaper of orphans: where the shell dies of the signal at once
+ * and its child is still writing, the child is waited for.
  */
-#include "exec.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/text.h"
+#include "exec.h"
 
-#define HEARTBEAT_MS  500
+#define HEARTBEAT_S   0.5
+#define TICK_MS       50  /* where the kernel cannot tell of the end */
 #define KEPT          600 /* bytes of stderr for the error */
 #define FIRST_NOT_STD 3
 
@@ -30,10 +35,14 @@ extern char **environ;
 
 struct child {
 	pid_t pid;
+	int end;             /* readable once it has ended (pidfd); -1: the kernel has none */
 	int fd;              /* reads its stderr; -1 once that is closed */
 	char tail[KEPT + 1]; /* the end of what it wrote there */
 	size_t n_tail;
+	double deadline; /* of the grace; 0: not asked to stop */
 };
+
+/* ---- environment -------------------------------------------------------------------------- */
 
 static bool is_named(const char *list, const char *name, size_t len)
 {
@@ -48,38 +57,97 @@ static bool is_named(const char *list, const char *name, size_t len)
 	return false;
 }
 
-/* PATH, HOME and the declared ones, of our own; entries are borrowed. NULL: no memory. */
-static char **make_environment(const char *declared)
+/* Strings of its own and what `environ` lends; NULL-terminated. */
+struct environment {
+	char **strings;
+	char **own;
+	size_t n, n_own, n_inherited;
+};
+
+static void free_environment(struct environment *e)
 {
-	size_t n = 0, kept = 0;
-	char **out;
+	for (size_t i = 0; i < e->n_own; i++)
+		free(e->own[i]);
+	free(e->own);
+	free(e->strings);
+}
+
+/* Takes the text over. */
+static bool add_own(struct environment *e, char *take_text)
+{
+	if (!take_text)
+		return false;
+	e->own[e->n_own++] = take_text;
+	e->strings[e->n++] = take_text;
+	return true;
+}
+
+static bool add_text(
+	struct environment *e, const char *name, const char *directory, const char *value)
+{
+	cairn_text text = {0};
+
+	cairn_text_printf(&text, "%s=%s%s%s", name, directory, directory[0] ? "/" : "", value);
+	if (text.failed)
+		cairn_text_free(&text);
+	return add_own(e, text.data);
+}
+
+static bool add_ours(struct environment *e, const struct exec_work *work)
+{
+	char number[24];
+	bool ok = add_text(e, "CAIRN_EVENTS", work->directory, "events") &&
+		  add_text(e, "CAIRN_ASK", work->directory, "ask");
+
+	/* Below 2^31: what every library takes as a seed. */
+	snprintf(number, sizeof(number), "%llu",
+		(unsigned long long)(work->host->rng_key(work->run, "exec") >> 33));
+	ok = ok && add_text(e, "CAIRN_SEED", "", number);
+	if (!work->has_resume)
+		return ok;
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)work->resumed);
+	return ok && add_text(e, "CAIRN_RESUME", work->directory, "resume") &&
+	       add_text(e, "CAIRN_RESUME_STEP", "", number);
+}
+
+/* PATH, HOME, the declared ones of our own, those that the workflow sets, and the protocol's. */
+static bool make_environment(struct environment *e, const struct exec_work *work)
+{
+	const char *set = work->params->set;
+	size_t n = 0, n_set = 0;
+	char **names = exec_split_names(set, &n_set);
+	bool ok = names != NULL;
 
 	while (environ[n])
 		n++;
-	out = cairn_alloc(n + 1, sizeof(*out));
-	for (size_t i = 0; i < n && out; i++) {
+	e->strings = cairn_alloc(n + n_set + 8, sizeof(*e->strings));
+	e->own = cairn_alloc(n_set + 8, sizeof(*e->own));
+	ok = ok && e->strings && e->own;
+	for (size_t i = 0; i < n && ok; i++) {
 		size_t len = strcspn(environ[i], "=");
 
-		if (is_named("PATH HOME", environ[i], len) || is_named(declared, environ[i], len))
-			out[kept++] = environ[i];
+		if (is_named("PATH HOME", environ[i], len) ||
+			is_named(work->params->env, environ[i], len))
+			e->strings[e->n++] = environ[i];
 	}
-	return out;
+	for (size_t i = 0; i < n_set && ok; i++)
+		ok = add_own(e, cairn_strdup(names[i]));
+	exec_free_names(names);
+	return ok && add_ours(e, work);
 }
 
-static int spawn(const struct exec_work *work, struct child *child, int write_end)
+/* ---- start -------------------------------------------------------------------------------- */
+
+static int spawn_with(const struct exec_work *work, struct child *child, int write_end,
+	char *const *argv, char *const *env)
 {
-	char name[] = "sh", option[] = "-c";
-	char *argv[] = {name, option, cairn_strdup(work->params->command), NULL};
-	char **env = make_environment(work->params->env);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t none, all;
-	int rc = ENOMEM;
+	int rc;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
-	if (!env || !argv[2])
-		goto out;
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawnattr_setsigmask(&attributes, &none);
@@ -95,16 +163,30 @@ static int spawn(const struct exec_work *work, struct child *child, int write_en
 		rc = posix_spawn_file_actions_addchdir_np(&actions, work->directory);
 	if (rc == 0)
 		rc = posix_spawn(&child->pid, "/bin/sh", &actions, &attributes, argv, env);
-out:
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
+	return rc;
+}
+
+static int spawn(const struct exec_work *work, struct child *child, int write_end)
+{
+	char name[] = "sh", option[] = "-c";
+	char *argv[] = {name, option, cairn_strdup(work->params->command), NULL};
+	struct environment env = {0};
+	int rc = ENOMEM;
+
+	if (argv[2] && make_environment(&env, work))
+		rc = spawn_with(work, child, write_end, argv, env.strings);
+	free_environment(&env);
 	free(argv[2]);
-	free(env);
 	if (rc)
 		return work->host->fail(
 			work->run, CAIRN_EIO, "cannot start /bin/sh: %s", strerror(rc));
+	child->end = (int)syscall(SYS_pidfd_open, child->pid, 0);
 	return 0;
 }
+
+/* ---- listening ---------------------------------------------------------------------------- */
 
 /* Passes on what it wrote and keeps the end. */
 static void take_stderr(struct child *child)
@@ -133,15 +215,6 @@ static void take_stderr(struct child *child)
 	child->n_tail += len - over;
 }
 
-/* Waits a moment: for stderr, or where that is closed, for time to pass. */
-static void wait_a_moment(struct child *child, int ms)
-{
-	struct pollfd pollfd = {.fd = child->fd, .events = POLLIN};
-
-	if (poll(&pollfd, 1, ms) > 0) /* a negative fd is passed over */
-		take_stderr(child);
-}
-
 static double seconds_now(void)
 {
 	struct timespec now;
@@ -150,39 +223,107 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* Lives until the command ended or the run is to stop. The clock decides only how often we
- * ask; nothing of it reaches the result. */
-static int wait_for(const struct exec_work *work, struct child *child, int *status)
+/* Until something was written, the command ended, or some time passed. A negative descriptor is
+ * passed over. */
+static int listen_for(struct exec_work *work, struct child *child, double seconds)
 {
-	const cairn_progress progress = {.total = 1, .phase = "command"};
-	double beat = seconds_now();
-	int ms = 1, answer;
+	struct pollfd fds[] = {
+		{.fd = child->fd, .events = POLLIN},
+		{.fd = work->events, .events = POLLIN},
+		{.fd = child->end, .events = POLLIN},
+	};
+	int ms = seconds > 0 ? (int)(seconds * 1e3) + 1 : 0;
 
-	for (;;) {
+	if (child->end < 0 && ms > TICK_MS)
+		ms = TICK_MS;
+	if (poll(fds, CAIRN_COUNT(fds), ms) <= 0)
+		return 0;
+	if (fds[0].revents)
+		take_stderr(child);
+	return fds[1].revents ? exec_events_read(work) : 0;
+}
+
+/* ---- the end ------------------------------------------------------------------------------ */
+
+/* To everything that runs here: we are told what it means already, and the shell does not pass
+ * signals on. */
+static void send_stop(const struct exec_work *work, struct child *child)
+{
+	static const int signals[] = {
+		[EXEC_SIGNAL_TERM] = SIGTERM, [EXEC_SIGNAL_INT] = SIGINT, [EXEC_SIGNAL_NONE] = 0};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+	int signal = signals[work->params->stop_signal];
+
+	child->deadline = seconds_now() + work->params->grace;
+	if (!signal)
+		return;
+	sigaction(signal, &ignore, &old);
+	if (getpgrp() == getpid()) /* the group is this stage, and nobody else */
+		kill(0, signal);
+	else
+		kill(child->pid, signal);
+	sigaction(signal, &old, NULL);
+}
+
+/* Waits for those that the command left, until the grace is over. */
+static int wait_for_orphans(struct exec_work *work, struct child *child)
+{
+	int rc = 0;
+	pid_t pid;
+
+	while (rc == 0 && seconds_now() < child->deadline) {
+		pid = waitpid(-1, NULL, WNOHANG);
+		if (pid < 0 && errno != EINTR)
+			return 0; /* there are none */
+		if (pid == 0)
+			rc = listen_for(work, child, TICK_MS * 1e-3);
+	}
+	return rc;
+}
+
+static void end_now(struct child *child, int *status)
+{
+	kill(child->pid, SIGKILL); /* the runner ends what it started */
+	while (waitpid(child->pid, status, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* Lives until the command has ended. The clock decides how often we ask, and when patience ends;
+ * nothing of it reaches the result. */
+static int wait_for(struct exec_work *work, struct child *child, int *status)
+{
+	double beat = seconds_now() + HEARTBEAT_S;
+	int rc = 0;
+
+	while (rc == 0) {
 		pid_t ended = waitpid(child->pid, status, WNOHANG);
 
 		if (ended == child->pid)
-			return 0;
+			break;
 		if (ended < 0 && errno != EINTR)
 			return work->host->fail(work->run, CAIRN_EIO,
 				"cannot wait for the command: %s", strerror(errno));
-		wait_a_moment(child, child->fd < 0 ? ms : 50);
-		ms = ms < 50 ? ms * 2 : 50;
-		if (seconds_now() - beat < HEARTBEAT_MS * 1e-3)
-			continue;
-		beat = seconds_now();
-		answer = work->host->step(work->run, &progress);
-		if (answer < 0 || answer == CAIRN_STOP) {
-			kill(child->pid, SIGKILL); /* the runner ends what it started */
-			while (waitpid(child->pid, status, 0) < 0 && errno == EINTR)
-				;
-			return answer < 0 ? answer : CAIRN_STOPPED;
+		rc = listen_for(work, child, beat - seconds_now());
+		if (rc == 0 && seconds_now() >= beat) {
+			beat = seconds_now() + HEARTBEAT_S;
+			rc = exec_beat(work);
+		}
+		if (rc == 0 && work->is_stopping && child->deadline == 0)
+			send_stop(work, child);
+		if (child->deadline > 0 && seconds_now() >= child->deadline) {
+			end_now(child, status);
+			break;
 		}
 	}
+	if (rc < 0) {
+		end_now(child, status);
+		return rc;
+	}
+	return work->is_stopping ? wait_for_orphans(work, child) : 0;
 }
 
-/* What is left in the pipe. A process that the command left behind may hold it open. */
-static void drain(struct child *child)
+/* What is left in the pipes. A process that the command left behind may hold them open. */
+static int drain(struct exec_work *work, struct child *child)
 {
 	struct pollfd pollfd = {.fd = child->fd, .events = POLLIN};
 
@@ -191,6 +332,7 @@ static void drain(struct child *child)
 	if (child->fd >= 0)
 		close(child->fd);
 	child->fd = -1;
+	return exec_events_read(work);
 }
 
 /* The last lines, for an error's detail: whole lines, joined by " | ". */
@@ -218,6 +360,8 @@ static int judge(const struct exec_work *work, struct child *child, int status)
 	cairn_error err = {0};
 	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
+	if (work->is_stopping) /* whatever it is worth: it may have ended half-way */
+		return CAIRN_STOPPED;
 	if (code == 0)
 		return 0;
 	if (code < 0)
@@ -234,20 +378,26 @@ static int judge(const struct exec_work *work, struct child *child, int status)
 	return work->host->fail_with(work->run, &err);
 }
 
-int exec_run_command(const struct exec_work *work)
+int exec_run_command(struct exec_work *work)
 {
-	struct child child = {.fd = -1};
+	struct child child = {.fd = -1, .end = -1};
 	int fds[2], status = 0, rc;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return work->host->fail(
 			work->run, CAIRN_EIO, "cannot make a pipe: %s", strerror(errno));
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	child.fd = fds[0];
 	fcntl(child.fd, F_SETFL, O_NONBLOCK);
 	rc = spawn(work, &child, fds[1]);
 	close(fds[1]);
 	if (rc == 0)
 		rc = wait_for(work, &child, &status);
-	drain(&child);
+	if (rc == 0)
+		rc = drain(work, &child);
+	if (child.fd >= 0)
+		close(child.fd);
+	if (child.end >= 0)
+		close(child.end);
 	return rc == 0 ? judge(work, &child, status) : rc;
 }

@@ -15,6 +15,8 @@
  *	rows = fake_text(fakehost_output(host, "train"), "rows.jsonl");
  *	fakehost_free(host);
  *
+ * What a plugin leaves in its scratch directory fails the test, too.
+ *
  * Kill and resume: fakehost_stop_at(host, 3); run -> CAIRN_STOPPED; run again -> CAIRN_DONE,
  * resumed from the checkpoint; compare fakehost_metrics() and the outputs with those of a
  * straight run. All functions fail the test (cmocka) where they cannot do what they say.

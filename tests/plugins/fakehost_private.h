@@ -77,6 +77,7 @@ struct fakehost {
 	struct step_line *lines;
 	size_t n_lines;
 	cairn_text all_lines, log;
+	char scratch[64]; /* "" until somebody asks */
 };
 
 /* The table that plugins get. */

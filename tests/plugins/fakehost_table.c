@@ -200,11 +200,11 @@ static int host_resume(cairn_run *run, cairn_artifact *out, uint64_t *step)
 
 /* ---- the host table: the rest --------------------------------------------------------------- */
 
-static void keep_line(struct fakehost *host, uint64_t step, const char *text)
+static void keep_line(struct fakehost *host, uint64_t step, const char *text, bool is_heartbeat)
 {
 	for (size_t i = 0; i < host->n_lines; i++)
 		if (host->lines[i].step == step) {
-			if (strcmp(host->lines[i].text, text))
+			if (!is_heartbeat && strcmp(host->lines[i].text, text))
 				fail_msg("step %llu gave '%s', then '%s'", (unsigned long long)step,
 					host->lines[i].text, text);
 			return;
@@ -231,7 +231,9 @@ static int host_step(cairn_run *run, const cairn_progress *progress)
 		fake_named_set(&host->metrics, &host->n_metrics, progress->metrics[i].name,
 			progress->metrics[i].value);
 	}
-	keep_line(host, progress->step, cairn_text_get(&line));
+	/* Before the first step, and while one lasts, a step() without metrics says: still here. */
+	if (progress->step)
+		keep_line(host, progress->step, cairn_text_get(&line), !progress->n_metrics);
 	cairn_text_free(&line);
 	if (host->stop_at && progress->step == host->stop_at) {
 		host->stop_at = 0;
@@ -301,9 +303,14 @@ static void host_summary(cairn_run *run, const char *name, double value)
 
 static const char *host_scratch(cairn_run *run)
 {
-	(void)run;
-	fail_msg("the fake host has no scratch directory");
-	return NULL;
+	struct fakehost *host = run->host;
+
+	if (!host->scratch[0]) {
+		assert_true(cairn_copy(
+			host->scratch, sizeof(host->scratch), "/tmp/cairn-fakehost-XXXXXX"));
+		assert_non_null(mkdtemp(host->scratch));
+	}
+	return host->scratch;
 }
 
 static int host_fail(cairn_run *run, int code, const char *format, ...)
