@@ -4,12 +4,17 @@
  *
  *   1. sync the segment                 what the index will name is on the disk
  *   2. begin the write transaction      the only one, in all processes
- *   3. chunks, blobs, manifests         those that are not there yet
- *   4. record changes, in order
- *   5. the caller's callback            which sees all of this, and may change more
- *   6. commit
+ *   3. our lease                        what we stamp from here on is in use (lease.c)
+ *   4. chunks, blobs, manifests         those that are not there yet; all are stamped
+ *   5. uses                             what our records name stays, if a collection is under way
+ *   6. record changes, in order
+ *   7. the caller's callback            which sees all of this, and may change more
+ *   8. commit
  *
- * A crash before 6 leaves bytes in a segment that nothing names; FORMAT.md has the argument.
+ * Where 4 meets a chunk that was there when it was put and has been collected since, all is undone,
+ * the chunk is written anew from the copy that was kept, and we begin again.
+ *
+ * A crash before 8 leaves bytes in a segment that nothing names; FORMAT.md has the argument.
  * Chunks and blobs may go to the index earlier (spill), because nothing names them yet.
  */
 #include <string.h>
@@ -24,6 +29,8 @@ enum {
 	SPILL_BYTES = 64 << 20
 };
 
+void (*cairn_store__hook)(const char *where);
+
 int cairn_batch_begin(cairn_batch **out, cairn_store *store, cairn_error *err)
 {
 	cairn_batch *batch;
@@ -35,6 +42,7 @@ int cairn_batch_begin(cairn_batch **out, cairn_store *store, cairn_error *err)
 	if (!batch)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	batch->store = store;
+	cairn_lease__enter(batch);
 	*out = batch;
 	return 0;
 }
@@ -51,10 +59,14 @@ void cairn_batch_abort(cairn_batch *batch)
 	if (!batch)
 		return;
 	CAIRN_ASSERT(!batch->txn);
+	if (batch->has_appended && --batch->store->n_appending == 0)
+		cairn_segments__settle(batch->store->segments);
+	cairn_lease__leave(batch);
 	cairn_batch__free_draft(batch);
 	cairn_pending__free(&batch->pending);
 	forget_changes(batch, 0);
 	free(batch->changes);
+	free(batch->uses);
 	free(batch);
 }
 
@@ -118,6 +130,13 @@ static int change(cairn_batch *batch, const char *table_name, const void *key, s
 		return cairn_error_set(err, CAIRN_ELIMIT,
 			"a value of table '%s' has %zu bytes (%d are allowed)", table_name,
 			value_len, CAIRN_MAX_VALUE);
+	if (table == CAIRN_TABLE_REF && value && value_len == sizeof(cairn_id)) {
+		cairn_id id;
+
+		memcpy(&id, value, sizeof(id));
+		if ((rc = cairn_batch_use(batch, &id, false, err)))
+			return rc;
+	}
 	rc = remember(batch, table, key, key_len, value, value_len, err);
 	/* Inside a commit it applies at once, from the copy: what the caller gave may point into
 	 * the page that is about to change. */
@@ -136,6 +155,91 @@ int cairn_batch_delete(
 	cairn_batch *batch, const char *table, const void *key, size_t key_len, cairn_error *err)
 {
 	return change(batch, table, key, key_len, NULL, 0, err);
+}
+
+/* ---- uses ------------------------------------------------------------------------- */
+
+static int gone(const cairn_id *id, cairn_error *err)
+{
+	char text[CAIRN_ID_TEXT];
+
+	cairn_id_format(id, text);
+	cairn_error_set(err, CAIRN_EBUSY, "an artifact was collected while it was to be used");
+	cairn_error_detail(err, "%s", text);
+	cairn_error_hint(err, "Run again: what is missing will be made anew.");
+	return CAIRN_EBUSY;
+}
+
+static int take_last(const void *key, size_t key_len, const void *value, size_t value_len,
+	void *arg, cairn_error *err)
+{
+	uint64_t *seq = arg;
+
+	(void)value, (void)value_len, (void)err;
+	*seq = 0;
+	for (size_t i = 0; i < key_len && i < 8; i++)
+		*seq = *seq << 8 | ((const uint8_t *)key)[i];
+	++*seq;
+	return 1;
+}
+
+/* Tells the collection under way of a root that it may not have met. */
+static int tell_collector(cairn_txn *txn, const cairn_id *id, cairn_error *err)
+{
+	uint8_t key[8];
+	uint64_t seq = 0;
+	int rc = cairn_index__scan(txn, CAIRN_TABLE_RECENT, NULL, 0, true, take_last, &seq, err);
+
+	if (rc)
+		return rc;
+	for (int i = 0; i < 8; i++)
+		key[i] = (uint8_t)(seq >> (8 * (7 - i)));
+	return cairn_catalog__put(
+		txn, CAIRN_TABLE_RECENT, key, sizeof(key), id->bytes, sizeof(id->bytes), err);
+}
+
+/* The manifest is the last of an artifact that a commit makes, and the first that a collection
+ * takes: where it is, all of it is. */
+static int apply_use(cairn_txn *txn, const cairn_use *use, uint64_t epoch, cairn_error *err)
+{
+	const void *value;
+	size_t len;
+	int rc = cairn_index__get(
+		txn, CAIRN_TABLE_ARTIFACT, use->id.bytes, sizeof(use->id.bytes), &value, &len, err);
+
+	if (rc == CAIRN_ENOTFOUND)
+		return use->must_exist ? gone(&use->id, err) : 0;
+	if (rc || !cairn_epoch__is_collecting(epoch))
+		return rc;
+	return tell_collector(txn, &use->id, err);
+}
+
+/* Where no collection began since we opened the store, whatever we read in it is still there. */
+static int apply_uses(
+	const cairn_batch *batch, cairn_txn *txn, size_t first, uint64_t epoch, cairn_error *err)
+{
+	int rc = 0;
+
+	if (epoch == batch->store->opened_epoch && !cairn_epoch__is_collecting(epoch))
+		return 0;
+	for (size_t i = first; i < batch->n_uses && !rc; i++)
+		rc = apply_use(txn, &batch->uses[i], epoch, err);
+	return rc;
+}
+
+int cairn_batch_use(cairn_batch *batch, const cairn_id *id, bool must_exist, cairn_error *err)
+{
+	if (batch->n_uses == batch->cap_uses) {
+		size_t cap = batch->cap_uses ? batch->cap_uses * 2 : 8;
+		cairn_use *grown = cairn_realloc(batch->uses, cap, sizeof(*grown));
+
+		if (!grown)
+			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+		batch->uses = grown;
+		batch->cap_uses = cap;
+	}
+	batch->uses[batch->n_uses++] = (cairn_use){.id = *id, .must_exist = must_exist};
+	return 0;
 }
 
 /* ---- publishing ------------------------------------------------------------------- */
@@ -157,11 +261,25 @@ static int sync_chunks(cairn_batch *batch, cairn_error *err)
 	return rc;
 }
 
-static int apply_records(cairn_batch *batch, cairn_txn *txn, cairn_error *err)
+int cairn_batch__append(cairn_batch *batch, const cairn_id *id, const void *bytes, uint32_t len,
+	cairn_place *out, cairn_error *err)
+{
+	cairn_segments *segments = batch->store->segments;
+	int rc = cairn_segments__append(segments, id, bytes, len, out, err);
+
+	if (rc || batch->has_appended)
+		return rc;
+	batch->has_appended = true;
+	batch->failures = cairn_segments__failures(segments);
+	batch->store->n_appending++;
+	return 0;
+}
+
+static int apply_records(cairn_batch *batch, cairn_txn *txn, uint64_t epoch, cairn_error *err)
 {
 	cairn_snapshot now = {.txn = txn, .is_borrowed = true};
-	size_t n_changes = batch->n_changes;
-	int rc = 0;
+	size_t n_changes = batch->n_changes, n_uses = batch->n_uses;
+	int rc = apply_uses(batch, txn, 0, epoch, err);
 
 	for (size_t i = 0; i < n_changes && !rc; i++)
 		rc = apply(txn, &batch->changes[i], err);
@@ -170,38 +288,78 @@ static int apply_records(cairn_batch *batch, cairn_txn *txn, cairn_error *err)
 	batch->txn = txn;
 	rc = batch->on_commit(&now, batch, batch->on_commit_arg, err);
 	batch->txn = NULL;
+	if (rc >= 0)
+		rc = apply_uses(batch, txn, n_uses, epoch, err);
 	forget_changes(batch, n_changes);
+	batch->n_uses = n_uses;
 	return rc < 0 ? rc : 0;
 }
 
-/* One transaction, tried again where the index had to grow. */
+struct publishing {
+	cairn_batch *batch;
+	bool is_commit;
+};
+
+static int publish_in(cairn_txn *txn, void *arg, cairn_error *err)
+{
+	const struct publishing *publishing = arg;
+	cairn_batch *batch = publishing->batch;
+	uint64_t epoch;
+	int rc = cairn_catalog__number(txn, "gc_epoch", &epoch, err);
+
+	if (!rc)
+		rc = cairn_lease__hold(
+			batch->store, txn, batch, publishing->is_commit, &epoch, err);
+	if (!rc)
+		rc = cairn_pending__publish(
+			&batch->pending, txn, publishing->is_commit, epoch, err);
+	if (!rc && publishing->is_commit)
+		rc = apply_records(batch, txn, epoch, err);
+	return rc;
+}
+
+/* Chunks that were collected under us go to the segment again. */
+static int write_lost(cairn_batch *batch, cairn_error *err)
+{
+	cairn_pending *pending = &batch->pending;
+	int rc = 0;
+
+	for (size_t i = 0; i < pending->n_items && !rc; i++) {
+		cairn_pending_item *item = &pending->items[i];
+
+		if (item->table != CAIRN_TABLE_CHUNK || item->is_new || !item->bytes)
+			continue;
+		rc = cairn_batch__append(
+			batch, &item->id, item->bytes, item->len, &item->place, err);
+		item->is_new = rc == 0;
+	}
+	return rc;
+}
+
 static int publish(cairn_batch *batch, bool is_commit, cairn_error *err)
 {
-	cairn_index *index = batch->store->index;
-	bool is_again;
-	cairn_txn *txn;
-	int rc = sync_chunks(batch, err);
+	struct publishing publishing = {batch, is_commit};
+	cairn_error failure;
+	int rc;
 
-	if (rc)
-		return rc;
-	cairn_index__tend(index);
-	do {
-		cairn_error failure = {0};
-
-		rc = cairn_index__begin(&txn, index, true, &failure);
-		if (!rc) {
-			rc = cairn_pending__publish(&batch->pending, txn, is_commit, &failure);
-			if (!rc && is_commit)
-				rc = apply_records(batch, txn, &failure);
-			if (!rc)
-				rc = cairn_index__commit(txn, &failure);
-			else
-				cairn_index__abort(txn);
-		}
-		is_again = rc && cairn_index__grow_if_full(index);
-		if (rc && !is_again && err && !err->code)
-			*err = failure;
-	} while (is_again);
+	for (;;) {
+		failure = (cairn_error){0};
+		batch->pending.n_lost = 0;
+		rc = sync_chunks(batch, &failure);
+		cairn_store__step(is_commit ? "commit" : "spill");
+		if (!rc)
+			rc = cairn_index__write(
+				batch->store->index, publish_in, &publishing, &failure);
+		if (rc != CAIRN_EBUSY || !batch->pending.n_lost)
+			break;
+		failure = (cairn_error){0};
+		if ((rc = write_lost(batch, &failure)))
+			break;
+	}
+	if (!rc)
+		cairn_lease__held(batch->store);
+	else if (err && !err->code)
+		*err = failure;
 	return rc;
 }
 
@@ -224,7 +382,7 @@ int cairn_batch_commit(cairn_batch *batch, cairn_error *err)
 	if (batch->draft.kind)
 		rc = cairn_error_set(err, CAIRN_EBUG,
 			"a batch cannot be committed while an artifact is being written");
-	else if (batch->pending.n_items || batch->n_changes || batch->on_commit)
+	else if (batch->pending.n_items || batch->n_changes || batch->n_uses || batch->on_commit)
 		rc = publish(batch, true, err);
 	cairn_batch_abort(batch);
 	return rc;

@@ -205,17 +205,14 @@ static int check_chunk(const cairn_id *id, const uint8_t *value, size_t len, cai
 	return 0;
 }
 
-int cairn_catalog__get_chunk(cairn_txn *txn, const cairn_id *id, cairn_place *out, cairn_error *err)
+int cairn_catalog__read_place(
+	const cairn_id *id, const void *found, size_t len, cairn_place *out, cairn_error *err)
 {
-	const void *found;
-	const uint8_t *value;
-	size_t len;
-	int rc = cairn_index__get(
-		txn, CAIRN_TABLE_CHUNK, id->bytes, sizeof(id->bytes), &found, &len, err);
+	const uint8_t *value = found;
+	int rc = check_chunk(id, value, len, err);
 
-	if (rc || (rc = check_chunk(id, found, len, err)))
+	if (rc)
 		return rc;
-	value = found;
 	*out = (cairn_place){
 		.segment = (uint32_t)cairn_get_le(value + CHUNK_SEGMENT, 4),
 		.offset = cairn_get_le(value + CHUNK_OFFSET, 8),
@@ -224,6 +221,16 @@ int cairn_catalog__get_chunk(cairn_txn *txn, const cairn_id *id, cairn_place *ou
 		.codec = value[1],
 	};
 	return 0;
+}
+
+int cairn_catalog__get_chunk(cairn_txn *txn, const cairn_id *id, cairn_place *out, cairn_error *err)
+{
+	const void *found;
+	size_t len;
+	int rc = cairn_index__get(
+		txn, CAIRN_TABLE_CHUNK, id->bytes, sizeof(id->bytes), &found, &len, err);
+
+	return rc ? rc : cairn_catalog__read_place(id, found, len, out, err);
 }
 
 int cairn_catalog__put_chunk(cairn_txn *txn, const cairn_id *id, const cairn_place *place,
@@ -247,23 +254,62 @@ int cairn_catalog__put_chunk(cairn_txn *txn, const cairn_id *id, const cairn_pla
 	return 0;
 }
 
+int cairn_catalog__stamp(enum cairn_table table, const cairn_id *id, const void *value, size_t len,
+	uint64_t *epoch, cairn_error *err)
+{
+	bool is_chunk = table == CAIRN_TABLE_CHUNK;
+	int rc = is_chunk ? check_chunk(id, value, len, err)
+			  : check_blob(table, id, value, len, err);
+
+	if (!rc)
+		*epoch = cairn_get_le(
+			(const uint8_t *)value + (is_chunk ? CHUNK_EPOCH : BLOB_EPOCH), 8);
+	return rc;
+}
+
+int cairn_catalog__move_chunk(cairn_txn *txn, const cairn_id *id, const cairn_place *from,
+	const cairn_place *to, cairn_error *err)
+{
+	uint8_t copy[CHUNK_ENTRY];
+	const void *found;
+	cairn_place now;
+	uint8_t *room;
+	size_t len;
+	int rc = cairn_index__get(
+		txn, CAIRN_TABLE_CHUNK, id->bytes, sizeof(id->bytes), &found, &len, err);
+
+	if (rc == CAIRN_ENOTFOUND)
+		return 0;
+	if (rc || (rc = cairn_catalog__read_place(id, found, len, &now, err)))
+		return rc;
+	if (now.segment != from->segment || now.offset != from->offset)
+		return 0;
+	memcpy(copy, found, sizeof(copy));
+	rc = cairn_index__reserve(
+		txn, CAIRN_TABLE_CHUNK, id->bytes, sizeof(id->bytes), CHUNK_ENTRY, &room, err);
+	if (rc)
+		return rc;
+	memcpy(room, copy, sizeof(copy));
+	cairn_put_le(room + CHUNK_SEGMENT, to->segment, 4);
+	cairn_put_le(room + CHUNK_OFFSET, to->offset, 8);
+	cairn_put_le(room + CHUNK_CRC, checksum(id->bytes, sizeof(id->bytes), room, CHUNK_CRC), 4);
+	return 0;
+}
+
 int cairn_catalog__touch(cairn_txn *txn, enum cairn_table table, const cairn_id *id, uint64_t epoch,
 	cairn_error *err)
 {
 	bool is_chunk = table == CAIRN_TABLE_CHUNK;
 	uint8_t copy[BLOB_HEAD + CAIRN_INLINE_BYTES];
+	uint64_t stamp;
 	const void *found;
 	uint8_t *room;
 	size_t len;
 	int rc = cairn_index__get(txn, table, id->bytes, sizeof(id->bytes), &found, &len, err);
 
-	if (rc)
+	if (rc || (rc = cairn_catalog__stamp(table, id, found, len, &stamp, err)))
 		return rc;
-	rc = is_chunk ? check_chunk(id, found, len, err) : check_blob(table, id, found, len, err);
-	if (rc)
-		return rc;
-	if (cairn_get_le((const uint8_t *)found + (is_chunk ? CHUNK_EPOCH : BLOB_EPOCH), 8) >=
-		epoch)
+	if (stamp >= epoch)
 		return 0;
 	/* The old value may move while the new one gets its room. */
 	CAIRN_ASSERT(len <= sizeof(copy));

@@ -405,6 +405,37 @@ int cairn_index__delete(
 	return rc && rc != MDB_NOTFOUND ? fail(txn->index, rc, "write", err) : 0;
 }
 
+int cairn_index__clear(cairn_txn *txn, enum cairn_table table, cairn_error *err)
+{
+	int rc = mdb_drop(txn->txn, txn->index->tables[table], 0);
+
+	if (rc == MDB_MAP_FULL)
+		txn->index->is_full = true;
+	return rc ? fail(txn->index, rc, "write", err) : 0;
+}
+
+int cairn_index__write(cairn_index *index, cairn_write_fn fn, void *arg, cairn_error *err)
+{
+	bool is_again;
+	cairn_txn *txn;
+	int rc;
+
+	cairn_index__tend(index);
+	do {
+		cairn_error failure = {0};
+
+		rc = cairn_index__begin(&txn, index, true, &failure);
+		if (!rc && (rc = fn(txn, arg, &failure)) != 0)
+			cairn_index__abort(txn);
+		else if (!rc)
+			rc = cairn_index__commit(txn, &failure);
+		is_again = rc && cairn_index__grow_if_full(index);
+		if (rc && !is_again && err && !err->code)
+			*err = failure;
+	} while (is_again);
+	return rc;
+}
+
 /* ---- scans ------------------------------------------------------------------------ */
 
 /* The smallest key above all that start with prefix; false where there is none. */
@@ -442,7 +473,9 @@ static int seek(MDB_cursor *cursor, const void *prefix, size_t prefix_len, bool 
 	return rc ? rc : mdb_cursor_get(cursor, key, value, MDB_PREV);
 }
 
-int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix, size_t prefix_len,
+/* From `start` on (descending: from the last key that begins with it), while keys begin with the
+ * first prefix_len bytes of it. */
+static int scan(cairn_txn *txn, enum cairn_table table, const MDB_val *start, size_t prefix_len,
 	bool descending, cairn_scan_fn fn, void *arg, cairn_error *err)
 {
 	MDB_cursor *cursor;
@@ -452,9 +485,9 @@ int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix
 
 	if (rc)
 		return fail(txn->index, rc, "read", err);
-	rc = seek(cursor, prefix, prefix_len, descending, &key, &value);
+	rc = seek(cursor, start->mv_data, start->mv_size, descending, &key, &value);
 	while (!rc && key.mv_size >= prefix_len &&
-		(prefix_len == 0 || !memcmp(key.mv_data, prefix, prefix_len))) {
+		(prefix_len == 0 || !memcmp(key.mv_data, start->mv_data, prefix_len))) {
 		answer = fn(key.mv_data, key.mv_size, value.mv_data, value.mv_size, arg, err);
 		if (answer)
 			break;
@@ -466,37 +499,18 @@ int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix
 	return answer < 0 ? answer : 0;
 }
 
-/* ---- the whole of it -------------------------------------------------------------- */
-
-int cairn_index__count(cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err)
+int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix, size_t prefix_len,
+	bool descending, cairn_scan_fn fn, void *arg, cairn_error *err)
 {
-	MDB_stat stat_;
-	int rc = mdb_stat(txn->txn, txn->index->tables[table], &stat_);
+	const MDB_val start = {prefix_len, (void *)prefix};
 
-	if (rc)
-		return fail(txn->index, rc, "read", err);
-	*out = stat_.ms_entries;
-	return 0;
+	return scan(txn, table, &start, prefix_len, descending, fn, arg, err);
 }
 
-int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
+int cairn_index__scan_from(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
+	cairn_scan_fn fn, void *arg, cairn_error *err)
 {
-	MDB_envinfo info;
-	MDB_stat stat_;
-	int rc;
+	const MDB_val start = {key_len, (void *)key};
 
-	if ((rc = mdb_env_info(index->env, &info)) || (rc = mdb_env_stat(index->env, &stat_)))
-		return fail(index, rc, "examine", err);
-	*out = ((uint64_t)info.me_last_pgno + 1) * stat_.ms_psize;
-	return 0;
-}
-
-int cairn_index__copy(cairn_index *index, int fd, cairn_error *err)
-{
-	int rc;
-
-	enter(index, false);
-	rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
-	leave(index);
-	return rc ? fail(index, rc, "copy", err) : 0;
+	return scan(txn, table, &start, 0, false, fn, arg, err);
 }

@@ -11,12 +11,15 @@
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
  *   header.c, scrub.c        the blocks before them; segments read past the page cache
  *   manifest.c, walk.c       nodes and lists: their one canonical encoding; all of an artifact
+ *   lease.c                  who is at work
  *   pending.c, batch.c       what waits for the commit, and the commit
  *   packet.c                 a batch as bytes, for another process to commit
  *   write.c, object.c        artifacts in, artifacts out
  *   transfer.c               the same piece by piece, for bundles
  *   fsck.c, repair.c, rebuild.c   after bit rot
  *   snapshot.c, id.c, open.c records, ids, and the directory itself
+ *   marks.c, gc.c            which parts are reached; taking away what is not
+ *   reclaim.c, usage.c, compact.c   segments that are hardly used; who uses what; a dense index
  */
 #ifndef CAIRN_STORE_INTERNAL_H
 #define CAIRN_STORE_INTERNAL_H
@@ -126,6 +129,15 @@ CAIRN_MUST int cairn_index__delete(
 	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err);
 CAIRN_MUST int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix,
 	size_t prefix_len, bool descending, cairn_scan_fn fn, void *arg, cairn_error *err);
+/* All records from this key on, ascending. */
+CAIRN_MUST int cairn_index__scan_from(cairn_txn *txn, enum cairn_table table, const void *key,
+	size_t key_len, cairn_scan_fn fn, void *arg, cairn_error *err);
+/* Removes all records of a table. */
+CAIRN_MUST int cairn_index__clear(cairn_txn *txn, enum cairn_table table, cairn_error *err);
+/* A write transaction around fn, which is called again where the index had to grow. */
+typedef int (*cairn_write_fn)(cairn_txn *txn, void *arg, cairn_error *err);
+CAIRN_MUST int cairn_index__write(
+	cairn_index *index, cairn_write_fn fn, void *arg, cairn_error *err);
 /* How many values a table has. */
 CAIRN_MUST int cairn_index__count(
 	cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err);
@@ -181,6 +193,15 @@ CAIRN_MUST int cairn_catalog__put_chunk(cairn_txn *txn, const cairn_id *id,
  * untouched. */
 CAIRN_MUST int cairn_catalog__touch(cairn_txn *txn, enum cairn_table table, const cairn_id *id,
 	uint64_t epoch, cairn_error *err);
+/* The stamp of a value of these tables, as it was read or met in a scan. EINTEGRITY. */
+CAIRN_MUST int cairn_catalog__stamp(enum cairn_table table, const cairn_id *id, const void *value,
+	size_t len, uint64_t *epoch, cairn_error *err);
+/* The place in a value of CAIRN_TABLE_CHUNK. */
+CAIRN_MUST int cairn_catalog__read_place(
+	const cairn_id *id, const void *value, size_t len, cairn_place *out, cairn_error *err);
+/* Gives a chunk another place, if it still lies at `from`; its stamp stays. */
+CAIRN_MUST int cairn_catalog__move_chunk(cairn_txn *txn, const cairn_id *id,
+	const cairn_place *from, const cairn_place *to, cairn_error *err);
 
 /* ---- pool.c ----------------------------------------------------------------------- */
 
@@ -216,6 +237,8 @@ CAIRN_MUST int cairn_segments__append(cairn_segments *segments, const cairn_id *
 CAIRN_MUST int cairn_segments__sync(cairn_segments *segments, cairn_error *err);
 /* Tells that the index may name bytes of the current segment from now on. */
 void cairn_segments__keep(cairn_segments *segments);
+/* No batch waits for its commit: segments that are full are not held for one any more. */
+void cairn_segments__settle(cairn_segments *segments);
 /* Counts failed writes: what was appended before one and not synced is lost. */
 uint64_t cairn_segments__failures(const cairn_segments *segments);
 
@@ -341,6 +364,42 @@ typedef int (*cairn_part_fn)(void *arg, const cairn_part *part, cairn_error *err
 CAIRN_MUST int cairn_walk(
 	cairn_txn *txn, const cairn_id *artifact, cairn_part_fn fn, void *arg, cairn_error *err);
 
+/* ---- lease.c ---------------------------------------------------------------------- */
+
+/* Odd while a collection is under way. */
+static inline bool cairn_epoch__is_collecting(uint64_t epoch)
+{
+	return epoch & 1;
+}
+
+/* This process's lease on a store. */
+typedef struct cairn_lease {
+	pthread_mutex_t lock;
+	uint8_t id[16];
+	const char *kind;
+	bool is_held;         /* it is in the index, and says: */
+	uint64_t epoch;       /* what is stamped with this or later is in use */
+	cairn_batch *batches; /* open ones */
+} cairn_lease;
+
+void cairn_lease__open(cairn_lease *lease);
+void cairn_lease__close(cairn_lease *lease);
+/* A batch begins and ends. */
+void cairn_lease__enter(cairn_batch *batch);
+void cairn_lease__leave(cairn_batch *batch);
+/* Entries with this stamp or a later one stay as long as the batch is open. UINT64_MAX: none yet.
+ * To be called before they are looked up. */
+uint64_t cairn_lease__rely(cairn_batch *batch);
+/* In a write transaction: takes the lease, or moves it on. `batch` (may be NULL) is what publishes;
+ * is_end: its commit. *epoch is the present one; taking the lease may end the collection of a
+ * process that died, and raise it. held() once that is committed. */
+CAIRN_MUST int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch,
+	bool is_end, uint64_t *epoch, cairn_error *err);
+void cairn_lease__held(cairn_store *store);
+/* The least epoch of all leases that are not dead; UINT64_MAX where there are none. */
+CAIRN_MUST int cairn_lease__floor(
+	cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err);
+
 /* ---- pending.c -------------------------------------------------------------------- */
 
 /* A chunk, node or manifest that the commit publishes, or (is_new false) relies on. */
@@ -350,7 +409,8 @@ typedef struct cairn_pending_item {
 	bool is_new;
 	bool is_published;
 	uint32_t len;
-	uint8_t *bytes; /* of a new blob or manifest */
+	/* Of a new blob or manifest; of a chunk that was found, but might be collected yet. */
+	uint8_t *bytes;
 	cairn_place place;
 } cairn_pending_item;
 
@@ -362,6 +422,7 @@ typedef struct cairn_pending {
 	size_t n_slots;
 	size_t n_unpublished; /* chunks and blobs, and */
 	size_t bytes;         /* the memory these hold */
+	size_t n_lost;        /* chunks that publish found collected, and has the bytes of */
 } cairn_pending;
 
 bool cairn_pending__has(const cairn_pending *pending, enum cairn_table table, const cairn_id *id);
@@ -375,7 +436,7 @@ void cairn_pending__free(cairn_pending *pending);
 /* Puts items into the index, stamped with the epoch: all for a commit; before it only chunks and
  * blobs, and spilled() once that is committed. */
 CAIRN_MUST int cairn_pending__publish(
-	cairn_pending *pending, cairn_txn *txn, bool is_commit, cairn_error *err);
+	cairn_pending *pending, cairn_txn *txn, bool is_commit, uint64_t epoch, cairn_error *err);
 void cairn_pending__spilled(cairn_pending *pending);
 
 /* ---- the handles ------------------------------------------------------------------ */
@@ -384,13 +445,17 @@ struct cairn_store {
 	char *path;
 	bool is_readonly;
 	bool copies_reads; /* entries are read into memory, never mapped (object.c) */
-	pid_t pid;    /* of the process that opened it: never used after fork */
-	dev_t device; /* of the directory: a process opens a store once */
+	pid_t pid;         /* of the process that opened it: never used after fork */
+	dev_t device;      /* of the directory: a process opens a store once */
 	ino_t inode;
 	uint8_t uuid[CAIRN_UUID_BYTES];
+	int directory_fd; /* shared flock: nobody swaps the index while we have it open */
 	cairn_index *index;
 	cairn_segments *segments;
 	cairn_pool *pool;
+	cairn_lease lease;
+	uint64_t opened_epoch; /* gc_epoch then */
+	size_t n_appending;    /* batches that have chunks in segments and wait for their commit */
 	struct cairn_store *next; /* in the list of this process's open stores */
 };
 
@@ -421,8 +486,18 @@ typedef struct cairn_draft {
 	bool is_failed; /* a put failed: it can only be dropped */
 } cairn_draft;
 
+/* An artifact that records of the batch name. */
+typedef struct cairn_use {
+	cairn_id id;
+	bool must_exist;
+} cairn_use;
+
 struct cairn_batch {
 	cairn_store *store;
+	cairn_batch *next; /* in lease.batches, under its lock */
+	uint64_t floor;    /* lease.c: what is older was not relied on; UINT64_MAX: nothing yet */
+	cairn_use *uses;
+	size_t n_uses, cap_uses;
 	cairn_pending pending;
 	bool has_appended; /* chunks to segments, and then: */
 	uint64_t failures; /* of the segments, when the first one was */
@@ -445,5 +520,17 @@ CAIRN_MUST int cairn_batch__spill(cairn_batch *batch, cairn_error *err);
 CAIRN_MUST int cairn_batch__keep(
 	cairn_batch *batch, const cairn_id *id, const void *bytes, size_t len, cairn_error *err);
 void cairn_batch__free_draft(cairn_batch *batch);
+/* Appends a chunk to a segment on behalf of the batch, which is to publish it. */
+CAIRN_MUST int cairn_batch__append(cairn_batch *batch, const cairn_id *id, const void *bytes,
+	uint32_t len, cairn_place *out, cairn_error *err);
+
+/* For tests: called where another process could come in between ("put", "commit", "read", "gc
+ * ..."), never inside a write transaction. NULL else. */
+extern void (*cairn_store__hook)(const char *where);
+static inline void cairn_store__step(const char *where)
+{
+	if (cairn_store__hook)
+		cairn_store__hook(where);
+}
 
 #endif

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -235,6 +236,8 @@ static int check_uuid(cairn_store *store, cairn_error *err)
 			"the index of the store '%s' belongs to another store", store->path);
 		cairn_error_hint(err, "Restore 'meta' and 'format' from one backup.");
 	}
+	if (!rc)
+		rc = cairn_catalog__number(txn, "gc_epoch", &store->opened_epoch, err);
 	cairn_index__abort(txn);
 	return rc;
 }
@@ -300,6 +303,9 @@ void cairn_store_close(cairn_store *store)
 	cairn_segments__close(store->segments);
 	cairn_pool__free(store->pool);
 	cairn_index__close(store->index);
+	cairn_lease__close(&store->lease);
+	if (store->directory_fd >= 0)
+		close(store->directory_fd);
 	delist(store);
 	free(store->path);
 	free(store);
@@ -381,32 +387,53 @@ static int open_index(
 	return write_format(directory, store, err);
 }
 
+/* While we have the index open, nobody puts another in its place (compact.c). */
+static int share(const cairn_store *store, cairn_error *err)
+{
+	while (flock(store->directory_fd, LOCK_SH) != 0) {
+		if (errno != EINTR)
+			return cairn_disk__fail(
+				err, errno, store->path, "cannot lock '%s'", store->path);
+	}
+	return 0;
+}
+
+static cairn_store *new_store(const char *path, unsigned flags)
+{
+	cairn_store *store = cairn_alloc(1, sizeof(*store));
+
+	if (!store)
+		return NULL;
+	store->directory_fd = -1;
+	store->is_readonly = flags & CAIRN_STORE_READONLY;
+	cairn_lease__open(&store->lease);
+	store->path = cairn_strdup(path);
+	store->pool = cairn_pool__new();
+	if (store->path && store->pool)
+		return store;
+	cairn_store_close(store);
+	return NULL;
+}
+
 int cairn_store__open(
 	cairn_store **out, const char *path, unsigned flags, size_t map_bytes, cairn_error *err)
 {
 	bool may_create = (flags & CAIRN_STORE_CREATE) && !(flags & CAIRN_STORE_READONLY);
-	cairn_store *store = cairn_alloc(1, sizeof(*store));
-	int directory = -1;
+	cairn_store *store = new_store(path, flags);
 	int rc;
 
-	if (!store || !(store->path = cairn_strdup(path)) || !(store->pool = cairn_pool__new())) {
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-		goto out;
+	if (!store)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	if ((rc = open_directory(&store->directory_fd, path, may_create, err)) ||
+		(rc = cairn_disk__check_local(store->directory_fd, path, err)) ||
+		(rc = enlist(store, store->directory_fd, err)) || (rc = share(store, err)) ||
+		(rc = open_index(store, store->directory_fd, may_create, map_bytes, err)) ||
+		(rc = cairn_segments__open(&store->segments, store, path, err))) {
+		cairn_store_close(store);
+		return rc;
 	}
-	store->is_readonly = flags & CAIRN_STORE_READONLY;
-	if ((rc = open_directory(&directory, path, may_create, err)) ||
-		(rc = cairn_disk__check_local(directory, path, err)) ||
-		(rc = enlist(store, directory, err)) ||
-		(rc = open_index(store, directory, may_create, map_bytes, err)) ||
-		(rc = cairn_segments__open(&store->segments, store, path, err)))
-		goto out;
 	*out = store;
-	store = NULL;
-out:
-	if (directory >= 0)
-		close(directory);
-	cairn_store_close(store);
-	return rc;
+	return 0;
 }
 
 int cairn_store_open(cairn_store **out, const char *directory, unsigned flags, cairn_error *err)

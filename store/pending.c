@@ -3,8 +3,9 @@
  * pending.c - what a batch has written or found, until the index names it.
  *
  * Chunks that were found in the index are remembered as well: at the commit they are looked up
- * again, in the write transaction, and stamped with the current epoch. A garbage collector
- * that removed one in between is met there; one that runs later sees a young stamp.
+ * again, in the write transaction, and stamped with the current epoch. One that a collection
+ * removed in between is lost and written anew, from the copy that was kept where this could happen;
+ * a collection that runs later sees a young stamp.
  */
 #include <string.h>
 
@@ -118,8 +119,8 @@ void cairn_pending__free(cairn_pending *pending)
 
 /* ---- publishing ------------------------------------------------------------------- */
 
-static int publish_item(
-	const cairn_pending_item *item, cairn_txn *txn, uint64_t epoch, cairn_error *err)
+static int publish_item(cairn_pending *pending, cairn_pending_item *item, cairn_txn *txn,
+	uint64_t epoch, cairn_error *err)
 {
 	/* Somebody else may have published the same meanwhile; then his stays. */
 	int rc = cairn_catalog__touch(txn, item->table, &item->id, epoch, err);
@@ -127,7 +128,11 @@ static int publish_item(
 
 	if (rc != CAIRN_ENOTFOUND)
 		return rc;
-	if (!item->is_new) {
+	if (!item->is_new && item->bytes) {
+		pending->n_lost++;
+		return 0;
+	}
+	if (!item->is_new) { /* our lease was broken, or the index restored, under us */
 		cairn_id_format(&item->id, id);
 		cairn_error_set(
 			err, CAIRN_EBUSY, "a chunk of this artifact was collected meanwhile");
@@ -147,15 +152,18 @@ static bool is_due(const cairn_pending_item *item, bool is_commit)
 	return is_commit || (!item->is_published && item->table != CAIRN_TABLE_ARTIFACT);
 }
 
-int cairn_pending__publish(cairn_pending *pending, cairn_txn *txn, bool is_commit, cairn_error *err)
+int cairn_pending__publish(
+	cairn_pending *pending, cairn_txn *txn, bool is_commit, uint64_t epoch, cairn_error *err)
 {
-	uint64_t epoch;
-	int rc = cairn_catalog__number(txn, "gc_epoch", &epoch, err);
+	int rc = 0;
 
+	pending->n_lost = 0;
 	for (size_t i = 0; i < pending->n_items && !rc; i++) {
 		if (is_due(&pending->items[i], is_commit))
-			rc = publish_item(&pending->items[i], txn, epoch, err);
+			rc = publish_item(pending, &pending->items[i], txn, epoch, err);
 	}
+	if (!rc && pending->n_lost)
+		rc = cairn_error_set(err, CAIRN_EBUSY, "chunks were collected meanwhile");
 	return rc;
 }
 

@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -52,6 +54,8 @@ struct cairn_segments {
 	bool is_dirty; /* something was appended since the last sync */
 	bool is_kept;  /* the index names bytes of it */
 	uint64_t failures;
+	int *held; /* full segments of batches that wait for their commit */
+	size_t n_held;
 
 	/* The ring: `fill` bytes are in stages[current], to be written at its `at`. */
 	struct stage stages[STAGES];
@@ -241,6 +245,28 @@ int cairn_segments__open(
 	return 0;
 }
 
+void cairn_segments__settle(cairn_segments *segments)
+{
+	while (segments->n_held > 0)
+		close(segments->held[--segments->n_held]);
+	free(segments->held);
+	segments->held = NULL;
+}
+
+/* Ends the open segment, which is full: it stays open, and so locked, for the batches that have
+ * chunks in it. */
+static int seal_segment(cairn_segments *segments, cairn_error *err)
+{
+	int *grown = cairn_realloc(segments->held, segments->n_held + 1, sizeof(*grown));
+
+	if (!grown)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	segments->held = grown;
+	segments->held[segments->n_held++] = segments->fd;
+	segments->fd = -1;
+	return 0;
+}
+
 /* Closes the open segment. One that nothing was ever published from is removed. */
 static void drop_segment(cairn_segments *segments)
 {
@@ -293,29 +319,14 @@ static int give_up(cairn_segments *segments, int errno_value, cairn_error *err)
 }
 
 /* The next number, taken for good: a crash skips it. */
-static int take_number(cairn_segments *segments, uint32_t *out, cairn_error *err)
+static int take_number(cairn_txn *txn, void *arg, cairn_error *err)
 {
-	cairn_txn *txn;
-	uint64_t next;
-	int rc;
+	uint64_t *number = arg;
+	int rc = cairn_catalog__number(txn, "next_seg", number, err);
 
-	cairn_index__tend(segments->store->index);
-	rc = cairn_index__begin(&txn, segments->store->index, true, err);
-	if (rc)
-		return rc;
-	rc = cairn_catalog__number(txn, "next_seg", &next, err);
-	if (!rc && next > UINT32_MAX)
+	if (!rc && *number > UINT32_MAX)
 		rc = cairn_error_set(err, CAIRN_ELIMIT, "the store has no segment numbers left");
-	if (!rc)
-		rc = cairn_catalog__set_number(txn, "next_seg", next + 1, err);
-	if (rc) {
-		cairn_index__abort(txn);
-		return rc;
-	}
-	rc = cairn_index__commit(txn, err);
-	if (!rc)
-		*out = (uint32_t)next;
-	return rc;
+	return rc ? rc : cairn_catalog__set_number(txn, "next_seg", *number + 1, err);
 }
 
 static int allocate_stage(cairn_segments *segments, cairn_error *err)
@@ -334,18 +345,33 @@ static int allocate_stage(cairn_segments *segments, cairn_error *err)
 	return 0;
 }
 
+/* The lock says that somebody writes here, so that no collection takes the file for an orphan. One
+ * may have done so since it was made: then the file is gone, or will be. */
+static bool lock_file(int fd)
+{
+	struct stat st;
+
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
 /* Opens a file of a number that no file has. Numbers that the index has forgotten, because it
  * was restored from a backup, are passed over. */
 static int create_file(cairn_segments *segments, cairn_error *err)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	uint64_t number;
 	char name[16];
 
 	do {
-		int rc = take_number(segments, &segments->number, err);
+		int rc;
 
+		if (segments->fd >= 0)
+			close(segments->fd);
+		segments->fd = -1;
+		rc = cairn_index__write(segments->store->index, take_number, &number, err);
 		if (rc)
 			return rc;
+		segments->number = (uint32_t)number;
 		segment_name(name, segments->number);
 		segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
 		if (segments->fd < 0 && errno == EINVAL) {
@@ -353,7 +379,7 @@ static int create_file(cairn_segments *segments, cairn_error *err)
 			(void)unlinkat(segments->directory_fd, name, 0);
 			segments->fd = openat(segments->directory_fd, name, flags, 0666);
 		}
-	} while (segments->fd < 0 && errno == EEXIST);
+	} while (segments->fd < 0 ? errno == EEXIST : !lock_file(segments->fd));
 	if (segments->fd < 0)
 		return cairn_disk__fail(err, errno, segments->directory, "cannot create '%s/%s'",
 			segments->directory, name);
@@ -392,9 +418,8 @@ int cairn_segments__append(cairn_segments *segments, const cairn_id *id, const v
 	if (segments->fd >= 0 && segments->end >= CAIRN_SEGMENT_BYTES) {
 		if ((rc = cairn_segments__sync(segments, err)))
 			return rc;
-		/* Named by the index or by a batch that waits for its commit. */
-		segments->is_kept = true;
-		drop_segment(segments);
+		if ((rc = seal_segment(segments, err)))
+			return rc;
 	}
 	if (segments->fd < 0 && (rc = begin_segment(segments, err)))
 		return rc;

@@ -19,38 +19,38 @@ enum {
 
 /* ---- chunks and nodes ------------------------------------------------------------- */
 
-static int is_in_index(
-	cairn_store *store, enum cairn_table table, const cairn_id *id, bool *out, cairn_error *err)
+/* What is found with this stamp or a later one stays until the batch ends (lease.c). */
+static int look_up(cairn_batch *batch, enum cairn_table table, const cairn_id *id, bool *is_there,
+	bool *is_safe, cairn_error *err)
 {
+	uint64_t floor = cairn_lease__rely(batch), epoch = 0;
 	const void *value;
 	size_t len;
 	cairn_txn *txn;
-	int rc = cairn_index__begin(&txn, store->index, false, err);
+	int rc = cairn_index__begin(&txn, batch->store->index, false, err);
 
 	if (rc)
 		return rc;
 	rc = cairn_index__get(txn, table, id->bytes, sizeof(id->bytes), &value, &len, err);
+	*is_there = rc == 0;
+	if (rc == 0)
+		rc = cairn_catalog__stamp(table, id, value, len, &epoch, err);
+	else if (rc == CAIRN_ENOTFOUND)
+		rc = 0;
 	cairn_index__abort(txn);
-	if (rc && rc != CAIRN_ENOTFOUND)
-		return rc;
-	*out = rc == 0;
-	return 0;
+	*is_safe = *is_there && epoch >= floor;
+	return rc;
 }
 
 static int append(
 	cairn_batch *batch, const cairn_id *id, const void *bytes, uint32_t len, cairn_error *err)
 {
-	cairn_segments *segments = batch->store->segments;
 	cairn_pending_item *item;
 	cairn_place place;
-	int rc = cairn_segments__append(segments, id, bytes, len, &place, err);
+	int rc = cairn_batch__append(batch, id, bytes, len, &place, err);
 
 	if (rc)
 		return rc;
-	if (!batch->has_appended) {
-		batch->has_appended = true;
-		batch->failures = cairn_segments__failures(segments);
-	}
 	item = cairn_pending__add(&batch->pending, CAIRN_TABLE_CHUNK, id);
 	if (!item)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
@@ -59,26 +59,39 @@ static int append(
 	return 0;
 }
 
+/* A chunk that is there, and old enough to be collected before we commit: the bytes are kept until
+ * its stamp is renewed. */
+static bool keep_copy(cairn_pending *pending, const cairn_id *id, const void *bytes, size_t len)
+{
+	if (!cairn_pending__add_bytes(pending, CAIRN_TABLE_CHUNK, id, bytes, len))
+		return false;
+	pending->items[pending->n_items - 1].is_new = false;
+	return true;
+}
+
 int cairn_batch__keep(
 	cairn_batch *batch, const cairn_id *id, const void *bytes, size_t len, cairn_error *err)
 {
 	enum cairn_table table = len <= CAIRN_INLINE_BYTES ? CAIRN_TABLE_BLOB : CAIRN_TABLE_CHUNK;
-	bool is_there;
+	cairn_pending *pending = &batch->pending;
+	bool is_there, is_safe, is_kept = true;
 	int rc;
 
-	if (cairn_pending__has(&batch->pending, table, id))
+	if (cairn_pending__has(pending, table, id))
 		return 0;
-	if ((rc = is_in_index(batch->store, table, id, &is_there, err)))
+	if ((rc = look_up(batch, table, id, &is_there, &is_safe, err)))
 		return rc;
-	if (is_there) {
-		if (!cairn_pending__add(&batch->pending, table, id))
-			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-	} else if (table == CAIRN_TABLE_CHUNK) {
-		if ((rc = append(batch, id, bytes, (uint32_t)len, err)))
-			return rc;
-	} else if (!cairn_pending__add_bytes(&batch->pending, table, id, bytes, len)) {
+	cairn_store__step("put");
+	if (is_safe)
+		is_kept = cairn_pending__add(pending, table, id);
+	else if (table == CAIRN_TABLE_BLOB)
+		is_kept = cairn_pending__add_bytes(pending, table, id, bytes, len);
+	else if (is_there)
+		is_kept = keep_copy(pending, id, bytes, len);
+	else if ((rc = append(batch, id, bytes, (uint32_t)len, err)))
+		return rc;
+	if (!is_kept)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-	}
 	return cairn_batch__spill(batch, err);
 }
 

@@ -86,6 +86,14 @@ CAIRN_MUST int cairn_batch_put(cairn_batch *batch, const char *table, const void
 	size_t key_len, const void *value, size_t value_len, cairn_error *err);
 CAIRN_MUST int cairn_batch_delete(
 	cairn_batch *batch, const char *table, const void *key, size_t key_len, cairn_error *err);
+/*
+ * The batch's records name this artifact, which it did not make: a collection (gc.h) that is under
+ * way keeps it. Where it is gone, that is EBUSY at the commit if it must exist, else nothing. For
+ * values of table `ref` it is done already. What a batch makes and no record names is garbage: it
+ * goes once this process has committed something else, or has ended.
+ */
+CAIRN_MUST int cairn_batch_use(
+	cairn_batch *batch, const cairn_id *id, bool must_exist, cairn_error *err);
 /* Called inside the write transaction, after the puts above: may read current records and
  * change more (compare-and-swap). < 0 aborts the commit. Values got from `now` are valid until
  * the next change; nothing may be changed inside a scan of it, and no other batch committed.
@@ -99,8 +107,7 @@ void cairn_batch_abort(cairn_batch *batch);
 /* What a batch holds, as bytes that another process of this program unpacks into a batch of its
  * own, to commit many together. 0; 1 where it cannot be (large chunks, record changes, more than
  * `max` bytes): commit it then. The batch stays as it is; *bytes is the caller's to free. */
-CAIRN_MUST int cairn_batch_pack(
-	const cairn_batch *batch, size_t max, void **bytes, size_t *len);
+CAIRN_MUST int cairn_batch_pack(const cairn_batch *batch, size_t max, void **bytes, size_t *len);
 /* EINTEGRITY where they are no packet: every id is checked. A failure leaves part of it, which
  * nothing names. */
 CAIRN_MUST int cairn_batch_unpack(
@@ -136,6 +143,8 @@ void cairn_snapshot_end(cairn_snapshot *snapshot);
 /* 0 and a pointer valid until the snapshot ends; ENOTFOUND leaves *err untouched. */
 CAIRN_MUST int cairn_snapshot_get(cairn_snapshot *snapshot, const char *table, const void *key,
 	size_t key_len, const void **value, size_t *value_len, cairn_error *err);
+/* Is there an artifact of this id? One look-up; what is in it is not looked at. */
+bool cairn_snapshot_has(cairn_snapshot *snapshot, const cairn_id *id);
 /* Calls fn for each record whose key starts with prefix, ascending (or descending). fn answers 0 to
  * go on, 1 to stop, < 0 to fail. */
 typedef int (*cairn_scan_fn)(const void *key, size_t key_len, const void *value, size_t value_len,
@@ -155,8 +164,8 @@ CAIRN_MUST int cairn_snapshot_scan(cairn_snapshot *snapshot, const char *table, 
  *   reflog     name + 0 + seq u64 BE        -> JSON
  *   producer   artifact id (32) + stage key (32) -> empty
  *   consumer   artifact id (32) + stage key (32) -> empty
- *   lease      ULID (16)                    -> JSON
- *   recent     seq u64 BE                   -> id
+ *   lease      16 bytes                     -> JSON: who is at work (store/lease.c)
+ *   recent     seq u64 BE                   -> id of a root, new since a collection began
  *   filecache  path                         -> JSON: size, mtime, ctime, inode, artifact id
  *   plugin     file digest (32)             -> JSON: its description
  *   note       any                          -> any (locks, workspace settings)
