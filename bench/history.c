@@ -331,6 +331,7 @@ static int make(const char *path, size_t n_runs, size_t n_outputs)
 		} while (m->n_runs < n_runs && m->n_runs % RUNS_A_BATCH);
 		check(cairn_batch_commit(m->batch, &err), &err);
 	}
+	check(cairn_record_list_runs(m->store, &err), &err);
 	printf("%zu runs, %zu results, %zu artifacts; what all share: %s\n", m->n_runs,
 		m->n_results, m->n_artifacts, m->programmes[0][2].outputs[0]);
 	cairn_store_close(m->store);

@@ -130,7 +130,7 @@ static void checkpoint_key(uint8_t out[SHA_BYTES + 8], const cairn_key *key, uin
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static int parse_record(
+int cairn_record_parse(
 	json_t **out, const char *table, const void *value, size_t len, cairn_error *err)
 {
 	json_t *json = NULL;
@@ -155,7 +155,7 @@ static int get_record(json_t **out, cairn_snapshot *snapshot, const char *table,
 	size_t len;
 	int rc = cairn_snapshot_get(snapshot, table, key, key_len, &value, &len, err);
 
-	return rc < 0 ? rc : parse_record(out, table, value, len, err);
+	return rc < 0 ? rc : cairn_record_parse(out, table, value, len, err);
 }
 
 int cairn_record_run(
@@ -188,49 +188,6 @@ int cairn_record_attempt(
 	return get_record(out, snapshot, "attempt", at, sizeof(at), err);
 }
 
-struct newest_run {
-	const char *workflow; /* NULL: any */
-	cairn_run_id run;
-	bool is_found;
-};
-
-static int take_newest_run(const void *key, size_t key_len, const void *value, size_t value_len,
-	void *arg, cairn_error *err)
-{
-	struct newest_run *want = arg;
-	json_t *json = NULL;
-	int rc;
-
-	if (key_len != sizeof(want->run.bytes))
-		return 0;
-	if (want->workflow) {
-		rc = parse_record(&json, "run", value, value_len, err);
-		if (rc < 0)
-			return rc;
-		rc = strcmp(cairn_json_string(json, "workflow", ""), want->workflow);
-		json_decref(json);
-		if (rc != 0)
-			return 0;
-	}
-	memcpy(want->run.bytes, key, key_len);
-	want->is_found = true;
-	return 1;
-}
-
-int cairn_record_newest_run(
-	cairn_run_id *out, cairn_snapshot *snapshot, const char *workflow, cairn_error *err)
-{
-	struct newest_run want = {.workflow = workflow};
-	int rc = cairn_snapshot_scan(snapshot, "run", NULL, 0, true, take_newest_run, &want, err);
-
-	if (rc < 0)
-		return rc;
-	if (!want.is_found)
-		return CAIRN_ENOTFOUND;
-	*out = want.run;
-	return 0;
-}
-
 static int take_attempt_number(const void *key, size_t key_len, const void *value, size_t value_len,
 	void *arg, cairn_error *err)
 {
@@ -257,7 +214,7 @@ int cairn_record_last_attempt(
 static int take_first(const void *key, size_t key_len, const void *value, size_t value_len,
 	void *arg, cairn_error *err)
 {
-	int rc = parse_record(arg, "checkpoint", value, value_len, err);
+	int rc = cairn_record_parse(arg, "checkpoint", value, value_len, err);
 
 	(void)key, (void)key_len;
 	return rc < 0 ? rc : 1;
@@ -291,7 +248,7 @@ static int append_record(const void *key, size_t key_len, const void *value, siz
 {
 	struct list *list = arg;
 	json_t *json = NULL;
-	int rc = parse_record(&json, list->table, value, value_len, err);
+	int rc = cairn_record_parse(&json, list->table, value, value_len, err);
 
 	(void)key, (void)key_len;
 	if (rc < 0)
@@ -314,11 +271,6 @@ static int list_records(json_t **out, cairn_snapshot *snapshot, const char *tabl
 	}
 	*out = list.array;
 	return 0;
-}
-
-int cairn_record_runs(json_t **out, cairn_snapshot *snapshot, size_t limit, cairn_error *err)
-{
-	return list_records(out, snapshot, "run", NULL, 0, true, limit, err);
 }
 
 int cairn_record_stages(
@@ -353,12 +305,6 @@ static int put_record(cairn_batch *batch, const char *table, const void *key, si
 	rc = cairn_batch_put(batch, table, key, key_len, text, strlen(text), err);
 	free(text);
 	return rc;
-}
-
-int cairn_record_put_run(
-	cairn_batch *batch, const cairn_run_id *run, const json_t *value, cairn_error *err)
-{
-	return put_record(batch, "run", run->bytes, sizeof(run->bytes), value, err);
 }
 
 int cairn_record_put_stage(cairn_batch *batch, const cairn_run_id *run, uint32_t index,

@@ -61,12 +61,24 @@ void cairn_run_id_format(const cairn_run_id *id, char out[CAIRN_RUN_TEXT]);
 CAIRN_MUST int cairn_run_id_parse(cairn_run_id *out, const char *text, cairn_error *err);
 int64_t cairn_now_ms(void);
 
+/* A record of a table, as a scan found it; EINTEGRITY where it is no JSON object. */
+CAIRN_MUST int cairn_record_parse(
+	json_t **out, const char *table, const void *value, size_t len, cairn_error *err);
+
 /* Readers: *out is a new reference. ENOTFOUND leaves *err untouched. */
 CAIRN_MUST int cairn_record_run(
 	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
 /* The newest run; with `workflow` not NULL, the newest of that name. */
 CAIRN_MUST int cairn_record_newest_run(
 	cairn_run_id *out, cairn_snapshot *snapshot, const char *workflow, cairn_error *err);
+/* The runs of a workflow (NULL: of all), newest first; those before `before` where it is not NULL.
+ * fn answers as a scan's does. */
+typedef int (*cairn_run_fn)(const cairn_run_id *run, void *arg, cairn_error *err);
+CAIRN_MUST int cairn_record_scan_runs(cairn_snapshot *snapshot, const char *workflow,
+	const cairn_run_id *before, cairn_run_fn fn, void *arg, cairn_error *err);
+/* All ids, in no useful order; a run whose record was deleted may be among them. */
+CAIRN_MUST int cairn_record_scan_run_ids(
+	cairn_snapshot *snapshot, cairn_run_fn fn, void *arg, cairn_error *err);
 CAIRN_MUST int cairn_record_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
 	uint32_t index, cairn_error *err);
 CAIRN_MUST int cairn_record_result(
@@ -90,9 +102,11 @@ CAIRN_MUST int cairn_record_attempts(
 CAIRN_MUST int cairn_record_events(
 	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
 
-/* Writers: into a batch. */
+/* Writers: into a batch. A run is also entered in the list of its workflow's runs (runs.c). */
 CAIRN_MUST int cairn_record_put_run(
 	cairn_batch *batch, const cairn_run_id *run, const json_t *value, cairn_error *err);
+/* Completes these lists in a store that was written before there were any. */
+CAIRN_MUST int cairn_record_list_runs(cairn_store *store, cairn_error *err);
 CAIRN_MUST int cairn_record_put_stage(cairn_batch *batch, const cairn_run_id *run, uint32_t index,
 	const json_t *value, cairn_error *err);
 CAIRN_MUST int cairn_record_put_attempt(cairn_batch *batch, const cairn_key *key, uint32_t n,

@@ -135,34 +135,73 @@ static bool is_part_of(const char *run, const char *text, size_t len)
 }
 
 struct run_search {
+	cairn_snapshot *snapshot;
 	const char *text;
 	size_t len, n_hits;
 	cairn_run_id run;
 };
 
-static int match_run(const void *key, size_t key_len, const void *value, size_t value_len,
-	void *arg, cairn_error *err)
+static int match_run(const cairn_run_id *run, void *arg, cairn_error *err)
 {
 	struct run_search *search = arg;
-	cairn_run_id run;
 	char text[CAIRN_RUN_TEXT];
+	const void *value;
+	size_t len;
+	int rc;
 
-	(void)value, (void)value_len, (void)err;
+	cairn_run_id_format(run, text);
+	if (!is_part_of(text, search->text, search->len))
+		return 0;
+	rc = cairn_snapshot_get(
+		search->snapshot, "run", run->bytes, sizeof(run->bytes), &value, &len, err);
+	if (rc == 0) {
+		search->run = *run;
+		search->n_hits++;
+	}
+	return rc == CAIRN_ENOTFOUND ? 0 : rc;
+}
+
+static int match_key(const void *key, size_t key_len, const void *value, size_t value_len,
+	void *arg, cairn_error *err)
+{
+	cairn_run_id run;
+
+	(void)value, (void)value_len;
 	if (key_len != sizeof(run.bytes))
 		return 0;
 	memcpy(run.bytes, key, key_len);
-	cairn_run_id_format(&run, text);
-	if (is_part_of(text, search->text, search->len)) {
-		search->run = run;
-		search->n_hits++;
+	return match_run(&run, arg, err);
+}
+
+/* First characters stand for the first bytes of a key; only last ones need all ids. */
+static int find_run(struct run_search *search, cairn_error *err)
+{
+	char text[CAIRN_RUN_TEXT] = "00000000000000000000000000";
+	cairn_run_id first;
+	int rc;
+
+	if (search->len < 4 || search->len > 26)
+		return 0;
+	memcpy(text, search->text, search->len);
+	if (cairn_run_id_parse(&first, text, NULL) == 0) {
+		rc = cairn_snapshot_scan(search->snapshot, "run", first.bytes,
+			(5 * search->len - 2) / 8, true, match_key, search, err);
+		if (rc < 0 || search->n_hits)
+			return rc;
 	}
+	/* A first digit is at most 7, a last one need not be. */
+	text[0] = '0';
+	memcpy(text + 26 - search->len, search->text, search->len);
+	if (search->len < 26 && cairn_run_id_parse(&first, text, NULL) == 0)
+		return cairn_record_scan_run_ids(search->snapshot, match_run, search, err);
 	return 0;
 }
 
 int cairn_resolve_run(
 	cairn_run_id *out, cairn_snapshot *snapshot, const char *text, cairn_error *err)
 {
-	struct run_search search = {.text = text, .len = text ? strlen(text) : 0};
+	struct run_search search = {
+		.snapshot = snapshot, .text = text, .len = text ? strlen(text) : 0};
 	int rc = cairn_record_newest_run(out, snapshot, text, err);
 
 	if (rc != CAIRN_ENOTFOUND)
@@ -172,7 +211,7 @@ int cairn_resolve_run(
 		cairn_error_hint(err, "Start one with `cairn run FILE`.");
 		return CAIRN_ENOTFOUND;
 	}
-	rc = cairn_snapshot_scan(snapshot, "run", NULL, 0, true, match_run, &search, err);
+	rc = find_run(&search, err);
 	if (rc < 0)
 		return rc;
 	if (search.n_hits == 1) {

@@ -177,7 +177,9 @@ int cairn_run_recover(cairn_store *store, cairn_error *err)
 
 	if (!list.items)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-	rc = cairn_snapshot_begin(&snapshot, store, err);
+	rc = cairn_record_list_runs(store, err);
+	if (rc == 0)
+		rc = cairn_snapshot_begin(&snapshot, store, err);
 	if (rc == 0) {
 		has_run = cairn_snapshot_get(snapshot, "note", CAIRN_LIVE_RUN,
 				  strlen(CAIRN_LIVE_RUN), &value, &len, NULL) == 0;
