@@ -41,6 +41,15 @@ int cairn_snapshot_get(cairn_snapshot *snapshot, const char *table_name, const v
 	return cairn_catalog__get(snapshot->txn, table, key, key_len, value, value_len, err);
 }
 
+bool cairn_snapshot_has(cairn_snapshot *snapshot, const cairn_id *id)
+{
+	const void *value;
+	size_t len;
+
+	return cairn_index__get(snapshot->txn, CAIRN_TABLE_ARTIFACT, id->bytes, sizeof(id->bytes),
+		       &value, &len, NULL) == 0;
+}
+
 struct scan {
 	enum cairn_table table;
 	cairn_scan_fn fn;

@@ -107,25 +107,25 @@ static void print_lines(cli *c, const char *bytes, size_t len)
 }
 
 /* A stage with `show = yes` puts its findings under the table. */
-static void print_highlight(cli *c, cairn_store *store, const cairn_planned *stage)
+static void print_highlight(cli *c, const cairn_plan *plan, size_t i)
 {
 	cairn_object *object = NULL;
 	cairn_tensor entry;
 	cairn_error err = {0};
 	cairn_id id;
-	const char *text = stage->result ? first_report(stage->result) : NULL;
+	const char *text = first_report(cairn_plan_result(plan, i));
 	int rc;
 
 	if (!text)
 		return;
 	rc = cairn_id_parse(&id, text, &err);
 	if (rc == 0)
-		rc = cairn_object_open(&object, store, &id, &err);
+		rc = cairn_object_open(&object, plan->store, &id, &err);
 	if (rc == 0 && cairn_object_has(object, "highlight.txt")) {
 		rc = cairn_object_read(object, "highlight.txt", &entry, &err);
 		if (rc == 0) {
 			printf("\n%s%s%s\n", cli_style(c->color_out, CLI_BOLD),
-				stage->instance->name, cli_style(c->color_out, CLI_PLAIN));
+				plan->stages[i].instance->name, cli_style(c->color_out, CLI_PLAIN));
 			print_lines(c, entry.data, entry.bytes);
 		}
 	}
@@ -215,7 +215,7 @@ int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary)
 		print_table(c, status);
 		for (size_t i = 0; i < work->plan->n_stages; i++) {
 			if (work->plan->stages[i].instance->settings.show)
-				print_highlight(c, work->store, &work->plan->stages[i]);
+				print_highlight(c, work->plan, i);
 		}
 	}
 	json_decref(status);

@@ -10,7 +10,8 @@
 
 typedef struct answer {
 	const cairn_planned *stage;
-	json_t *last; /* the last result of this instance; NULL: there was none */
+	const json_t *result; /* of a stage that is up to date */
+	json_t *last;         /* the last result of this instance; NULL: there was none */
 	cairn_key last_key;
 	json_t *today;   /* components by name; NULL while inputs are unknown */
 	json_t *changes; /* cairn_report_changes */
@@ -18,24 +19,26 @@ typedef struct answer {
 	bool is_up_to_date;
 } answer;
 
-static json_t *components_json(const cairn_planned *stage)
+static json_t *components_json(cli *c, const cairn_plan *plan, size_t i)
 {
+	const cairn_component *components;
+	size_t n = cairn_plan_components(plan, i, &components, c->arena);
 	json_t *json = json_object();
 
-	for (size_t i = 0; i < stage->n_components; i++)
-		json_object_set_new(json, stage->components[i].name,
-			cairn_record_text(stage->components[i].value));
+	for (size_t k = 0; k < n; k++)
+		json_object_set_new(
+			json, components[k].name, cairn_record_text(components[k].value));
 	return json;
 }
 
-static json_t *unknown_inputs(const cairn_planned *stage)
+static json_t *unknown_inputs(const cairn_plan *plan, size_t i)
 {
+	const cairn_instance *instance = plan->stages[i].instance;
 	json_t *json = json_array();
 
-	for (size_t i = 0; i < stage->instance->n_bindings; i++) {
-		if (!stage->input_ids || !stage->input_ids[i])
-			json_array_append_new(
-				json, cairn_record_text(stage->instance->bindings[i].text));
+	for (size_t b = 0; b < instance->n_bindings; b++) {
+		if (!cairn_plan_input(plan, i, b))
+			json_array_append_new(json, cairn_record_text(instance->bindings[b].text));
 	}
 	return json;
 }
@@ -74,8 +77,8 @@ static void print_answer(cli *c, const answer *a)
 
 	if (a->is_up_to_date)
 		printf("%s is up to date: every component is as in the result of run %s (%s)\n",
-			name, cli_safe(c, cairn_json_string(a->stage->result, "run", "?")),
-			cli_time(text, cairn_json_integer(a->stage->result, "end_ms", 0)));
+			name, cli_safe(c, cairn_json_string(a->result, "run", "?")),
+			cli_time(text, cairn_json_integer(a->result, "end_ms", 0)));
 	else if (!a->today)
 		printf("%s runs after its inputs are known\n", name);
 	else
@@ -120,6 +123,7 @@ int cli_explain(cli *c)
 	answer a = {0};
 	const cairn_instance *instance;
 	cairn_error err = {0};
+	size_t i;
 	int status =
 		cli_work_open(c, &work, NULL, CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
 
@@ -132,14 +136,16 @@ int cli_explain(cli *c)
 		/* The word is from the command line, whatever the code of the planner's error. */
 		return status == CLI_USAGE ? CLI_NOT_FOUND : status;
 	}
-	a.stage = &work.plan->stages[instance - work.workflow->instances];
+	i = (size_t)(instance - work.workflow->instances);
+	a.stage = &work.plan->stages[i];
+	a.result = cairn_plan_result(work.plan, i);
 	a.is_up_to_date = a.stage->state == CAIRN_STATE_CACHED;
 	if (find_last(&a, &work, &err) < 0) {
 		status = cli_error(c, &err);
 	} else {
 		json_t *before = json_object_get(a.last, "components");
-		a.today = a.stage->has_key ? components_json(a.stage) : NULL;
-		a.waits_for = unknown_inputs(a.stage);
+		a.today = a.stage->has_key ? components_json(c, work.plan, i) : NULL;
+		a.waits_for = unknown_inputs(work.plan, i);
 		a.changes =
 			before && a.today ? cairn_report_changes(before, a.today) : json_array();
 		if (c->json)

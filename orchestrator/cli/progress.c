@@ -243,8 +243,8 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 		fprintf(stderr, "  %s", cli_bytes(number, (double)event->max_rss_bytes));
 	if (stage->state == CAIRN_STATE_BLOCKED && stage->reason[0])
 		fprintf(stderr, "  %s", cli_safe(p->c, stage->reason));
-	if (stage->result)
-		cli_summary_text(&summary, json_object_get(stage->result, "summary"), 3);
+	cli_summary_text(
+		&summary, json_object_get(cairn_plan_result(plan, event->stage), "summary"), 3);
 	if (summary.len)
 		fprintf(stderr, "  %s", cli_safe(p->c, cairn_text_get(&summary)));
 	fputc('\n', stderr);

@@ -33,15 +33,16 @@ static bool takes_model(const cairn_plugin_info *plugin)
 	return false;
 }
 
-static double flop_of(const cairn_planned *planned)
+static double flop_of(const cairn_plan *plan, size_t stage)
 {
-	const json_t *number;
+	const cairn_planned_cost *cost = plan->stages[stage].cost;
+	const json_t *result = cairn_plan_result(plan, stage), *number;
 	double sum = 0;
 	size_t i;
 
-	if (!planned->result)
-		return planned->cost ? planned->cost->flop : 0;
-	json_array_foreach(json_object_get(planned->result, "flop"), i, number) sum +=
+	if (!result)
+		return cost ? cost->flop : 0;
+	json_array_foreach(json_object_get(result, "flop"), i, number) sum +=
 		json_number_value(number);
 	return sum;
 }
@@ -62,7 +63,7 @@ static void add_up(const cairn_plan *plan, size_t of, bool *is_in, cairn_alignme
 
 		if (!is_in[i])
 			continue;
-		*sum += flop_of(planned);
+		*sum += flop_of(plan, i);
 		for (size_t b = 0; b < instance->n_bindings; b++) {
 			if (instance->bindings[b].type == CAIRN_FROM_INSTANCE)
 				is_in[instance->bindings[b].instance] = true;

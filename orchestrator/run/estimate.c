@@ -130,13 +130,11 @@ static void add_lines(json_t *input, const char *path)
 }
 
 /* An artifact that exists. */
-static void add_artifact(json_t *input, cairn_store *store, const char *id_text)
+static void add_artifact(json_t *input, cairn_store *store, const cairn_id *id)
 {
 	cairn_object *object = NULL;
-	cairn_id id;
 
-	if (cairn_id_parse(&id, id_text, NULL) < 0 ||
-		cairn_object_open(&object, store, &id, NULL) < 0)
+	if (cairn_object_open(&object, store, id, NULL) < 0)
 		return;
 	json_object_set_new(input, "meta", json_string(cairn_object_meta(object)));
 	json_object_set_new(input, "bytes", json_integer((json_int_t)cairn_object_bytes(object)));
@@ -156,16 +154,18 @@ static void add_planned(json_t *input, const char *meta)
 }
 
 /* {"port", "meta" (absent while nothing is known), "bytes"} */
-static json_t *input_of(const cairn_plan *plan, const cairn_planned *planned, size_t b)
+static json_t *input_of(const cairn_plan *plan, size_t i, size_t b)
 {
+	const cairn_planned *planned = &plan->stages[i];
+	const cairn_id *id = cairn_plan_input(plan, i, b);
 	const cairn_binding *binding = &planned->instance->bindings[b];
 	json_t *input = json_pack("{s:s}", "port", binding->port->name);
 	const cairn_planned_cost *maker =
 		binding->type == CAIRN_FROM_INSTANCE ? plan->stages[binding->instance].cost : NULL;
 	const json_t *expected = maker ? json_object_get(maker->outputs, binding->output) : NULL;
 
-	if (planned->input_ids[b])
-		add_artifact(input, plan->store, planned->input_ids[b]);
+	if (id)
+		add_artifact(input, plan->store, id);
 	else if (binding->type == CAIRN_FROM_PLANNED)
 		add_planned(input, binding->meta);
 	else if (expected)
@@ -178,15 +178,15 @@ static json_t *input_of(const cairn_plan *plan, const cairn_planned *planned, si
 /* ---- answers ----------------------------------------------------------------------------------
  */
 
-static json_t *request_of(const cairn_plan *plan, const cairn_planned *planned)
+static json_t *request_of(const cairn_plan *plan, size_t i)
 {
-	const cairn_instance *instance = planned->instance;
+	const cairn_instance *instance = plan->stages[i].instance;
 	json_t *values = json_array(), *inputs = json_array();
 
 	for (uint64_t v = 0; v < instance->plugin->n_params; v++)
 		json_array_append_new(values, json_string(instance->values[v].text));
 	for (size_t b = 0; b < instance->n_bindings; b++)
-		json_array_append_new(inputs, input_of(plan, planned, b));
+		json_array_append_new(inputs, input_of(plan, i, b));
 	return json_pack("{s:o, s:o}", "values", values, "inputs", inputs);
 }
 
@@ -225,7 +225,7 @@ int cairn_plan_estimate(cairn_plan *plan, cairn_error *err)
 		if (planned->state == CAIRN_STATE_CACHED ||
 			!planned->instance->plugin->has_estimate)
 			continue;
-		request = request_of(plan, planned);
+		request = request_of(plan, i);
 		if (!request) {
 			rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory estimating a plan");
 			break;

@@ -15,7 +15,7 @@ struct file {
 	const char *path;             /* absolute */
 	const cairn_binding *binding; /* the first that names it */
 	cairn_filestamp stamp;
-	const char *id;
+	const cairn_id *id;
 };
 
 static int blame(cairn_error *err, const cairn_binding *binding, int rc)
@@ -55,31 +55,23 @@ static int look_at(struct file *file, cairn_arena *arena, cairn_error *err)
 	return rc;
 }
 
-static bool is_stored(cairn_store *store, const char *text)
+static const cairn_id *keep_id(const cairn_id *id, cairn_arena *arena)
 {
-	cairn_object *object = NULL;
-	cairn_id id;
-	bool is_there = cairn_id_parse(&id, text, NULL) == 0 &&
-			cairn_object_open(&object, store, &id, NULL) == 0;
+	cairn_id *kept = cairn_arena_alloc(arena, 1, sizeof(*kept));
 
-	cairn_object_close(object);
-	return is_there;
+	*kept = *id;
+	return kept;
 }
 
-static int look_up(struct file *file, cairn_store *store, cairn_arena *arena, cairn_error *err)
+/* Takes the id of a file that is known, unchanged and in the store. */
+static void look_up(struct file *file, cairn_snapshot *snapshot, cairn_arena *arena)
 {
-	char id[CAIRN_ID_TEXT];
-	cairn_snapshot *snapshot;
-	bool is_known;
-	int rc = cairn_snapshot_begin(&snapshot, store, err);
+	char text[CAIRN_ID_TEXT];
+	cairn_id id;
 
-	if (rc < 0)
-		return rc;
-	is_known = cairn_filecache_get(snapshot, file->path, &file->stamp, id, sizeof(id));
-	cairn_snapshot_end(snapshot);
-	if (is_known && is_stored(store, id))
-		file->id = cairn_arena_strdup(arena, id);
-	return 0;
+	if (cairn_filecache_get(snapshot, file->path, &file->stamp, text, sizeof(text)) &&
+		cairn_id_parse(&id, text, NULL) == 0 && cairn_snapshot_has(snapshot, &id))
+		file->id = keep_id(&id, arena);
 }
 
 /* The text of a meta object that keeps the file's name. */
@@ -154,8 +146,8 @@ static int store_file(struct file *file, cairn_batch *batch, cairn_arena *arena,
 		cairn_error_hint(err, "Run again when whoever writes the file is done.");
 		return CAIRN_EIO;
 	}
+	file->id = keep_id(&id, arena);
 	cairn_id_format(&id, text);
-	file->id = cairn_arena_strdup(arena, text);
 	return cairn_filecache_put(batch, file->path, &file->stamp, text, err);
 }
 
@@ -185,40 +177,55 @@ static int store_new(
 
 static int by_path(const void *a, const void *b)
 {
-	const cairn_file_input *const *x = a, *const *y = b;
+	const cairn_file_input *x = a, *y = b;
 
-	return strcmp((*x)->binding->path, (*y)->binding->path);
+	return strcmp(x->binding->path, y->binding->path);
+}
+
+/* One look at each path, however many stages name it: they must agree. */
+static int look_at_all(
+	struct file *files, size_t n, cairn_store *store, cairn_arena *arena, cairn_error *err)
+{
+	cairn_snapshot *snapshot;
+	int rc = cairn_snapshot_begin(&snapshot, store, err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		rc = look_at(&files[i], arena, err);
+		if (rc == 0)
+			look_up(&files[i], snapshot, arena);
+		else
+			blame(err, files[i].binding, rc);
+	}
+	cairn_snapshot_end(snapshot);
+	return rc;
 }
 
 int cairn_files_take(cairn_file_input *inputs, size_t n, cairn_store *store, cairn_arena *arena,
 	cairn_error *err)
 {
-	cairn_file_input **sorted = cairn_arena_alloc(arena, n + 1, sizeof(*sorted));
-	struct file *files = cairn_arena_alloc(arena, n + 1, sizeof(*files));
+	struct file *files;
 	size_t n_files = 0, at = 0;
 	int rc;
 
-	/* One look at each path, however many stages name it: they must agree. */
+	if (!n)
+		return 0;
+	qsort(inputs, n, sizeof(*inputs), by_path);
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = &inputs[i];
-	qsort(sorted, n, sizeof(*sorted), by_path);
+		n_files += i == 0 || by_path(&inputs[i - 1], &inputs[i]) != 0;
+	files = cairn_arena_alloc(arena, n_files, sizeof(*files));
 	for (size_t i = 0; i < n; i++) {
-		if (i && by_path(&sorted[i - 1], &sorted[i]) == 0)
-			continue;
-		struct file *file = &files[n_files++];
-		file->binding = sorted[i]->binding;
-		rc = look_at(file, arena, err);
-		if (rc == 0)
-			rc = look_up(file, store, arena, err);
-		if (rc < 0)
-			return blame(err, file->binding, rc);
+		if (i == 0 || by_path(&inputs[i - 1], &inputs[i]) != 0)
+			files[at++].binding = inputs[i].binding;
 	}
-	rc = store_new(files, n_files, store, arena, err);
-	if (rc < 0)
-		return rc;
-	for (size_t i = 0; i < n; i++) {
-		at += i && by_path(&sorted[i - 1], &sorted[i]) != 0;
-		sorted[i]->id = files[at].id;
+	rc = look_at_all(files, n_files, store, arena, err);
+	if (rc == 0)
+		rc = store_new(files, n_files, store, arena, err);
+	at = 0;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		at += i && by_path(&inputs[i - 1], &inputs[i]) != 0;
+		*inputs[i].id = files[at].id;
 	}
-	return 0;
+	return rc;
 }

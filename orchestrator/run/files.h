@@ -9,7 +9,7 @@
 
 typedef struct cairn_file_input {
 	const cairn_binding *binding; /* of type CAIRN_FROM_FILE */
-	const char *id;               /* out: "sha256:..." */
+	const cairn_id **id;          /* out */
 } cairn_file_input;
 
 /*

@@ -27,15 +27,19 @@ char *cairn_job_log_path(const cairn_plan *plan, size_t i, const char *run, cair
 		file_name(plan->stages[i].instance, arena), plan->stages[i].attempt);
 }
 
-static json_t *inputs_of(const cairn_planned *planned)
+static json_t *inputs_of(const cairn_plan *plan, size_t i)
 {
+	const cairn_instance *instance = plan->stages[i].instance;
 	json_t *list = json_array();
+	char id[CAIRN_ID_TEXT];
 
-	for (size_t b = 0; b < planned->instance->n_bindings; b++) {
-		const cairn_binding *binding = &planned->instance->bindings[b];
+	for (size_t b = 0; b < instance->n_bindings; b++) {
+		const cairn_binding *binding = &instance->bindings[b];
+
+		cairn_id_format(cairn_plan_input(plan, i, b), id);
 		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:s}", "port", binding->port->name, "id",
-				      planned->input_ids[b], "source", binding->text));
+			list, json_pack("{s:s, s:s, s:s}", "port", binding->port->name, "id", id,
+				      "source", binding->text));
 	}
 	return list;
 }
@@ -47,14 +51,15 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 	const cairn_settings *settings = &instance->settings;
 	cairn_arena *arena = cairn_arena_new();
 	json_t *values = json_array(), *components = json_object(), *job;
+	const cairn_component *component;
 	char key[CAIRN_KEY_TEXT];
+	size_t n = cairn_plan_components(plan, i, &component, arena);
 
 	cairn_key_format(&planned->key, key);
 	for (uint64_t v = 0; v < instance->plugin->n_params; v++)
 		json_array_append_new(values, json_string(instance->values[v].text));
-	for (size_t c = 0; c < planned->n_components; c++)
-		json_object_set_new(components, planned->components[c].name,
-			json_string(planned->components[c].value));
+	for (size_t c = 0; c < n; c++)
+		json_object_set_new(components, component[c].name, json_string(component[c].value));
 	job = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}",
 		"store", cairn_store_path(plan->store), "run", run, "workflow",
 		plan->workflow->name, "instance", instance->name, "plugin_path",
@@ -62,7 +67,7 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 		plan->numerics, "device", plan->workflow->device ? plan->workflow->device : "auto",
 		"scratch", cairn_job_scratch_path(plan, i, run, arena), "key", key, "attempt",
 		(int)planned->attempt, "values", values, "components", components, "inputs",
-		inputs_of(planned));
+		inputs_of(plan, i));
 	if (job) {
 		json_object_set_new(
 			job, "checkpoint_every_s", json_real(settings->checkpoint_every_s));

@@ -291,7 +291,8 @@ static void put_refs(cairn_journal *journal, cairn_snapshot *snapshot, size_t i)
 	const json_t *output;
 	const char *port;
 
-	json_object_foreach(json_object_get(planned->result, "outputs"), port, output)
+	json_object_foreach(
+		json_object_get(cairn_plan_result(journal->plan, i), "outputs"), port, output)
 	{
 		const char *text = cairn_json_string(output, "id", "");
 		char name[CAIRN_REF_MAX + 1];

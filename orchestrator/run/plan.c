@@ -16,10 +16,15 @@
 
 #include "base/alloc.h"
 #include "cairn/kernels.h"
-#include "run/files.h"
 #include "run/relations.h"
 
-#define NAME_MAX_BYTES 511 /* a key of the store */
+/* What the making of keys uses again and again. */
+struct cairn_plan_work {
+	cairn_text key;
+	char (*texts)[CAIRN_ID_TEXT];
+	const char **list;
+	size_t cap;
+};
 
 const char *cairn_state_name(enum cairn_state state)
 {
@@ -46,13 +51,6 @@ const char *cairn_state_name(enum cairn_state state)
 	CAIRN_UNREACHABLE();
 }
 
-const char *cairn_plan_output_id(const json_t *result, const char *port)
-{
-	const json_t *output = json_object_get(json_object_get(result, "outputs"), port);
-
-	return cairn_json_string(output, "id", NULL);
-}
-
 void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format, ...)
 {
 	char text[256];
@@ -66,115 +64,33 @@ void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format
 
 /* ---- inputs ----------------------------------------------------------------------------- */
 
-/* The array behind planned->input_ids, which is constant for everybody else. */
-static const char **ids_of(const cairn_planned *planned)
+/* Of a stage that is cached or done; NULL where it wrote no such output. */
+static const cairn_id *output_of(const cairn_planned *planned, const char *port)
 {
-	return (const char **)planned->input_ids;
+	static const cairn_id none;
+	const cairn_plugin_info *plugin = planned->instance->plugin;
+	const cairn_port *output = cairn_plugin_output(plugin, port);
+	const cairn_id *id = output ? &planned->outputs[output - plugin->outputs] : &none;
+
+	return cairn_id_compare(id, &none) == 0 ? NULL : id;
 }
 
-static int place_error(cairn_error *err, const cairn_place *place, int rc)
+const cairn_id *cairn_plan_input(const cairn_plan *plan, size_t i, size_t b)
 {
-	if (place->file)
-		cairn_error_at(err, "%s:%d", place->file, place->line);
-	return rc;
+	const cairn_planned *planned = &plan->stages[i], *from;
+	const cairn_binding *binding = &planned->instance->bindings[b];
+
+	if (binding->type != CAIRN_FROM_INSTANCE)
+		return planned->outside ? planned->outside[b] : NULL;
+	from = &plan->stages[binding->instance];
+	return from->outputs ? output_of(from, binding->output) : NULL;
 }
 
-/* An input given by its id: it must exist and be of a kind that the port takes. */
-static int find_artifact(
-	const char **out, const cairn_plan *plan, const cairn_binding *binding, cairn_error *err)
+/* Are all inputs known? Otherwise the reason says which is missing; a producer that is finished
+ * without that output blocks for good. */
+static bool has_inputs(cairn_plan *plan, size_t i)
 {
-	char text[CAIRN_ID_TEXT];
-	cairn_object *object = NULL;
-	cairn_id id;
-	int rc = cairn_store_find(plan->store, binding->text, &id, err);
-
-	if (rc == 0)
-		rc = cairn_object_open(&object, plan->store, &id, err);
-	if (rc == 0 && !cairn_kind_accepts(binding->port->kind, cairn_object_kind(object)))
-		rc = cairn_error_set(err, CAIRN_EINPUT, "input '%s' takes %s, '%s' is a %s",
-			binding->port->name, binding->port->kind, binding->text,
-			cairn_object_kind(object));
-	cairn_object_close(object);
-	if (rc < 0)
-		return place_error(err, &binding->place, rc);
-	cairn_id_format(&id, text);
-	*out = cairn_arena_strdup(plan->arena, text);
-	return 0;
-}
-
-/* An input given by a name: exactly that one, so that no other name can change a result. */
-static int find_name(
-	const char **out, const cairn_plan *plan, const cairn_binding *binding, cairn_error *err)
-{
-	cairn_binding by_id = *binding;
-	cairn_snapshot *snapshot;
-	char text[CAIRN_ID_TEXT];
-	const void *value = NULL;
-	cairn_id id;
-	size_t len = strlen(binding->path);
-	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
-
-	if (rc < 0)
-		return rc;
-	rc = len <= NAME_MAX_BYTES
-		     ? cairn_snapshot_get(snapshot, "ref", binding->path, len, &value, &len, NULL)
-		     : CAIRN_ENOTFOUND;
-	if (rc == 0 && len == sizeof(id.bytes))
-		memcpy(id.bytes, value, len);
-	cairn_snapshot_end(snapshot);
-	if (rc < 0 || len != sizeof(id.bytes)) {
-		rc = cairn_error_set(
-			err, CAIRN_ENOTFOUND, "no artifact is called '%.200s'", binding->path);
-		cairn_error_hint(err, "`cairn ls` lists the names of this store.");
-		return place_error(err, &binding->place, rc);
-	}
-	cairn_id_format(&id, text);
-	by_id.text = text;
-	return find_artifact(out, plan, &by_id, err);
-}
-
-/* All inputs that come from outside of the workflow. */
-static int take_outside(cairn_plan *plan, cairn_error *err)
-{
-	cairn_file_input *files;
-	size_t n = 0, k = 0;
-	int rc;
-
-	for (size_t i = 0; i < plan->n_stages; i++)
-		n += plan->stages[i].instance->n_bindings;
-	files = cairn_arena_alloc(plan->arena, n + 1, sizeof(*files));
-	for (size_t i = 0; i < plan->n_stages; i++) {
-		const cairn_instance *instance = plan->stages[i].instance;
-		for (size_t b = 0; b < instance->n_bindings; b++) {
-			const cairn_binding *binding = &instance->bindings[b];
-			if (binding->type == CAIRN_FROM_FILE)
-				files[k++].binding = binding;
-			rc = 0;
-			if (binding->type == CAIRN_FROM_ARTIFACT)
-				rc = find_artifact(
-					&ids_of(&plan->stages[i])[b], plan, binding, err);
-			else if (binding->type == CAIRN_FROM_REF)
-				rc = find_name(&ids_of(&plan->stages[i])[b], plan, binding, err);
-			if (rc < 0)
-				return rc;
-		}
-	}
-	rc = cairn_files_take(files, k, plan->store, plan->arena, err);
-	k = 0;
-	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
-		const cairn_instance *instance = plan->stages[i].instance;
-		for (size_t b = 0; b < instance->n_bindings; b++) {
-			if (instance->bindings[b].type == CAIRN_FROM_FILE)
-				ids_of(&plan->stages[i])[b] = files[k++].id;
-		}
-	}
-	return rc;
-}
-
-/* Fills in what earlier stages have made by now: true when nothing is missing. Otherwise the
- * reason says what is; a producer that is finished without that output blocks for good. */
-static bool take_inputs(cairn_plan *plan, cairn_planned *planned)
-{
+	cairn_planned *planned = &plan->stages[i];
 	const cairn_instance *instance = planned->instance;
 
 	for (size_t b = 0; b < instance->n_bindings; b++) {
@@ -186,79 +102,127 @@ static bool take_inputs(cairn_plan *plan, cairn_planned *planned)
 				binding->port->name);
 			return false;
 		}
-		if (binding->type != CAIRN_FROM_INSTANCE || planned->input_ids[b])
+		if (cairn_plan_input(plan, i, b))
 			continue;
 		from = &plan->stages[binding->instance];
-		if (from->result) {
-			const char *id = cairn_plan_output_id(from->result, binding->output);
-			if (id) {
-				ids_of(planned)[b] = cairn_arena_strdup(plan->arena, id);
-				continue;
-			}
+		if (from->outputs) {
 			planned->state = CAIRN_STATE_BLOCKED;
 			cairn_plan_say(plan, planned, "'%.100s' wrote no output '%.60s'",
 				from->instance->name, binding->output);
-			return false;
+		} else {
+			cairn_plan_say(plan, planned, "waits for '%.200s'", from->instance->name);
 		}
-		cairn_plan_say(plan, planned, "waits for '%.200s'", from->instance->name);
 		return false;
 	}
 	return true;
 }
 
+/* ---- keys ------------------------------------------------------------------------------- */
+
+/* The ids of a stage's inputs as text; valid until the next call. */
+static const char *const *input_texts(const cairn_plan *plan, size_t i)
+{
+	struct cairn_plan_work *work = plan->work;
+	size_t n = plan->stages[i].instance->n_bindings;
+
+	if (n > work->cap) {
+		work->cap = n * 2;
+		work->texts = cairn_arena_alloc(plan->arena, work->cap, CAIRN_ID_TEXT);
+		work->list = cairn_arena_alloc(plan->arena, work->cap, sizeof(*work->list));
+	}
+	for (size_t b = 0; b < n; b++) {
+		cairn_id_format(cairn_plan_input(plan, i, b), work->texts[b]);
+		work->list[b] = work->texts[b];
+	}
+	return work->list;
+}
+
+size_t cairn_plan_components(
+	const cairn_plan *plan, size_t i, const cairn_component **out, cairn_arena *arena)
+{
+	const cairn_planned *planned = &plan->stages[i];
+
+	CAIRN_ASSERT(planned->has_key);
+	return cairn_key_components(
+		out, planned->instance, input_texts(plan, i), plan->numerics, arena);
+}
+
 /* ---- results ---------------------------------------------------------------------------- */
 
+/* Takes the ids of the outputs of a result. */
+static void take_outputs(cairn_plan *plan, cairn_planned *planned, const json_t *result)
+{
+	const cairn_plugin_info *plugin = planned->instance->plugin;
+	cairn_id *ids = cairn_arena_alloc(plan->arena, plugin->n_outputs + 1, sizeof(*ids));
+	const json_t *outputs = json_object_get(result, "outputs");
+
+	for (uint64_t o = 0; o < plugin->n_outputs; o++) {
+		const json_t *output = json_object_get(outputs, plugin->outputs[o].name);
+
+		if (cairn_id_parse(&ids[o], cairn_json_string(output, "id", ""), NULL) < 0)
+			ids[o] = (cairn_id){{0}};
+	}
+	planned->outputs = ids;
+}
+
 /* Is every output of this result still there? Otherwise `lost` says which is not. */
-static bool has_outputs(cairn_store *store, const json_t *result, char *lost, size_t cap)
+static bool has_outputs(cairn_snapshot *snapshot, const json_t *result, char *lost, size_t cap)
 {
 	const json_t *output;
 	const char *port;
 
 	json_object_foreach(json_object_get(result, "outputs"), port, output)
 	{
-		cairn_object *object = NULL;
 		cairn_id id;
-		int rc = cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL);
 
-		if (rc == 0)
-			rc = cairn_object_open(&object, store, &id, NULL);
-		cairn_object_close(object);
-		if (rc < 0) {
-			snprintf(lost, cap, "its output '%.60s' is %s", port,
-				rc == CAIRN_EINTEGRITY ? "damaged" : "no longer in the store");
-			return false;
-		}
+		if (cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) == 0 &&
+			cairn_snapshot_has(snapshot, &id))
+			continue;
+		snprintf(lost, cap, "its output '%.60s' is no longer in the store", port);
+		return false;
 	}
 	return true;
 }
 
 /* Decides between CACHED and READY. */
-static int look_up(cairn_plan *plan, cairn_planned *planned, cairn_error *err)
+static int look_up(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
 {
+	cairn_planned *planned = &plan->stages[i];
 	char lost[128] = "";
-	cairn_snapshot *snapshot;
 	json_t *result = NULL;
-	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+	int rc = cairn_record_result(&result, snapshot, &planned->key, err);
 
-	if (rc < 0)
-		return rc;
-	rc = cairn_record_result(&result, snapshot, &planned->key, err);
-	cairn_snapshot_end(snapshot);
 	if (rc < 0 && rc != CAIRN_ENOTFOUND)
 		return rc;
-	if (result && (planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
+	if (result && (planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC)) {
 		snprintf(lost, sizeof(lost), "not deterministic: runs each time");
-	else if (result && has_outputs(plan->store, result, lost, sizeof(lost))) {
-		json_decref(planned->result);
-		planned->result = result;
+	} else if (result && has_outputs(snapshot, result, lost, sizeof(lost))) {
+		take_outputs(plan, planned, result);
 		planned->state = CAIRN_STATE_CACHED;
 		planned->reason = "up to date";
-		return 0;
 	}
 	json_decref(result);
+	if (planned->state == CAIRN_STATE_CACHED)
+		return 0;
 	planned->state = CAIRN_STATE_READY;
-	return cairn_plan_reason(plan, planned, lost, err);
+	return cairn_plan_reason(plan, i, snapshot, lost, err);
 }
+
+json_t *cairn_plan_result(const cairn_plan *plan, size_t i)
+{
+	cairn_planned *planned = &plan->stages[i];
+	cairn_snapshot *snapshot;
+	bool has_one = planned->state == CAIRN_STATE_CACHED || planned->state == CAIRN_STATE_DONE;
+
+	if (planned->result || !has_one || cairn_snapshot_begin(&snapshot, plan->store, NULL) < 0)
+		return planned->result;
+	if (cairn_record_result(&planned->result, snapshot, &planned->key, NULL) < 0)
+		planned->result = NULL;
+	cairn_snapshot_end(snapshot);
+	return planned->result;
+}
+
+/* ---- states ----------------------------------------------------------------------------- */
 
 /* Calls to make, refresh and update say whose state they changed. */
 static void note_change(cairn_plan *plan, size_t i, enum cairn_state before)
@@ -271,25 +235,46 @@ static void note_change(cairn_plan *plan, size_t i, enum cairn_state before)
 }
 
 /* A stage that has no key gets one as soon as all its inputs are known. */
-static int settle(cairn_plan *plan, size_t i, cairn_error *err)
+static int settle(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
 {
 	cairn_planned *planned = &plan->stages[i];
 	int rc = 0;
 
 	if (planned->has_key || planned->state != CAIRN_STATE_PENDING)
 		return 0;
-	if (take_inputs(plan, planned)) {
-		planned->n_components = cairn_key_components(&planned->components,
-			planned->instance, planned->input_ids, plan->numerics, plan->arena);
-		cairn_key_of(&planned->key, planned->components, planned->n_components);
+	if (has_inputs(plan, i)) {
+		cairn_key_make(&planned->key, planned->instance, input_texts(plan, i),
+			plan->numerics, &plan->work->key);
 		planned->has_key = true;
-		rc = look_up(plan, planned, err);
+		rc = look_up(plan, i, snapshot, err);
 	}
 	note_change(plan, i, CAIRN_STATE_PENDING);
 	return rc;
 }
 
 /* ---- life of a plan --------------------------------------------------------------------- */
+
+/* Every stage that is not finished, in topological order: a stage that turns out to be cached is
+ * seen before those that wait for it. */
+static int settle_all(cairn_plan *plan, cairn_error *err)
+{
+	cairn_snapshot *snapshot;
+	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+
+	if (rc < 0)
+		return rc;
+	plan->n_changed = 0;
+	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
+		if (plan->stages[i].state == CAIRN_STATE_READY) {
+			rc = look_up(plan, i, snapshot, err);
+			note_change(plan, i, CAIRN_STATE_READY);
+		} else {
+			rc = settle(plan, i, snapshot, err);
+		}
+	}
+	cairn_snapshot_end(snapshot);
+	return rc;
+}
 
 int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err)
@@ -302,26 +287,29 @@ int cairn_plan_make(
 	plan->workflow = workflow;
 	plan->store = store;
 	plan->arena = cairn_arena_new();
+	plan->work = cairn_arena_alloc(plan->arena, 1, sizeof(*plan->work));
 	plan->numerics = CAIRN_NUMERICS;
 	plan->n_stages = workflow->n_instances;
 	plan->stages = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(*plan->stages));
 	plan->changed = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(uint32_t));
 	for (size_t i = 0; i < plan->n_stages; i++) {
-		const cairn_instance *instance = &workflow->instances[i];
-		plan->stages[i].instance = instance;
+		plan->stages[i].instance = &workflow->instances[i];
 		plan->stages[i].reason = "";
-		plan->stages[i].input_ids =
-			cairn_arena_alloc(plan->arena, instance->n_bindings + 1, sizeof(char *));
 	}
-	rc = take_outside(plan, err);
-	for (size_t i = 0; i < plan->n_stages && rc == 0; i++)
-		rc = settle(plan, i, err);
+	rc = cairn_plan_take_outside(plan, err);
+	if (rc == 0)
+		rc = settle_all(plan, err);
 	if (rc < 0) {
 		cairn_plan_free(plan);
 		return rc;
 	}
 	*out = plan;
 	return 0;
+}
+
+int cairn_plan_refresh(cairn_plan *plan, cairn_error *err)
+{
+	return settle_all(plan, err);
 }
 
 /* Another stage of the same key has the same result, unless it is never to be reused. */
@@ -333,24 +321,24 @@ static void share_result(cairn_plan *plan, size_t i)
 	for (; twin != CAIRN_NO_STAGE; twin = cairn_relations_next(plan, twin)) {
 		cairn_planned *planned = &plan->stages[twin];
 
-		if (planned->state != CAIRN_STATE_READY || !from->result ||
+		if (planned->state != CAIRN_STATE_READY || !from->outputs ||
 			(planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
 			continue;
-		planned->result = json_incref(from->result);
+		planned->outputs = from->outputs;
 		planned->state = CAIRN_STATE_CACHED;
 		cairn_plan_say(plan, planned, "same as '%.200s'", from->instance->name);
 		note_change(plan, twin, CAIRN_STATE_READY);
 	}
 }
 
-static int settle_users(cairn_plan *plan, size_t i, cairn_error *err)
+static int settle_users(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
 {
 	const uint32_t *users;
 	size_t n = cairn_plan_users(plan, i, &users);
 	int rc = 0;
 
 	for (size_t u = 0; u < n && rc == 0; u++)
-		rc = settle(plan, users[u], err);
+		rc = settle(plan, users[u], snapshot, err);
 	return rc;
 }
 
@@ -363,34 +351,25 @@ static int ascending(const void *a, const void *b)
 
 int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 {
-	int rc;
+	cairn_snapshot *snapshot;
+	json_t *result = cairn_plan_result(plan, i);
+	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
 
+	if (rc < 0)
+		return rc;
 	(void)cairn_relations_of(plan);
 	plan->n_changed = 0;
+	if (result)
+		take_outputs(plan, &plan->stages[i], result);
 	share_result(plan, i);
-	rc = settle_users(plan, i, err);
+	rc = settle_users(plan, i, snapshot, err);
 	/* What turned out to be cached lets its own users go on: they queue behind it. */
 	for (size_t at = 0; at < plan->n_changed && rc == 0; at++) {
 		if (plan->stages[plan->changed[at]].state == CAIRN_STATE_CACHED)
-			rc = settle_users(plan, plan->changed[at], err);
+			rc = settle_users(plan, plan->changed[at], snapshot, err);
 	}
+	cairn_snapshot_end(snapshot);
 	qsort(plan->changed, plan->n_changed, sizeof(*plan->changed), ascending);
-	return rc;
-}
-
-int cairn_plan_refresh(cairn_plan *plan, cairn_error *err)
-{
-	int rc = 0;
-
-	plan->n_changed = 0;
-	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
-		if (plan->stages[i].state == CAIRN_STATE_READY) {
-			rc = look_up(plan, &plan->stages[i], err);
-			note_change(plan, i, CAIRN_STATE_READY);
-		} else {
-			rc = settle(plan, i, err);
-		}
-	}
 	return rc;
 }
 
@@ -403,6 +382,7 @@ void cairn_plan_free(cairn_plan *plan)
 		if (plan->stages[i].cost)
 			json_decref(plan->stages[i].cost->outputs);
 	}
+	cairn_text_free(&plan->work->key);
 	cairn_arena_free(plan->arena);
 	free(plan);
 }

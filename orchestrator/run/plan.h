@@ -5,8 +5,8 @@
 
 #include "run/run.h"
 
-/* The id of an output in a result record, or NULL. */
-const char *cairn_plan_output_id(const json_t *result, const char *port);
+/* outside.c: the ids of files, of artifacts given by id and of names. */
+CAIRN_MUST int cairn_plan_take_outside(cairn_plan *plan, cairn_error *err);
 /* Says why, as planned->reason. */
 void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format, ...)
 	CAIRN_PRINTF(3, 4);
@@ -17,7 +17,7 @@ CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);
 /* reason.c: fills planned->reason of a stage that is ready. `lost` says why a result that
  * exists is not taken, or is "". */
 CAIRN_MUST int cairn_plan_reason(
-	cairn_plan *plan, cairn_planned *planned, const char *lost, cairn_error *err);
+	cairn_plan *plan, size_t i, cairn_snapshot *snapshot, const char *lost, cairn_error *err);
 /* The name under which `note` keeps the last key of an instance: "key:WORKFLOW/INSTANCE". False
  * where it is too long for a key of the store: then there is no diff. */
 bool cairn_plan_note_name(

@@ -46,32 +46,35 @@ static void add_change(cairn_text *text, const char *name, const char *old, cons
 	add_value(text, new);
 }
 
-static bool has_component(const cairn_planned *planned, const char *name)
+static bool has_component(const cairn_component *components, size_t n, const char *name)
 {
-	for (size_t i = 0; i < planned->n_components; i++) {
-		if (strcmp(planned->components[i].name, name) == 0)
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(components[i].name, name) == 0)
 			return true;
 	}
 	return false;
 }
 
-static void list_changes(cairn_text *text, const cairn_planned *planned, const json_t *old)
+static void list_changes(cairn_text *text, const cairn_plan *plan, size_t stage, const json_t *old)
 {
+	cairn_arena *arena = cairn_arena_new();
+	const cairn_component *now;
+	size_t n = cairn_plan_components(plan, stage, &now, arena);
 	const char *name;
 	const json_t *value;
 
-	for (size_t i = 0; i < planned->n_components; i++) {
-		const cairn_component *now = &planned->components[i];
-		const char *then = cairn_json_string(old, now->name, NULL);
+	for (size_t i = 0; i < n; i++) {
+		const char *then = cairn_json_string(old, now[i].name, NULL);
 
-		if (!then || strcmp(then, now->value) != 0)
-			add_change(text, now->name, then, now->value);
+		if (!then || strcmp(then, now[i].value) != 0)
+			add_change(text, now[i].name, then, now[i].value);
 	}
 	json_object_foreach((json_t *)old, name, value)
 	{
-		if (!has_component(planned, name))
+		if (!has_component(now, n, name))
 			add_change(text, name, json_string_value(value), NULL);
 	}
+	cairn_arena_free(arena);
 }
 
 /* The result that this instance had last, by whatever key; NULL where there is none. */
@@ -94,19 +97,16 @@ static json_t *last_result(
 	return result;
 }
 
-int cairn_plan_reason(cairn_plan *plan, cairn_planned *planned, const char *lost, cairn_error *err)
+int cairn_plan_reason(
+	cairn_plan *plan, size_t i, cairn_snapshot *snapshot, const char *lost, cairn_error *err)
 {
+	cairn_planned *planned = &plan->stages[i];
+	json_t *checkpoint = NULL, *last;
 	cairn_text text = {0};
-	json_t *checkpoint = NULL, *last = NULL;
-	cairn_snapshot *snapshot;
-	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+	int rc = cairn_record_newest_checkpoint(&checkpoint, snapshot, &planned->key, err);
 
-	if (rc < 0)
-		return rc;
-	rc = cairn_record_newest_checkpoint(&checkpoint, snapshot, &planned->key, err);
 	if (rc < 0 && rc != CAIRN_ENOTFOUND)
-		goto out;
-	rc = 0;
+		return rc;
 	last = last_result(plan, snapshot, planned->instance);
 	if (checkpoint)
 		cairn_text_printf(&text, "resumes at step %lld",
@@ -114,16 +114,14 @@ int cairn_plan_reason(cairn_plan *plan, cairn_planned *planned, const char *lost
 	else if (lost[0])
 		cairn_text_add(&text, lost);
 	else if (last)
-		list_changes(&text, planned, json_object_get(last, "components"));
+		list_changes(&text, plan, i, json_object_get(last, "components"));
 	if (text.len > REASON_SHOWN)
 		cairn_plan_say(plan, planned, "%.*s...", REASON_SHOWN - 3, cairn_text_get(&text));
 	else
 		cairn_plan_say(
 			plan, planned, "%s", text.len ? cairn_text_get(&text) : "no result yet");
-out:
-	cairn_snapshot_end(snapshot);
 	cairn_text_free(&text);
 	json_decref(checkpoint);
 	json_decref(last);
-	return rc;
+	return 0;
 }

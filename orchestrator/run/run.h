@@ -50,19 +50,22 @@ typedef struct cairn_planned_cost {
 	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;
 
+/* Small, for there may be a million. What else is to be known of a stage is asked for below. */
 typedef struct cairn_planned {
 	const cairn_instance *instance;
-	enum cairn_state state;
-	bool has_key; /* all inputs are known */
-	cairn_key key;
-	const cairn_component *components;
-	size_t n_components;
-	const char *const *input_ids; /* one per binding; NULL entries while unknown */
-	json_t *result;               /* the result record, once cached or done */
 	const char *reason; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
 			       2e-5"; never NULL */
-	uint32_t attempt;
+	/* Of a stage that is cached or done, one per output of the plugin's table; all zeros where
+	 * it wrote none. NULL of any other. */
+	const cairn_id *outputs;
+	/* Per binding what comes from elsewhere than a stage; NULL where nothing does. */
+	const cairn_id **outside;
+	json_t *result;           /* the result record, once somebody wanted it */
 	cairn_planned_cost *cost; /* after cairn_plan_estimate(); NULL where nothing is said */
+	cairn_key key;
+	enum cairn_state state;
+	uint32_t attempt;
+	bool has_key; /* all inputs are known */
 } cairn_planned;
 
 typedef struct cairn_plan {
@@ -76,6 +79,7 @@ typedef struct cairn_plan {
 	uint32_t *changed;
 	size_t n_changed;
 	struct cairn_relations *relations; /* relations.c; NULL until they are needed */
+	struct cairn_plan_work *work;      /* plan.c */
 } cairn_plan;
 
 /* Takes files into the store, computes the keys that can be, looks up results. */
@@ -86,6 +90,14 @@ CAIRN_MUST int cairn_plan_make(
 CAIRN_MUST int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err);
 /* Those that take an output of stage i, ascending. */
 size_t cairn_plan_users(cairn_plan *plan, size_t i, const uint32_t **out);
+/* The result record of a stage that is cached or done, read from the store at the first call;
+ * NULL of any other. Borrowed. */
+json_t *cairn_plan_result(const cairn_plan *plan, size_t i);
+/* What is bound to input b of stage i, in the order of instance->bindings; NULL while unknown. */
+const cairn_id *cairn_plan_input(const cairn_plan *plan, size_t i, size_t b);
+/* The components of a stage that has a key; the list and its texts live in the arena. */
+size_t cairn_plan_components(
+	const cairn_plan *plan, size_t i, const cairn_component **out, cairn_arena *arena);
 /* What each stage that is not cached would cost, from its parameters and what is known of its
  * inputs: of what exists the metadata, otherwise what the estimates of the stages before it, or
  * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or
@@ -119,10 +131,9 @@ enum cairn_event_type {
 	CAIRN_EVENT_PROGRESS,   /* stage: step, total, tokens, metrics, flop, seconds, phase */
 	CAIRN_EVENT_LOG,        /* stage: text, level */
 	CAIRN_EVENT_CHECKPOINT, /* stage: step */
-	CAIRN_EVENT_ENDED, /* stage: state; error when failed; plan->stages[stage].result when done
-			    */
-	CAIRN_EVENT_STOPPING, /* a signal: asked the stages for a checkpoint */
-	CAIRN_EVENT_WARNING,  /* text */
+	CAIRN_EVENT_ENDED,      /* stage: state; error when failed; cairn_plan_result() when done */
+	CAIRN_EVENT_STOPPING,   /* a signal: asked the stages for a checkpoint */
+	CAIRN_EVENT_WARNING,    /* text */
 };
 
 typedef struct cairn_event {

@@ -11,60 +11,130 @@
 
 static const char domain[] = "cairn.key/1"; /* its NUL is part of the encoding */
 
-size_t cairn_key_components(const cairn_component **out, const cairn_instance *instance,
-	const char *const *input_ids, const char *numerics, cairn_arena *arena)
+/* Whoever takes the components of an instance, one by one. */
+struct taker {
+	void (*take)(struct taker *self, const char *prefix, const char *name, const char *index,
+		const char *value);
+};
+
+/* The only place that knows what a key is made of, and in what order. */
+static void each_component(struct taker *taker, const cairn_instance *instance,
+	const char *const *input_ids, const char *numerics)
 {
 	const cairn_plugin_info *plugin = instance->plugin;
-	cairn_component *c =
-		cairn_arena_alloc(arena, 4 + plugin->n_params + instance->n_bindings, sizeof(*c));
 	const cairn_port *port = NULL;
-	size_t n = 0, index = 0;
+	size_t index = 0;
+	char number[32];
 
-	c[n++] = (cairn_component){"plugin", plugin->name};
-	c[n++] = (cairn_component){"version", plugin->version};
+	taker->take(taker, "", "plugin", "", plugin->name);
+	taker->take(taker, "", "version", "", plugin->version);
 	if (plugin->capabilities & CAIRN_NEEDS_KERNELS)
-		c[n++] = (cairn_component){"numerics", numerics};
-	c[n++] = (cairn_component){
-		"seed", cairn_arena_printf(arena, "%lld", (long long)instance->seed)};
+		taker->take(taker, "", "numerics", "", numerics);
+	snprintf(number, sizeof(number), "%lld", (long long)instance->seed);
+	taker->take(taker, "", "seed", "", number);
 	for (uint64_t i = 0; i < plugin->n_params; i++) {
 		const cairn_value *value = &instance->values[i];
 
-		if (value->param->flags & CAIRN_PARAM_NEUTRAL)
-			continue;
-		c[n++] = (cairn_component){
-			cairn_arena_printf(arena, "param.%s", value->param->name), value->text};
+		if (!(value->param->flags & CAIRN_PARAM_NEUTRAL))
+			taker->take(taker, "param.", value->param->name, "", value->text);
 	}
 	for (size_t i = 0; i < instance->n_bindings; i++) {
 		index = instance->bindings[i].port == port ? index + 1 : 0;
 		port = instance->bindings[i].port;
-		c[n++] = (cairn_component){
-			cairn_arena_printf(arena, "input.%s.%zu", port->name, index), input_ids[i]};
+		snprintf(number, sizeof(number), ".%zu", index);
+		taker->take(taker, "input.", port->name, number, input_ids[i]);
 	}
-	*out = c;
-	return n;
 }
 
-static void add_counted(cairn_digest *digest, const char *text)
+/* ---- as a list -------------------------------------------------------------------------- */
+
+struct lister {
+	struct taker taker;
+	cairn_arena *arena;
+	cairn_component *list;
+	size_t n;
+};
+
+static void add_to_list(struct taker *self, const char *prefix, const char *name, const char *index,
+	const char *value)
 {
-	size_t len = strlen(text);
+	struct lister *lister = (struct lister *)self;
+
+	lister->list[lister->n++] =
+		(cairn_component){cairn_arena_printf(lister->arena, "%s%s%s", prefix, name, index),
+			cairn_arena_strdup(lister->arena, value)};
+}
+
+size_t cairn_key_components(const cairn_component **out, const cairn_instance *instance,
+	const char *const *input_ids, const char *numerics, cairn_arena *arena)
+{
+	size_t most = 4 + instance->plugin->n_params + instance->n_bindings;
+	struct lister lister = {.taker = {add_to_list},
+		.arena = arena,
+		.list = cairn_arena_alloc(arena, most, sizeof(cairn_component))};
+
+	each_component(&lister.taker, instance, input_ids, numerics);
+	*out = lister.list;
+	return lister.n;
+}
+
+/* ---- as a key --------------------------------------------------------------------------- */
+
+struct encoder {
+	struct taker taker;
+	cairn_text *bytes;
+};
+
+static void put_length(cairn_text *bytes, size_t len)
+{
 	uint8_t prefix[4];
 
 	CAIRN_ASSERT(len <= UINT32_MAX);
 	for (int i = 0; i < 4; i++)
 		prefix[i] = (uint8_t)(len >> (8 * i));
-	cairn_digest_add(digest, prefix, sizeof(prefix));
-	cairn_digest_add(digest, text, len);
+	cairn_text_add_bytes(bytes, prefix, sizeof(prefix));
+}
+
+static void encode(struct taker *self, const char *prefix, const char *name, const char *index,
+	const char *value)
+{
+	cairn_text *bytes = ((struct encoder *)self)->bytes;
+	size_t prefix_len = strlen(prefix), name_len = strlen(name), index_len = strlen(index);
+	size_t value_len = strlen(value);
+
+	put_length(bytes, prefix_len + name_len + index_len);
+	cairn_text_add_bytes(bytes, prefix, prefix_len);
+	cairn_text_add_bytes(bytes, name, name_len);
+	cairn_text_add_bytes(bytes, index, index_len);
+	put_length(bytes, value_len);
+	cairn_text_add_bytes(bytes, value, value_len);
+}
+
+static void end_key(cairn_key *out, const cairn_text *bytes)
+{
+	CAIRN_ASSERT(!bytes->failed); /* a few hundred bytes: without them no plan can go on */
+	cairn_sha256(bytes->data, bytes->len, out->bytes);
+}
+
+void cairn_key_make(cairn_key *out, const cairn_instance *instance, const char *const *input_ids,
+	const char *numerics, cairn_text *scratch)
+{
+	struct encoder encoder = {{encode}, scratch};
+
+	cairn_text_clear(scratch);
+	cairn_text_add_bytes(scratch, domain, sizeof(domain));
+	each_component(&encoder.taker, instance, input_ids, numerics);
+	end_key(out, scratch);
 }
 
 void cairn_key_of(cairn_key *out, const cairn_component *components, size_t n)
 {
-	cairn_digest *digest = cairn_digest_new();
+	cairn_text bytes = {0};
+	struct encoder encoder = {{encode}, &bytes};
 
-	CAIRN_ASSERT(digest); /* a few hundred bytes: without them no plan can go on */
-	cairn_digest_add(digest, domain, sizeof(domain));
-	for (size_t i = 0; i < n; i++) {
-		add_counted(digest, components[i].name);
-		add_counted(digest, components[i].value);
-	}
-	cairn_digest_end(digest, out->bytes);
+	cairn_text_add_bytes(&bytes, domain, sizeof(domain));
+	for (size_t i = 0; i < n; i++)
+		encode(&encoder.taker, "", components[i].name, "", components[i].value);
+	end_key(out, &bytes);
+	cairn_text_free(&bytes);
 }

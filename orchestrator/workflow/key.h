@@ -13,6 +13,7 @@
 #define CAIRN_WORKFLOW_KEY_H
 
 #include "base/digest.h"
+#include "base/text.h"
 #include "workflow/workflow.h"
 
 typedef struct cairn_component {
@@ -24,5 +25,9 @@ typedef struct cairn_component {
 size_t cairn_key_components(const cairn_component **out, const cairn_instance *instance,
 	const char *const *input_ids, const char *numerics, cairn_arena *arena);
 void cairn_key_of(cairn_key *out, const cairn_component *components, size_t n);
+/* The key of an instance without the list, for plans of many stages. `scratch` keeps its memory
+ * from call to call; its owner frees it. */
+void cairn_key_make(cairn_key *out, const cairn_instance *instance, const char *const *input_ids,
+	const char *numerics, cairn_text *scratch);
 
 #endif

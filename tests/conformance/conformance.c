@@ -108,12 +108,12 @@ static void list_outputs(cairn_text *out, const cairn_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_planned *stage = &plan->stages[i];
-		const json_t *output;
+		const json_t *result = cairn_plan_result(plan, i), *output;
 		const char *port;
 
-		if (!stage->result)
+		if (!result)
 			cairn_text_printf(out, "%s has no result\n", stage->instance->name);
-		json_object_foreach(json_object_get(stage->result, "outputs"), port, output)
+		json_object_foreach(json_object_get(result, "outputs"), port, output)
 		{
 			cairn_text_printf(out, "%s:%s %s\n", stage->instance->name, port,
 				cairn_json_string(output, "id", "?"));

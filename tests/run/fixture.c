@@ -216,9 +216,14 @@ cairn_planned *stage_of(fixture *f, const char *instance)
 	return NULL;
 }
 
+const json_t *result_of(fixture *f, const char *instance)
+{
+	return cairn_plan_result(f->plan, (size_t)(stage_of(f, instance) - f->plan->stages));
+}
+
 const char *output_of(fixture *f, const char *instance, const char *port)
 {
-	const json_t *result = stage_of(f, instance)->result;
+	const json_t *result = result_of(f, instance);
 	const json_t *output = json_object_get(json_object_get(result, "outputs"), port);
 
 	if (!output)

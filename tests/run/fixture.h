@@ -62,6 +62,8 @@ int fixture_run(fixture *f, const char *ini);
 pid_t fixture_spawn_run(fixture *f, const char *ini);
 
 cairn_planned *stage_of(fixture *f, const char *instance);
+/* Borrowed; NULL where it has none. */
+const json_t *result_of(fixture *f, const char *instance);
 /* "sha256:..." of an output of the last run's stage; fails the test where there is none. */
 const char *output_of(fixture *f, const char *instance, const char *port);
 /* The bytes of an entry of an artifact, NUL-terminated; the caller frees. */

@@ -36,8 +36,7 @@ static void take_ids(fixture *f, struct ids *ids)
 	snprintf(ids->a_log, sizeof(ids->a_log), "%s", output_of(f, "a", "metrics"));
 	snprintf(ids->b, sizeof(ids->b), "%s", output_of(f, "b", "out"));
 	snprintf(ids->b_log, sizeof(ids->b_log), "%s", output_of(f, "b", "metrics"));
-	ids->best =
-		cairn_json_number(json_object_get(stage_of(f, "a")->result, "summary"), "best", -1);
+	ids->best = cairn_json_number(json_object_get(result_of(f, "a"), "summary"), "best", -1);
 }
 
 static void assert_same(const struct ids *x, const struct ids *y)

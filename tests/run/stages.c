@@ -70,7 +70,7 @@ static void test_run_stages__records(void **state)
 	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = counter\nsteps = 3\n"
 					     "input.in = file:in.txt\n"),
 		0);
-	result = stage_of(f, "a")->result;
+	result = result_of(f, "a");
 	assert_string_equal(
 		cairn_json_string(json_object_get(result, "components"), "param.steps", ""), "3");
 	assert_string_equal(
@@ -181,7 +181,7 @@ static void fails_with(fixture *f, const char *plugin, int code, const char *mes
 	assert_string_equal(cairn_json_string(json_object_get(attempt, "error"), "code", ""),
 		cairn_error_name(code));
 	json_decref(attempt);
-	assert_null(stage_of(f, "a")->result);
+	assert_null(result_of(f, "a"));
 }
 
 static void test_run_stages__faulty_plugins(void **state)
@@ -434,7 +434,7 @@ static void test_run_stages__flops_are_metered(void **state)
 		5 * 48, 0);
 	assert_float_equal(cairn_json_number(attempt, "kept_flop", 0), 5 * 48, 0);
 	json_decref(attempt);
-	assert_string_equal(cairn_json_string(stage_of(f, "a")->result, "backend", ""), "tiny");
+	assert_string_equal(cairn_json_string(result_of(f, "a"), "backend", ""), "tiny");
 }
 
 /* Three steps kept by the checkpoint, the fourth lost, then seven more. */
@@ -459,8 +459,8 @@ static void test_run_stages__kept_and_wasted(void **state)
 	assert_float_equal(sum_of(json_object_get(attempt, "flop")), 7 * 48, 0);
 	assert_float_equal(cairn_json_number(attempt, "kept_flop", 0), 7 * 48, 0);
 	json_decref(attempt);
-	assert_float_equal(sum_of(json_object_get(stage_of(f, "a")->result, "flop")), 10 * 48, 0);
-	assert_int_equal(cairn_json_integer(stage_of(f, "a")->result, "attempts", 0), 2);
+	assert_float_equal(sum_of(json_object_get(result_of(f, "a"), "flop")), 10 * 48, 0);
+	assert_int_equal(cairn_json_integer(result_of(f, "a"), "attempts", 0), 2);
 }
 
 int tests_main(void)
