@@ -356,6 +356,75 @@ static void test_cli_manual__references_lead_somewhere(void **state)
 	closedir(dir);
 }
 
+/* ---- how it looks ------------------------------------------------------------------------- */
+
+/* Lines that the program prints and that matter; the first is kept in `first`. */
+static int count_complaints(const char *program, const char *ignore, char first[256])
+{
+	FILE *pipe = popen(program, "r");
+	char line[256];
+	int n = 0;
+
+	assert_non_null(pipe);
+	while (fgets(line, sizeof(line), pipe)) {
+		if ((ignore && strstr(line, ignore)) || n++)
+			continue;
+		snprintf(first, 256, "%s", line);
+	}
+	pclose(pipe);
+	return n;
+}
+
+/* A date would have to be changed with each page; there is none. */
+static void test_cli_manual__formatters_have_no_complaint(void **state)
+{
+	char first[256];
+
+	(void)state;
+	if (count_complaints("command -v mandoc", NULL, first) == 0)
+		skip();
+	if (count_complaints(
+		    "mandoc -T lint -W warning " MAN_DIR "/*.[157] 2>&1", "missing date", first))
+		fail_msg("mandoc: %s", first);
+	if (count_complaints("command -v groff", NULL, first) &&
+		count_complaints("for page in " MAN_DIR "/*.[157]; do "
+				 "groff -ww -man -Tutf8 -z $page; done 2>&1",
+			NULL, first))
+		fail_msg("groff: %s", first);
+}
+
+/* An installation in the test's directory: bin/cairn, its page, and a `man` that shows what it
+ * was asked to show. */
+static void test_cli_manual__help_opens_the_page_on_a_terminal(void **state)
+{
+	static const char install[] =
+		"mkdir -p bin share/man/man1 && cp " CAIRN_BINARY " bin/ && "
+		"cp " MAN_DIR "/cairn-run.1 share/man/man1/ && "
+		"printf '#!/bin/sh\\necho shown: \"$@\"\\n' >bin/man && chmod +x bin/man";
+	char first[256];
+
+	(void)state;
+	if (count_complaints("command -v script", NULL, first) == 0)
+		skip();
+	assert_int_equal(count_complaints(install, NULL, first), 0);
+#define ON_A_TERMINAL(args) "PATH=$PWD/bin:$PATH script -qec 'cairn " args "' /dev/null </dev/null"
+	assert_int_equal(count_complaints(ON_A_TERMINAL("help run"), NULL, first), 1);
+	assert_has(first, "shown: -l ");
+	assert_has(first, "/share/man/man1/cairn-run.1");
+	/* What is compiled in: no page, no terminal, or asked for. */
+	assert_true(count_complaints(ON_A_TERMINAL("help cost"), NULL, first) > 5);
+	assert_has(first, "usage: cairn cost");
+	assert_true(count_complaints(ON_A_TERMINAL("run --help"), NULL, first) > 5);
+	assert_has(first, "usage: cairn run");
+	assert_true(count_complaints("PATH=$PWD/bin:$PATH cairn help run", NULL, first) > 5);
+	assert_has(first, "usage: cairn run");
+	/* A man that cannot show it. */
+	assert_int_equal(
+		count_complaints("printf '#!/bin/sh\\nexit 3\\n' >bin/man", NULL, first), 0);
+	assert_true(count_complaints(ON_A_TERMINAL("help run"), NULL, first) > 5);
+	assert_has(first, "usage: cairn run");
+}
+
 #define DRIVEN(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -370,6 +439,8 @@ int main(void)
 		DRIVEN(test_cli_manual__examples_are_command_lines),
 		DRIVEN(test_cli_manual__usage_check_finds_mistakes),
 		DRIVEN(test_cli_manual__references_lead_somewhere),
+		DRIVEN(test_cli_manual__formatters_have_no_complaint),
+		DRIVEN(test_cli_manual__help_opens_the_page_on_a_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
