@@ -147,10 +147,10 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 {
 	int code;
 
-	run->checkpoint_time = cairn_host_clock();
+	run->checkpoint_begun = run->checkpoint_time = cairn_host_clock();
 	if (!(run->plugin.capabilities & CAIRN_CAN_CHECKPOINT))
 		cairn_host_started(run, 0);
-	code = run->plugin.run(&table, run, run->params);
+	code = cairn_host_settle(run, run->plugin.run(&table, run, run->params));
 	cairn_host_started(run, 0);
 	cairn_host_flush_step(run);
 	if (code < 0)
@@ -185,6 +185,7 @@ static void say_goodbye(cairn_run *run, int code, const cairn_error *err)
 
 static void free_run(cairn_run *run)
 {
+	cairn_host_background_free(run);
 	cairn_host_kernels_close(run);
 	cairn_host_outputs_close(run);
 	cairn_host_inputs_close(run);

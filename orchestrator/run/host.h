@@ -9,6 +9,8 @@
  *   host_inputs.c      input_count, input_open, entry_list, entry_get
  *   host_outputs.c     output_begin, put, meta, commit
  *   host_checkpoint.c  checkpoint_begin, resume
+ *   host_background.c  a checkpoint's way into the store, beside the next steps
+ *   host_retention.c   which checkpoints stay, and when one is due
  *   host_account.c     step, metric log, summary, account, rng_key
  *   host_kernels.c     kernels
  *   host_commit.c      the last transaction
@@ -18,18 +20,24 @@
  *
  * Two rules about writing. One writer is open at a time: what a plugin does with two is a
  * bug of its own. Outputs collect in one batch that lives until run() has returned 0; each
- * checkpoint is a batch of its own, committed at once, and does not touch the other.
+ * checkpoint is a batch of its own and does not touch the other.
+ *
+ * And one about threads. A checkpoint is written by a thread of its own, one at a time; while it
+ * is under way the plugin's thread reads from the store, but whatever else it wants of the store
+ * (another checkpoint, an output, the end) waits for it: a handle has one writer of artifacts.
  */
 #ifndef CAIRN_RUN_HOST_H
 #define CAIRN_RUN_HOST_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/text.h"
 #include "kernels/meter.h"
 #include "run/amend.h"
 #include "run/directory.h"
 #include "run/job.h"
+#include "run/staging.h"
 
 /* Names of entries that the host adds to checkpoints; not for plugins. */
 #define CAIRN_HOST_PREFIX  "cairn/"
@@ -40,8 +48,9 @@
 
 struct cairn_writer {
 	cairn_run *run;
-	cairn_batch *batch;     /* NULL: not open, or a directory */
+	cairn_batch *batch;     /* NULL: not open, or one of the next two */
 	cairn_outdir *outdir;   /* of a tool: where the entries become files */
+	cairn_staging *staging; /* of a checkpoint that is written later */
 	const cairn_port *port; /* NULL: a checkpoint */
 	uint64_t step;          /* of a checkpoint */
 	char *meta;
@@ -61,6 +70,31 @@ typedef struct cairn_host_output {
 	cairn_id id;
 	uint64_t bytes;
 } cairn_host_output;
+
+/* A checkpoint that is complete, until it is durable. What it says of the stage was taken when it
+ * was completed: the stage has gone on meanwhile. */
+typedef struct cairn_checkpoint {
+	uint64_t step;
+	char *meta;
+	json_t *record;      /* but for its id and size */
+	cairn_amends amends; /* what becomes true of the attempt */
+	double kept;
+} cairn_checkpoint;
+
+/* The checkpoint under way, and the memory for all of them. */
+typedef struct cairn_background {
+	cairn_staging staging;
+	bool is_refused; /* there was no memory for a copy: checkpoints are written at once */
+	cairn_checkpoint checkpoint;
+	bool is_busy; /* the thread was started and not joined */
+	pthread_t thread;
+	atomic_bool is_over; /* by the thread: what follows is filled */
+	int code;
+	cairn_error error;
+	/* How long the stage stood still for checkpoints, in seconds. */
+	uint64_t n;
+	double pause_sum, pause_max, wait_sum;
+} cairn_background;
 
 struct cairn_run {
 	cairn_job job;
@@ -99,8 +133,14 @@ struct cairn_run {
 	double base[CAIRN_ACCOUNTS], base_real[CAIRN_ACCOUNTS]; /* of the checkpoint resumed from */
 	double base_seconds;
 	double kept; /* of this attempt, FLOPs: committed */
-	double checkpoint_time;
-	uint64_t checkpoint_step;
+
+	/* checkpoints */
+	cairn_background background;
+	double checkpoint_begun, checkpoint_time; /* when the last one was begun and complete */
+	uint64_t checkpoint_step;                 /* of the last complete one */
+	double best;                              /* of `keep_best`, among the complete ones */
+	bool has_best;
+	bool is_better; /* the row of this step says so */
 
 	/* kernels */
 	bool has_kernels;
@@ -142,18 +182,65 @@ int cairn_host_output_begin(cairn_run *run, const char *port, cairn_writer **out
 int cairn_host_put(cairn_writer *writer, const cairn_tensor *tensor);
 int cairn_host_meta(cairn_writer *writer, const char *json);
 int cairn_host_commit_writer(cairn_writer *writer);
+bool cairn_host_writer_is_open(const cairn_writer *writer);
+/* As put(), for the host's own entries too. */
+CAIRN_MUST int cairn_host_put_entry(
+	cairn_writer *writer, const cairn_tensor *tensor, cairn_error *err);
 void cairn_host_outputs_close(cairn_run *run);
 /* Adds an entry of bytes to the artifact that a batch is writing. */
 CAIRN_MUST int cairn_host_put_text(
 	cairn_batch *batch, const char *name, const char *text, size_t len, cairn_error *err);
 
 int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **out);
-/* Ends and publishes the checkpoint that the writer holds. */
+/* Completes the checkpoint that the writer holds, and has it published. */
 CAIRN_MUST int cairn_host_checkpoint_commit(cairn_writer *writer, cairn_error *err);
 int cairn_host_resume(cairn_run *run, cairn_artifact *out, uint64_t *step);
-/* Adds to a batch the deletion of all checkpoints of this key but the newest `keep`. */
+/* The records of this key's checkpoints, oldest first. New reference. */
+CAIRN_MUST int cairn_host_checkpoints(cairn_run *run, json_t **out, cairn_error *err);
+
+/* ---- host_background.c --------------------------------------------------------------------- */
+
+/* Opens the batch that a checkpoint is written into. */
+CAIRN_MUST int cairn_host_batch_begin(cairn_batch **out, cairn_run *run, cairn_error *err);
+/* Instead of into memory, entries go into the store from now on, the copied ones first. */
+CAIRN_MUST int cairn_host_write_through(cairn_writer *writer, cairn_error *err);
+/* Publishes what the writer holds, and takes `checkpoint` over: beside the next steps where it
+ * holds a copy, else before it returns. */
+CAIRN_MUST int cairn_host_publish(
+	cairn_writer *writer, cairn_checkpoint *checkpoint, cairn_error *err);
+/* Waits for the checkpoint under way, if there is one. Its failure is told once. */
+CAIRN_MUST int cairn_host_background_wait(cairn_run *run, cairn_error *err);
+/* The same where it is over already; does not wait. */
+CAIRN_MUST int cairn_host_background_poll(cairn_run *run, cairn_error *err);
+/* The end of run(), which returned `code`: waits, and returns the code that counts. */
+int cairn_host_settle(cairn_run *run, int code);
+/* Waits and gives the memory back: there will hardly be another one. What could not be written
+ * does not matter to what comes next, and is only logged. */
+void cairn_host_background_free(cairn_run *run);
+void cairn_host_checkpoint_clear(cairn_checkpoint *checkpoint);
+
+/* ---- host_retention.c ----------------------------------------------------------------------- */
+
+/* Which of the records (oldest first) stay while the stage runs: stays[i]. For its test. */
+void cairn_host_retain(const cairn_job *job, const json_t *records, bool *stays);
+/* Adds to a batch the deletion of the checkpoints that need not stay when `newest` joins them. */
 CAIRN_MUST int cairn_host_drop_checkpoints(
-	cairn_run *run, cairn_batch *batch, size_t keep, cairn_error *err);
+	cairn_run *run, cairn_batch *batch, json_t *newest, cairn_error *err);
+/* At the end: drops all records; what is to stay becomes outputs "checkpoint@STEP" and
+ * "checkpoint@best". */
+CAIRN_MUST int cairn_host_end_checkpoints(
+	cairn_run *run, cairn_batch *batch, json_t *outputs, cairn_error *err);
+/* Looks at a row for the metric of `keep_best`. */
+void cairn_host_watch_best(cairn_run *run, const cairn_progress *progress);
+/* A checkpoint is complete: it may be the best so far. */
+void cairn_host_take_best(cairn_run *run, const json_t *record);
+/* The best so far, of the checkpoints that are there. */
+void cairn_host_restore_best(cairn_run *run, const json_t *records);
+/* Is a checkpoint to be written after this step? `before` is the step before. */
+bool cairn_host_checkpoint_is_due(const cairn_run *run, uint64_t before);
+/* The last row of the metric log, if it is of this step: {name: value}, else NULL. New reference.
+ */
+json_t *cairn_host_row_of(const cairn_run *run, uint64_t step);
 
 int cairn_host_step(cairn_run *run, const cairn_progress *progress);
 uint64_t cairn_host_rng_key(cairn_run *run, const char *stream);

@@ -84,27 +84,21 @@ static json_t *step_record(cairn_run *run, const cairn_progress *progress)
 	return record;
 }
 
-static bool is_checkpoint_due(const cairn_run *run)
-{
-	const cairn_job *job = &run->job;
-
-	if (!(run->plugin.capabilities & CAIRN_CAN_CHECKPOINT))
-		return false;
-	if (job->checkpoint_every_steps > 0)
-		return run->step >= run->checkpoint_step + (uint64_t)job->checkpoint_every_steps;
-	return job->checkpoint_every_s > 0 &&
-	       cairn_host_clock() - run->checkpoint_time >= job->checkpoint_every_s;
-}
-
 int cairn_host_step(cairn_run *run, const cairn_progress *progress)
 {
+	cairn_error *err = cairn_host_err(run);
+	uint64_t before = run->step;
+	int rc = cairn_host_background_poll(run, err);
+
+	if (rc < 0)
+		return rc;
 	run->step = progress->step;
 	run->total = progress->total;
 	run->tokens = progress->tokens;
 	add_row(run, progress);
 	if (run->metrics.failed)
-		return cairn_error_set(
-			cairn_host_err(run), CAIRN_ENOMEM, "out of memory for the metric log");
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the metric log");
+	cairn_host_watch_best(run, progress);
 	cairn_host_started(run, 0);
 	json_decref(run->step_waiting);
 	run->step_waiting = step_record(run, progress);
@@ -113,7 +107,7 @@ int cairn_host_step(cairn_run *run, const cairn_progress *progress)
 	cairn_host_failpoint("step", progress->step);
 	if (cairn_host_is_stopping())
 		return CAIRN_STOP;
-	return is_checkpoint_due(run) ? CAIRN_CHECKPOINT : CAIRN_GO;
+	return cairn_host_checkpoint_is_due(run, before) ? CAIRN_CHECKPOINT : CAIRN_GO;
 }
 
 /* ---- summary ------------------------------------------------------------------------------------

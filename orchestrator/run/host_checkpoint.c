@@ -5,7 +5,8 @@
  * A checkpoint is an artifact of kind "checkpoint": the plugin's entries, the metric log up
  * to its step and the summary so far ("cairn/..."). So a log that goes on from it has
  * neither gap nor repeat. One transaction publishes the artifact, its record with the
- * account that it keeps, the attempt's kept_flop, and drops the older ones.
+ * account that it keeps, the attempt's kept_flop, and drops the older ones
+ * (host_background.c, host_retention.c).
  */
 #include <string.h>
 
@@ -14,12 +15,14 @@
 
 int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **out)
 {
+	double begun = cairn_host_clock();
 	cairn_error *err = cairn_host_err(run);
+	cairn_background *background = &run->background;
 	cairn_writer *writer = &run->writer;
-	cairn_batch *batch;
+	cairn_batch *batch = NULL;
 	int rc;
 
-	if (writer->batch) {
+	if (cairn_host_writer_is_open(writer)) {
 		writer->failed = cairn_error_set(err, CAIRN_EBUG,
 			"the plugin began a checkpoint before it ended another writer");
 		return writer->failed;
@@ -28,158 +31,165 @@ int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **ou
 		return cairn_error_set(err, CAIRN_EBUG,
 			"plugin '%s' writes a checkpoint but does not say that it can",
 			run->plugin.name);
-	rc = cairn_batch_begin(&batch, run->store, err);
+	rc = cairn_host_background_wait(run, err);
+	background->wait_sum += cairn_host_clock() - begun;
+	run->checkpoint_begun = begun;
+	if (rc == 0 && (background->is_refused || run->job.writes_at_once))
+		rc = cairn_host_batch_begin(&batch, run, err);
 	if (rc < 0)
 		return rc;
-	rc = cairn_batch_artifact_begin(batch, "checkpoint", err);
-	if (rc < 0) {
-		cairn_batch_abort(batch);
-		return rc;
-	}
-	*writer = (cairn_writer){.run = run, .batch = batch, .step = step};
+	background->staging.limit = run->job.memory_bytes;
+	cairn_staging_clear(&background->staging);
+	*writer = (cairn_writer){
+		.run = run,
+		.batch = batch,
+		.staging = batch ? NULL : &background->staging,
+		.step = step,
+	};
 	*out = writer;
 	return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------- */
+/* ---- completing -------------------------------------------------------------------------- */
 
-static int put_own_state(cairn_run *run, cairn_batch *batch, cairn_error *err)
+static int put_text(
+	cairn_writer *writer, const char *name, const char *text, size_t len, cairn_error *err)
 {
+	cairn_tensor tensor = {
+		.name = name,
+		.dtype = CAIRN_U8,
+		.n_dims = 1,
+		.dims = {len},
+		.data = text,
+		.bytes = len,
+	};
+
+	return cairn_host_put_entry(writer, &tensor, err);
+}
+
+static int put_own_state(cairn_writer *writer, cairn_error *err)
+{
+	cairn_run *run = writer->run;
 	char *summary;
 	int rc = 0;
 
 	if (run->metrics.len)
-		rc = cairn_host_put_text(
-			batch, CAIRN_HOST_METRICS, run->metrics.data, run->metrics.len, err);
+		rc = put_text(writer, CAIRN_HOST_METRICS, run->metrics.data, run->metrics.len, err);
 	if (rc < 0 || !json_object_size(run->summary))
 		return rc;
 	summary = cairn_host_summary_text(run);
 	if (!summary)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a checkpoint");
-	rc = cairn_host_put_text(batch, CAIRN_HOST_SUMMARY, summary, strlen(summary), err);
+	rc = put_text(writer, CAIRN_HOST_SUMMARY, summary, strlen(summary), err);
 	free(summary);
 	return rc;
 }
 
-static int put_record(cairn_writer *writer, const cairn_id *id, cairn_error *err)
+static json_t *make_record(const cairn_writer *writer)
 {
 	cairn_run *run = writer->run;
-	char text[CAIRN_ID_TEXT];
-	json_t *record;
-	int rc;
-
-	cairn_id_format(id, text);
-	record = json_pack("{s:s, s:I, s:i, s:i, s:f, s:I}", "id", text, "step",
+	json_t *record = json_pack("{s:I, s:i, s:i, s:f, s:I, s:I}", "step",
 		(json_int_t)writer->step, "attempt", (int)run->job.attempt, "state_version",
 		(int)run->plugin.state_version, "seconds", cairn_host_seconds(run), "rows",
-		(json_int_t)run->n_rows);
-	if (!record)
-		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a checkpoint");
-	cairn_host_put_account(run, record, true);
-	rc = cairn_record_put_checkpoint(writer->batch, &run->job.key, writer->step, record, err);
-	json_decref(record);
-	return rc;
+		(json_int_t)run->n_rows, "bytes", (json_int_t)writer->bytes);
+	json_t *row = cairn_host_row_of(run, writer->step);
+
+	if (record)
+		cairn_host_put_account(run, record, true);
+	if (record && row)
+		json_object_set(record, "metrics", row);
+	json_decref(row);
+	return record;
 }
 
-/* The attempt's fields that become true with this commit. */
-static int amend_attempt(cairn_run *run, cairn_amends *amends, double kept, cairn_error *err)
+/* What the stage is now, for when the checkpoint is durable. */
+static int take_stock(cairn_checkpoint *out, cairn_writer *writer, cairn_error *err)
 {
-	json_t *fields = json_pack("{s:f, s:I}", "kept_flop", kept, "step", (json_int_t)run->step);
+	cairn_run *run = writer->run;
+	json_t *fields;
 
-	if (!fields)
+	*out = (cairn_checkpoint){
+		.step = writer->step,
+		.meta = writer->meta,
+		.record = make_record(writer),
+		.kept = cairn_meter_total(&run->meter),
+	};
+	writer->meta = NULL;
+	fields = json_pack("{s:f, s:I}", "kept_flop", out->kept, "step", (json_int_t)run->step);
+	if (!out->record || !fields) {
+		json_decref(fields);
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a checkpoint");
+	}
 	cairn_host_put_account(run, fields, false);
-	return cairn_amends_add(amends, &run->job.key, run->job.attempt, fields, err);
+	return cairn_amends_add(&out->amends, &run->job.key, run->job.attempt, fields, err);
+}
+
+static void note_pause(cairn_run *run)
+{
+	cairn_background *background = &run->background;
+	double pause;
+
+	run->checkpoint_time = cairn_host_clock();
+	pause = run->checkpoint_time - run->checkpoint_begun;
+	background->n++;
+	background->pause_sum += pause;
+	if (pause > background->pause_max)
+		background->pause_max = pause;
 }
 
 int cairn_host_checkpoint_commit(cairn_writer *writer, cairn_error *err)
 {
 	cairn_run *run = writer->run;
-	size_t keep = run->job.keep_checkpoints > 1 ? (size_t)run->job.keep_checkpoints : 1;
-	double kept = cairn_meter_total(&run->meter);
-	cairn_batch *batch = writer->batch;
-	cairn_amends amends = {0};
-	uint64_t step = writer->step;
-	cairn_id id;
-	int rc = put_own_state(run, batch, err);
+	cairn_checkpoint checkpoint = {0};
+	int rc = put_own_state(writer, err);
 
 	if (rc == 0)
-		rc = cairn_batch_artifact_end(batch, writer->meta, &id, err);
-	if (rc == 0) /* before the new record: the deletions are of what is there now */
-		rc = cairn_host_drop_checkpoints(run, batch, keep - 1, err);
-	if (rc == 0)
-		rc = put_record(writer, &id, err);
-	if (rc == 0)
-		rc = amend_attempt(run, &amends, kept, err);
-	if (rc < 0) {
-		cairn_batch_abort(batch);
-		goto out;
+		rc = take_stock(&checkpoint, writer, err);
+	if (rc == 0) {
+		cairn_host_flush_step(
+			run); /* that it is of this step is heard before it is there */
+		cairn_host_take_best(run, checkpoint.record);
+		run->checkpoint_step = writer->step;
+		rc = cairn_host_publish(writer, &checkpoint, err);
+	} else {
+		cairn_batch_abort(writer->batch);
+		writer->batch = NULL;
+		cairn_host_checkpoint_clear(&checkpoint);
 	}
-	cairn_amends_attach(&amends, batch);
-	cairn_host_failpoint("checkpoint", step);
-	rc = cairn_batch_commit(batch, err);
-	if (rc < 0)
-		goto out;
-	cairn_host_failpoint("checkpointed", step);
-	run->kept = kept;
-	run->checkpoint_step = step;
-	run->checkpoint_time = cairn_host_clock();
-	cairn_host_flush_step(run);
-	cairn_host_send(
-		run, "checkpoint", json_pack("{s:I, s:f}", "step", (json_int_t)step, "kept", kept));
-out:
-	cairn_amends_clear(&amends);
+	if (rc == 0)
+		note_pause(run);
 	return rc;
 }
 
 /* ---- the list of checkpoints ---------------------------------------------------------------- */
 
-struct list {
-	json_t *records; /* newest first */
-};
-
 static int collect(const void *key, size_t key_len, const void *value, size_t value_len, void *arg,
 	cairn_error *err)
 {
-	struct list *list = arg;
 	json_t *json = NULL;
 	int rc = cairn_json_parse(&json, value, value_len, "checkpoint", err);
 
 	(void)key, (void)key_len;
 	if (rc == 0)
-		json_array_append_new(list->records, json);
+		json_array_append_new(arg, json);
 	return rc;
 }
 
-static int list_checkpoints(cairn_run *run, json_t **out, cairn_error *err)
+int cairn_host_checkpoints(cairn_run *run, json_t **out, cairn_error *err)
 {
-	struct list list = {json_array()};
+	json_t *records = json_array();
 	cairn_snapshot *snapshot;
 	int rc = cairn_snapshot_begin(&snapshot, run->store, err);
 
 	if (rc == 0) {
 		rc = cairn_snapshot_scan(snapshot, "checkpoint", run->job.key.bytes,
-			sizeof(run->job.key.bytes), true, collect, &list, err);
+			sizeof(run->job.key.bytes), false, collect, records, err);
 		cairn_snapshot_end(snapshot);
 	}
 	if (rc < 0)
-		json_decref(list.records);
+		json_decref(records);
 	else
-		*out = list.records;
-	return rc;
-}
-
-int cairn_host_drop_checkpoints(cairn_run *run, cairn_batch *batch, size_t keep, cairn_error *err)
-{
-	json_t *records = NULL;
-	int rc = list_checkpoints(run, &records, err);
-
-	for (size_t i = keep; rc == 0 && i < json_array_size(records); i++) {
-		const json_t *record = json_array_get(records, i);
-		rc = cairn_record_delete_checkpoint(
-			batch, &run->job.key, (uint64_t)cairn_json_integer(record, "step", 0), err);
-	}
-	json_decref(records);
+		*out = records;
 	return rc;
 }
 
@@ -243,7 +253,7 @@ static int restore_own_state(
 	cairn_wire_account_of(run->base, json_object_get(record, "flop"));
 	cairn_wire_account_of(run->base_real, json_object_get(record, "flop_real"));
 	run->checkpoint_step = run->step;
-	run->checkpoint_time = cairn_host_clock();
+	run->checkpoint_begun = run->checkpoint_time = cairn_host_clock();
 	return 0;
 }
 
@@ -255,10 +265,10 @@ int cairn_host_resume(cairn_run *run, cairn_artifact *out, uint64_t *step)
 
 	if (run->checkpoint)
 		return cairn_error_set(err, CAIRN_EBUG, "the plugin asked to resume twice");
-	rc = list_checkpoints(run, &records, err);
+	rc = cairn_host_checkpoints(run, &records, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < json_array_size(records) && !run->checkpoint; i++) {
+	for (size_t i = json_array_size(records); i-- > 0 && !run->checkpoint;) {
 		const json_t *record = json_array_get(records, i);
 		cairn_error why = {0};
 		if (open_verified(run, &run->checkpoint, record, &why) < 0)
@@ -269,6 +279,7 @@ int cairn_host_resume(cairn_run *run, cairn_artifact *out, uint64_t *step)
 		else
 			rc = restore_own_state(run, run->checkpoint, record, err);
 	}
+	cairn_host_restore_best(run, records);
 	json_decref(records);
 	if (rc < 0)
 		return rc;

@@ -28,7 +28,7 @@ void cairn_host_failpoint(const char *name, uint64_t n)
 
 int cairn_host_check_outputs(cairn_run *run, cairn_error *err)
 {
-	if (run->writer.batch || run->writer.outdir)
+	if (cairn_host_writer_is_open(&run->writer))
 		return cairn_error_set(err, CAIRN_EBUG,
 			"plugin '%s' returned while a writer was open", run->plugin.name);
 	for (uint64_t i = 0; i < run->plugin.n_outputs; i++) {
@@ -165,9 +165,9 @@ static int publish(cairn_run *run, json_t *outputs, cairn_error *err)
 	if (rc == 0)
 		rc = put_metrics(run, outputs, err);
 	if (rc == 0)
-		rc = put_result(run, outputs, err);
+		rc = cairn_host_end_checkpoints(run, run->output_batch, outputs, err);
 	if (rc == 0)
-		rc = cairn_host_drop_checkpoints(run, run->output_batch, 0, err);
+		rc = put_result(run, outputs, err);
 	if (rc == 0)
 		rc = amend_attempt(run, &amends, err);
 	if (rc == 0) {

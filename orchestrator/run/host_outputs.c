@@ -22,9 +22,9 @@ static int bug(cairn_writer *writer, const char *what)
 	return CAIRN_EBUG;
 }
 
-static bool is_open(const cairn_writer *writer)
+bool cairn_host_writer_is_open(const cairn_writer *writer)
 {
-	return writer->batch || writer->outdir;
+	return writer->batch || writer->outdir || writer->staging;
 }
 
 static void forget(cairn_writer *writer)
@@ -48,6 +48,7 @@ static int begin_artifact(cairn_run *run, const cairn_port *port, cairn_error *e
 {
 	int rc = 0;
 
+	cairn_host_background_free(run);
 	if (!run->output_batch)
 		rc = cairn_batch_begin(&run->output_batch, run->store, err);
 	if (rc == 0)
@@ -64,7 +65,7 @@ int cairn_host_output_begin(cairn_run *run, const char *port_name, cairn_writer 
 	size_t index = 0;
 	int rc = 0;
 
-	if (is_open(writer))
+	if (cairn_host_writer_is_open(writer))
 		return bug(writer, "the plugin opened a second writer before it ended the first");
 	port = find_port(run, port_name, &index);
 	if (!port)
@@ -80,21 +81,31 @@ int cairn_host_output_begin(cairn_run *run, const char *port_name, cairn_writer 
 	return rc;
 }
 
+int cairn_host_put_entry(cairn_writer *writer, const cairn_tensor *tensor, cairn_error *err)
+{
+	int rc = 0;
+
+	if (writer->outdir)
+		return cairn_outdir_put(
+			writer->outdir, tensor->name, tensor->data, tensor->bytes, err);
+	if (writer->staging && cairn_staging_add(writer->staging, tensor))
+		return 0;
+	if (writer->staging)
+		rc = cairn_host_write_through(writer, err);
+	return rc < 0 ? rc : cairn_batch_artifact_put(writer->batch, tensor, err);
+}
+
 int cairn_host_put(cairn_writer *writer, const cairn_tensor *tensor)
 {
-	cairn_error *err;
 	int rc;
 
-	if (!is_open(writer))
+	if (!cairn_host_writer_is_open(writer))
 		return bug(writer, "the plugin put an entry into a writer that it had ended");
 	if (writer->failed)
 		return writer->failed;
 	if (!tensor->name || strncmp(tensor->name, CAIRN_HOST_PREFIX, 6) == 0)
 		return bug(writer, "entry names that begin with 'cairn/' are the host's");
-	err = cairn_host_err(writer->run);
-	rc = writer->outdir ? cairn_outdir_put(writer->outdir, tensor->name, tensor->data,
-				      tensor->bytes, err)
-			    : cairn_batch_artifact_put(writer->batch, tensor, err);
+	rc = cairn_host_put_entry(writer, tensor, cairn_host_err(writer->run));
 	if (rc < 0)
 		writer->failed = rc;
 	else
@@ -119,7 +130,7 @@ int cairn_host_put_text(
 
 int cairn_host_meta(cairn_writer *writer, const char *json)
 {
-	if (!is_open(writer))
+	if (!cairn_host_writer_is_open(writer))
 		return bug(writer, "the plugin gave metadata to a writer that it had ended");
 	if (writer->meta)
 		return bug(writer, "the plugin gave metadata twice");
@@ -153,12 +164,12 @@ int cairn_host_commit_writer(cairn_writer *writer)
 	cairn_batch *batch = writer->batch;
 	int rc = writer->failed;
 
-	if (!is_open(writer))
+	if (!cairn_host_writer_is_open(writer))
 		return bug(writer, "the plugin committed a writer twice");
 	if (rc == 0 && is_checkpoint) /* the batch is gone after this */
 		rc = cairn_host_checkpoint_commit(writer, cairn_host_err(writer->run));
 	else if (is_checkpoint)
-		cairn_batch_abort(batch);
+		cairn_batch_abort(batch); /* NULL: there is a copy only */
 	else if (rc == 0)
 		rc = commit_output(writer, cairn_host_err(writer->run));
 	if (rc < 0 && !is_checkpoint && batch)

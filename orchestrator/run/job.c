@@ -75,6 +75,13 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 			json_integer(settings->checkpoint_every_steps));
 		json_object_set_new(
 			job, "keep_checkpoints", json_integer(settings->keep_checkpoints));
+		json_object_set_new(job, "keep_every", json_integer(settings->keep_every));
+		if (settings->keep_best)
+			json_object_set_new(job, "keep_best", json_string(settings->keep_best));
+		json_object_set_new(
+			job, "best_is_largest", json_boolean(settings->best_is_largest));
+		json_object_set_new(job, "writes_at_once",
+			json_boolean(planned->cost && planned->cost->lacks_copy));
 		json_object_set_new(job, "threads", json_integer(threads));
 		json_object_set_new(
 			job, "memory_bytes", json_integer((json_int_t)settings->memory_bytes));
@@ -148,6 +155,10 @@ int cairn_job_read(cairn_job *out, json_t *take_json, cairn_arena *arena, cairn_
 	job.checkpoint_every_s = cairn_json_number(json, "checkpoint_every_s", 0);
 	job.checkpoint_every_steps = cairn_json_integer(json, "checkpoint_every_steps", 0);
 	job.keep_checkpoints = cairn_json_integer(json, "keep_checkpoints", 1);
+	job.keep_every = cairn_json_integer(json, "keep_every", 0);
+	job.keep_best = cairn_json_string(json, "keep_best", NULL);
+	job.best_is_largest = json_is_true(json_object_get(json, "best_is_largest"));
+	job.writes_at_once = json_is_true(json_object_get(json, "writes_at_once"));
 	job.threads = cairn_json_integer(json, "threads", 0);
 	job.memory_bytes = (uint64_t)cairn_json_integer(json, "memory_bytes", 0);
 	*out = job;

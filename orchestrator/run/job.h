@@ -26,7 +26,10 @@ typedef struct cairn_job {
 	size_t n_inputs;
 	const json_t *components; /* {name: text} */
 	double checkpoint_every_s;
-	int64_t checkpoint_every_steps, keep_checkpoints, threads;
+	int64_t checkpoint_every_steps, keep_checkpoints, keep_every, threads;
+	const char *keep_best; /* a metric; NULL: none */
+	bool best_is_largest;
+	bool writes_at_once; /* checkpoints: there is no memory for a copy */
 	uint64_t memory_bytes;
 } cairn_job;
 

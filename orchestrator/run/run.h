@@ -46,6 +46,7 @@ typedef struct cairn_planned_cost {
 	double flop;
 	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
 	uint64_t memory_bytes, output_bytes;
+	bool lacks_copy; /* of checkpoints, which memory_bytes has no room for */
 	bool is_partial; /* something is not known yet: too low */
 	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;

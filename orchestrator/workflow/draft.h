@@ -97,6 +97,8 @@ enum cairn_setting {
 	CAIRN_SETTING_EXECUTOR,
 	CAIRN_SETTING_CHECKPOINT_EVERY,
 	CAIRN_SETTING_KEEP_CHECKPOINTS,
+	CAIRN_SETTING_KEEP_BEST,
+	CAIRN_SETTING_KEEP_EVERY,
 	CAIRN_SETTING_SHOW,
 	CAIRN_SETTINGS
 };
@@ -218,8 +220,8 @@ void cairn_interpolate__constants(cairn_draft *draft);
 /* Plugin, axes and keys of every stage. */
 void cairn_stage__read_all(cairn_draft *draft);
 /* One of the runner's keys. */
-CAIRN_MUST int cairn_settings__set(
-	cairn_settings *out, enum cairn_setting setting, const char *text, cairn_error *err);
+CAIRN_MUST int cairn_settings__set(cairn_settings *out, enum cairn_setting setting,
+	const char *text, cairn_arena *arena, cairn_error *err);
 extern const cairn_settings cairn_settings__fallback;
 extern const char *const cairn_settings__names[CAIRN_SETTINGS];
 

@@ -98,8 +98,8 @@ static void set_settings(
 		cairn_entry *entry = stage->settings[i];
 
 		text = entry ? cairn_interpolate__entry(draft, entry, &scope, title) : NULL;
-		if (text && cairn_settings__set(
-				    &instance->settings, (enum cairn_setting)i, text, &error) < 0) {
+		if (text && cairn_settings__set(&instance->settings, (enum cairn_setting)i, text,
+				    draft->arena, &error) < 0) {
 			tell(draft, stage, entry, instance, &error);
 			cairn_error_clear(&error);
 		}

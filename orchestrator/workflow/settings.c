@@ -17,6 +17,8 @@ const char *const cairn_settings__names[CAIRN_SETTINGS] = {
 	[CAIRN_SETTING_EXECUTOR] = "executor",
 	[CAIRN_SETTING_CHECKPOINT_EVERY] = "checkpoint_every",
 	[CAIRN_SETTING_KEEP_CHECKPOINTS] = "keep_checkpoints",
+	[CAIRN_SETTING_KEEP_BEST] = "keep_best",
+	[CAIRN_SETTING_KEEP_EVERY] = "keep_every",
 	[CAIRN_SETTING_SHOW] = "show",
 };
 
@@ -64,8 +66,27 @@ static int set_checkpoint_every(cairn_settings *out, const char *text, cairn_err
 	return 0;
 }
 
-int cairn_settings__set(
-	cairn_settings *out, enum cairn_setting setting, const char *text, cairn_error *err)
+/* "valid/loss": the smallest; "accuracy max": the largest. */
+static int set_keep_best(
+	cairn_settings *out, const char *text, cairn_arena *arena, cairn_error *err)
+{
+	size_t len = strcspn(text, " \t");
+	const char *which = text + len + strspn(text + len, " \t");
+	bool is_max = strcmp(which, "max") == 0;
+
+	if (len == 0 || (which[0] && !is_max && strcmp(which, "min") != 0)) {
+		refuse(err, CAIRN_SETTING_KEEP_BEST, text, "a metric");
+		cairn_error_hint(err, "Write `keep_best = loss` for the smallest, or "
+				      "`keep_best = accuracy max` for the largest.");
+		return CAIRN_EWORKFLOW;
+	}
+	out->keep_best = cairn_arena_strndup(arena, text, len);
+	out->best_is_largest = is_max;
+	return 0;
+}
+
+int cairn_settings__set(cairn_settings *out, enum cairn_setting setting, const char *text,
+	cairn_arena *arena, cairn_error *err)
 {
 	int rc = CAIRN_EWORKFLOW;
 
@@ -78,6 +99,10 @@ int cairn_settings__set(
 		return set_count(&out->gpus, setting, 0, 65536, text, err);
 	case CAIRN_SETTING_KEEP_CHECKPOINTS:
 		return set_count(&out->keep_checkpoints, setting, 1, 1000000, text, err);
+	case CAIRN_SETTING_KEEP_BEST:
+		return set_keep_best(out, text, arena, err);
+	case CAIRN_SETTING_KEEP_EVERY:
+		return set_count(&out->keep_every, setting, 0, INT64_MAX, text, err);
 	case CAIRN_SETTING_CHECKPOINT_EVERY:
 		return set_checkpoint_every(out, text, err);
 	case CAIRN_SETTING_TIMEOUT:

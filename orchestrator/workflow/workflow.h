@@ -65,8 +65,11 @@ typedef struct cairn_settings {
 	double checkpoint_every_s;      /* 10; `checkpoint_every = 30s` */
 	int64_t checkpoint_every_steps; /* 0: by time; `checkpoint_every = 50` */
 	int64_t keep_checkpoints;       /* 1 */
-	const char *executor;           /* "local" */
-	bool show;                      /* print the report's highlight at the end of a run */
+	int64_t keep_every;             /* steps; 0: none */
+	const char *keep_best;          /* a metric; NULL: none */
+	bool best_is_largest;
+	const char *executor; /* "local" */
+	bool show;            /* print the report's highlight at the end of a run */
 } cairn_settings;
 
 typedef struct cairn_instance {

@@ -88,7 +88,7 @@ static void test_run_resume__goes_on_from_the_checkpoint(void **state)
 {
 	fixture *f = *state;
 
-	setenv("CAIRN_TEST_KILL_AT", "step:8", 1);
+	setenv("CAIRN_TEST_KILL_AT", "checkpointed:6", 1);
 	assert_int_equal(fixture_run(f, ini), 1);
 	unsetenv("CAIRN_TEST_KILL_AT");
 	assert_int_equal(count_checkpoints(f, "a"), 1);
@@ -104,7 +104,7 @@ static void test_run_resume__keeps_as_many_as_asked(void **state)
 					 "checkpoint_every = 2\nkeep_checkpoints = 3\n";
 	fixture *f = *state;
 
-	setenv("CAIRN_TEST_KILL_AT", "step:13", 1);
+	setenv("CAIRN_TEST_KILL_AT", "checkpointed:12", 1);
 	assert_int_equal(fixture_run(f, three), 1);
 	unsetenv("CAIRN_TEST_KILL_AT");
 	assert_int_equal(count_checkpoints(f, "a"), 3);
@@ -143,7 +143,7 @@ static void test_run_resume__damaged_checkpoint_falls_back(void **state)
 	undisturbed = strdup(output_of(f, "a", "out"));
 	for (int older = 1; older >= 0; older--) {
 		fixture_new_store(f);
-		setenv("CAIRN_TEST_KILL_AT", older ? "step:8" : "step:5", 1);
+		setenv("CAIRN_TEST_KILL_AT", older ? "checkpointed:6" : "checkpointed:3", 1);
 		assert_int_equal(fixture_run(f, two), 1);
 		unsetenv("CAIRN_TEST_KILL_AT");
 		damage_newest(f);

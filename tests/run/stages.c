@@ -445,7 +445,7 @@ static void test_run_stages__kept_and_wasted(void **state)
 	fixture *f = *state;
 	json_t *attempt;
 
-	setenv("CAIRN_TEST_KILL_AT", "step:5", 1);
+	setenv("CAIRN_TEST_KILL_AT", "checkpointed:3", 1);
 	assert_int_equal(fixture_run(f, ini), 1);
 	unsetenv("CAIRN_TEST_KILL_AT");
 	attempt = attempt_of(f, "a", 1);
