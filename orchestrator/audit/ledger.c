@@ -289,22 +289,28 @@ int cairn_ledger_artifact(
 	json_t **out, cairn_snapshot *snapshot, const cairn_id *artifact, cairn_error *err)
 {
 	account_book *book = open_book(snapshot);
+	/* What was accepted in place of a run cost nothing, nor did what it would have read. */
+	const cairn_lineage_options options = {.direction = CAIRN_LINEAGE_UP, .only_made = true};
+	cairn_lineage_start start = {.is_stage = false};
 	cairn_lineage up = {0};
 	int rc;
 
 	if (!book)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory adding up an artifact");
-	rc = cairn_lineage_walk(&up, snapshot, artifact, CAIRN_LINEAGE_UP, 0, err);
+	memcpy(start.bytes, artifact->bytes, sizeof(start.bytes));
+	rc = cairn_lineage_explore(&up, snapshot, &start, 1, &options, err);
+	if (rc == 0 && up.is_truncated)
+		rc = cairn_error_set(err, CAIRN_ELIMIT, "an artifact with over %d ancestors",
+			CAIRN_LINEAGE_MAX_NODES);
 	for (size_t i = 0; rc == 0 && i < up.n_nodes; i++) {
 		char key_text[CAIRN_KEY_TEXT];
 		cairn_key key;
-		if (!up.nodes[i].is_stage)
+		if (!up.nodes[i].is_stage || up.nodes[i].blessed)
 			continue;
 		memcpy(key.bytes, up.nodes[i].bytes, sizeof(key.bytes));
 		cairn_key_format(&key, key_text);
-		rc = count_stage(book, cairn_json_string(up.nodes[i].result, "instance", "?"),
-			cairn_json_string(up.nodes[i].result, "plugin", "?"), key_text, NULL, NULL,
-			err);
+		rc = count_stage(book, up.nodes[i].instance ? up.nodes[i].instance : "?",
+			up.nodes[i].plugin ? up.nodes[i].plugin : "?", key_text, NULL, NULL, err);
 	}
 	if (rc == 0)
 		*out = close_book(book, false);

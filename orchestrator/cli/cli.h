@@ -60,6 +60,7 @@ typedef struct cli {
 	size_t n_options, n_tool_options;
 	cli_tool tool;
 	int64_t attempt, depth;
+	int64_t limit; /* -1: what the verb thinks right */
 	const char *progress, *color, *by, *table;
 	cairn_override params[CLI_MAX_PARAMS];
 	size_t n_params;

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lineage.c - `cairn lineage up|down ARTIFACT`: the graph, drawn as an indented tree. */
+/*
+ * lineage.c - `cairn lineage up|down ARTIFACT`: the graph, drawn as an indented tree.
+ *
+ * A base model has a million descendants, and nobody reads a million lines: a person gets the
+ * first MAX_NODES, a script (--json) all, either as many as --limit says.
+ */
 #include "audit/lineage.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "cli/cli.h"
+
+#define MAX_NODES 1000
+#define FAN_SHARE 10 /* one node's neighbours may be a tenth of all */
 
 static void print_artifact(cli *c, const cairn_lineage_node *node, const char *port)
 {
@@ -24,23 +32,42 @@ static void print_artifact(cli *c, const cairn_lineage_node *node, const char *p
 		printf("  %s", cli_safe(c, node->source));
 }
 
-static void print_stage(cli *c, const cairn_lineage_node *node, bool up, const char *port)
+/* An earlier result that was accepted in place of a run. */
+static void print_blessing(cli *c, const cairn_lineage_node *node, bool up)
 {
-	const json_t *result = node->result;
-	const char *version = cairn_json_string(result, "version", "");
+	char when[32];
 
+	printf("%s %s%s%s by %s on %s: %s", up ? "accepted as" : "accepted for",
+		cli_style(c->color_out, CLI_YELLOW), cli_safe(c, node->instance),
+		cli_style(c->color_out, CLI_PLAIN),
+		cli_safe(c, cairn_json_string(node->blessed, "by", "?")),
+		cli_time(when, cairn_json_integer(node->blessed, "ms", 0)),
+		cli_safe(c, cairn_json_string(node->blessed, "reason", "?")));
+}
+
+static void print_stage(
+	cli *c, const cairn_lineage_node *node, bool up, const char *port, const json_t *result)
+{
+	if (node->blessed) {
+		print_blessing(c, node, up);
+		return;
+	}
+	if (!node->instance) {
+		printf("%s a stage whose record is gone", up ? "made by" : "read by");
+		return;
+	}
 	printf("%s %s%s%s", up ? "made by" : "read by", cli_style(c->color_out, CLI_BLUE),
-		cli_safe(c, cairn_json_string(result, "instance", "(record is gone)")),
-		cli_style(c->color_out, CLI_PLAIN));
+		cli_safe(c, node->instance), cli_style(c->color_out, CLI_PLAIN));
 	if (port)
 		printf(" as %s", cli_safe(c, port));
-	printf("  %s", cli_safe(c, cairn_json_string(result, "plugin", "?")));
-	if (version[0])
-		printf(" %s", cli_safe(c, version));
+	if (node->plugin)
+		printf("  %s", cli_safe(c, node->plugin));
+	if (node->version && node->version[0])
+		printf(" %s", cli_safe(c, node->version));
 	if (json_object_get(result, "origins"))
 		printf("  by %s", cli_safe(c, cairn_json_string(result, "user", "?")));
-	else
-		printf("  run %s", cli_safe(c, cairn_json_string(result, "run", "?")));
+	else if (node->run)
+		printf("  run %s", cli_safe(c, node->run));
 }
 
 /* The files that an import read: where the lineage leaves the store. */
@@ -81,10 +108,19 @@ static size_t push_children(
 	return n;
 }
 
-/* Depth first with a stack of our own: a lineage may be deeper than the C stack. */
-static int print_tree(cli *c, const cairn_lineage *l)
+static json_t *result_of(const cairn_lineage_node *node, cairn_snapshot *snapshot)
 {
-	struct visit *stack = cairn_alloc(l->n_edges + 1, sizeof(*stack));
+	json_t *result = NULL;
+	cairn_key key;
+
+	memcpy(key.bytes, node->bytes, sizeof(key.bytes));
+	return cairn_record_result(&result, snapshot, &key, NULL) < 0 ? NULL : result;
+}
+
+/* Depth first with a stack of our own: a lineage may be deeper than the C stack. */
+static int print_tree(cli *c, const cairn_lineage *l, cairn_snapshot *snapshot)
+{
+	struct visit *stack = cairn_alloc(l->n_edges + l->n_starts, sizeof(*stack));
 	bool *is_shown = cairn_alloc(l->n_nodes, sizeof(*is_shown));
 	bool up = l->direction == CAIRN_LINEAGE_UP;
 	size_t n = 0;
@@ -94,27 +130,37 @@ static int print_tree(cli *c, const cairn_lineage *l)
 		free(is_shown);
 		return cli_fail(c, CAIRN_ENOMEM, NULL, "out of memory drawing the lineage");
 	}
-	stack[n++] = (struct visit){0, NULL, 0};
+	for (size_t i = l->n_starts; i-- > 0;)
+		stack[n++] = (struct visit){i, NULL, 0};
 	while (n > 0) {
 		struct visit at = stack[--n];
 		const cairn_lineage_node *node = &l->nodes[at.node];
+		json_t *result = NULL;
 		printf("%*s", (int)(2 * at.level), "");
+		/* What was imported has no run: the record says who, and from where. */
+		if (node->is_stage && node->instance && !node->run)
+			result = result_of(node, snapshot);
 		if (node->is_stage)
-			print_stage(c, node, up, at.port);
+			print_stage(c, node, up, at.port, result);
 		else
 			print_artifact(c, node, at.port);
 		if (is_shown[at.node]) {
 			printf("%s\n", node->n_edges ? "  (above)" : "");
+			json_decref(result);
 			continue;
 		}
+		if (node->n_more)
+			printf("  (%zu of %zu shown)", node->n_edges, node->n_edges + node->n_more);
 		putchar('\n');
 		is_shown[at.node] = true;
 		if (node->is_stage && up)
-			print_origins(c, node->result, (int)(2 * at.level) + 2);
+			print_origins(c, result, (int)(2 * at.level) + 2);
+		json_decref(result);
 		n = push_children(l, at.node, at.level, stack, n);
 	}
 	if (l->is_truncated)
-		puts("(cut: there is more)");
+		puts(c->depth ? "(cut: there is more)"
+			      : "(cut: there is more; all with `--limit 0`)");
 	free(stack);
 	free(is_shown);
 	return CLI_OK;
@@ -132,11 +178,29 @@ static void describe_start(cli *c, cairn_lineage *lineage, cairn_store *store, c
 	cairn_object_close(object);
 }
 
+static cairn_lineage_options options_of(const cli *c, bool up)
+{
+	cairn_lineage_options options = {
+		.direction = up ? CAIRN_LINEAGE_UP : CAIRN_LINEAGE_DOWN,
+		.max_depth = (uint32_t)c->depth,
+	};
+
+	if (c->limit >= 0)
+		options.max_nodes = (size_t)c->limit;
+	else if (!c->json)
+		options.max_nodes = MAX_NODES;
+	if (options.max_nodes && !c->json)
+		options.max_fan = (options.max_nodes + FAN_SHARE - 1) / FAN_SHARE;
+	return options;
+}
+
 int cli_lineage(cli *c)
 {
 	cli_reader reader = {0};
 	cairn_lineage lineage = {0};
+	cairn_lineage_start start = {.is_stage = false};
 	bool up = strcmp(c->args[0], "up") == 0;
+	cairn_lineage_options options = options_of(c, up);
 	cairn_error err = {0};
 	cairn_id id;
 	int status, rc;
@@ -147,17 +211,19 @@ int cli_lineage(cli *c)
 	rc = cli_reader_open(c, &reader, &err);
 	if (rc == 0)
 		rc = cairn_resolve_artifact(&id, reader.store, reader.snapshot, c->args[1], &err);
-	if (rc == 0)
-		rc = cairn_lineage_walk(&lineage, reader.snapshot, &id,
-			up ? CAIRN_LINEAGE_UP : CAIRN_LINEAGE_DOWN, (uint32_t)c->depth, &err);
+	if (rc == 0) {
+		memcpy(start.bytes, id.bytes, sizeof(start.bytes));
+		rc = cairn_lineage_explore(&lineage, reader.snapshot, &start, 1, &options, &err);
+	}
 	if (rc == 0)
 		describe_start(c, &lineage, reader.store, &id);
 	if (rc < 0)
 		status = cli_error(c, &err);
 	else if (c->json)
-		status = cli_print_json(cairn_lineage_to_json(&lineage), "cairn.lineage/1");
+		status = cli_print_json(
+			cairn_lineage_to_json(&lineage, reader.snapshot), "cairn.lineage/1");
 	else
-		status = print_tree(c, &lineage);
+		status = print_tree(c, &lineage, reader.snapshot);
 	cairn_lineage_free(&lineage);
 	cli_reader_close(&reader);
 	return status;

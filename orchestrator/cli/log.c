@@ -7,6 +7,8 @@
 #include "cli/cli.h"
 #include "run/process.h"
 
+#define RUNS_SHOWN 30 /* to a person who did not say how many */
+
 /* ---- runs ------------------------------------------------------------------------------- */
 
 static void print_runs(cli *c, const json_t *report)
@@ -36,19 +38,31 @@ static void print_runs(cli *c, const json_t *report)
 	cli_table_print(table, stdout, c->color_out);
 }
 
+/* Cut to `limit` runs; one more was asked for, to know whether there are more. */
+static bool cut_runs(json_t *runs, size_t limit)
+{
+	bool is_cut = limit && json_array_size(runs) > limit;
+
+	if (is_cut)
+		json_array_remove(runs, limit);
+	return is_cut;
+}
+
 static int list_runs(cli *c)
 {
+	size_t limit = c->limit >= 0 ? (size_t)c->limit : c->json ? 0 : RUNS_SHOWN, i;
 	cli_reader reader = {0};
 	json_t *report = NULL, *run;
 	cairn_error err = {0};
-	size_t i;
+	bool is_cut;
 	int rc = cli_reader_open(c, &reader, &err);
 
 	if (rc == 0)
-		rc = cairn_report_runs(&report, reader.snapshot, 0, &err);
+		rc = cairn_report_runs(&report, reader.snapshot, limit ? limit + 1 : 0, &err);
 	cli_reader_close(&reader);
 	if (rc < 0)
 		return cli_error(c, &err);
+	is_cut = cut_runs(json_object_get(report, "runs"), limit);
 	json_array_foreach(json_object_get(report, "runs"), i, run)
 	{
 		if (strcmp(cairn_json_string(run, "state", ""), "running") == 0 &&
@@ -58,6 +72,8 @@ static int list_runs(cli *c)
 	if (c->json)
 		return cli_print_json(report, "cairn.log/1");
 	print_runs(c, report);
+	if (is_cut)
+		puts("(older runs: `cairn log --limit 0`)");
 	json_decref(report);
 	return CLI_OK;
 }

@@ -40,6 +40,7 @@ static const cli_option options[] = {
 	{"metrics", 0, NULL, " log ", "the metric rows instead of the log"},
 	{"attempt", 0, "N", " log ", "an earlier attempt"},
 	{"depth", 0, "N", " lineage ", "at most N edges from the start"},
+	{"limit", 0, "N", " lineage log ", "at most N nodes or runs; 0: all"},
 	{"help", 'h', NULL, NULL, "help, for the verb where one is given"},
 	{"version", 0, NULL, NULL, "version"},
 };
@@ -288,6 +289,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_number(c, option, text, UINT32_MAX, &c->attempt);
 	} else if (strcmp(name, "depth") == 0) {
 		status = take_number(c, option, text, 1000000, &c->depth);
+	} else if (strcmp(name, "limit") == 0) {
+		status = take_number(c, option, text, 1000000000, &c->limit);
 	}
 	return status;
 }

@@ -157,7 +157,7 @@ static void test_audit_lineage__json_names_ports_and_kinds(void **state)
 
 	make_graph(f);
 	walk(f, &l, 5, CAIRN_LINEAGE_UP, 0);
-	json = cairn_lineage_to_json(&l);
+	json = cairn_lineage_to_json(&l, NULL);
 	node = json_array_get(json_object_get(json, "nodes"), 0);
 	assert_string_equal(cairn_json_string(node, "kind", ""), "model/lm");
 	assert_int_equal(cairn_json_integer(node, "bytes", 0), 500);
@@ -171,12 +171,67 @@ static void test_audit_lineage__json_names_ports_and_kinds(void **state)
 	cairn_lineage_free(&l);
 }
 
+/* The nearest nodes, and how many were left out where. */
+static void test_audit_lineage__limits_count_what_they_leave_out(void **state)
+{
+	cairn_lineage_options options = {.direction = CAIRN_LINEAGE_DOWN, .max_nodes = 4};
+	cairn_lineage_start start = {.is_stage = false, .bytes = {0}};
+	fixture *f = *state;
+	cairn_snapshot *snapshot;
+	cairn_lineage l;
+	char names[32];
+
+	make_graph(f);
+	memset(start.bytes, 3, sizeof(start.bytes));
+	fixture_result(f, "E", "eval", 'E', "\x03", "\x08");
+	fixture_result(f, "F", "eval", 'F', "\x03", "\x09");
+	assert_int_equal(cairn_snapshot_begin(&snapshot, f->store, NULL), 0);
+	assert_int_equal(cairn_lineage_explore(&l, snapshot, &start, 1, &options, NULL), 0);
+	names_of(&l, names);
+	assert_string_equal(names, "3EFO");
+	assert_int_equal(l.nodes[0].n_edges, 3);
+	assert_int_equal(l.nodes[0].n_more, 1);
+	assert_true(l.is_truncated);
+	cairn_lineage_free(&l);
+
+	options = (cairn_lineage_options){.direction = CAIRN_LINEAGE_DOWN, .max_fan = 1};
+	assert_int_equal(cairn_lineage_explore(&l, snapshot, &start, 1, &options, NULL), 0);
+	names_of(&l, names);
+	assert_string_equal(names, "3E8");
+	assert_int_equal(l.nodes[0].n_more, 3);
+	cairn_lineage_free(&l);
+	cairn_snapshot_end(snapshot);
+}
+
+static void test_audit_lineage__from_several_starts(void **state)
+{
+	const cairn_lineage_options options = {.direction = CAIRN_LINEAGE_DOWN};
+	cairn_lineage_start starts[2] = {{.is_stage = true}, {.is_stage = false}};
+	fixture *f = *state;
+	cairn_snapshot *snapshot;
+	cairn_lineage l;
+	char names[32];
+
+	make_graph(f);
+	memset(starts[0].bytes, 'S', sizeof(starts[0].bytes));
+	memset(starts[1].bytes, 3, sizeof(starts[1].bytes));
+	assert_int_equal(cairn_snapshot_begin(&snapshot, f->store, NULL), 0);
+	assert_int_equal(cairn_lineage_explore(&l, snapshot, starts, 2, &options, NULL), 0);
+	names_of(&l, names);
+	assert_string_equal(names, "S3OR65");
+	assert_int_equal(l.n_starts, 2);
+	cairn_lineage_free(&l);
+	cairn_snapshot_end(snapshot);
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_STORE(test_audit_lineage__up_reaches_every_source_once),
+		WITH_STORE(test_audit_lineage__limits_count_what_they_leave_out),
+		WITH_STORE(test_audit_lineage__from_several_starts),
 		WITH_STORE(test_audit_lineage__down_reaches_every_user),
 		WITH_STORE(test_audit_lineage__depth_cuts_and_says_so),
 		WITH_STORE(test_audit_lineage__unknown_start_is_a_graph_of_one),
