@@ -227,6 +227,114 @@ void cairn_index__close(cairn_index *index)
 	free(index);
 }
 
+/* ---- sizes and copies --------------------------------------------------------------- */
+
+static int count_tables(MDB_env *env, MDB_txn *txn, const MDB_dbi *dbis, bool must_open,
+	uint64_t entries[CAIRN_TABLES], uint64_t *used)
+{
+	MDB_stat st;
+	int rc = mdb_env_stat(env, &st);
+
+	*used = rc ? 0 : 2 * (uint64_t)st.ms_psize; /* the meta pages */
+	for (int i = 0; i < CAIRN_TABLES && !rc; i++) {
+		MDB_dbi dbi = must_open ? 0 : dbis[i];
+
+		if (must_open)
+			rc = mdb_dbi_open(txn, tables[i].name, 0, &dbi);
+		if (!rc)
+			rc = mdb_stat(txn, dbi, &st);
+		if (rc)
+			break;
+		entries[i] = st.ms_entries;
+		*used += (st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages) *
+			 (uint64_t)st.ms_psize;
+	}
+	return rc;
+}
+
+int cairn_index__sizes(cairn_index *index, uint64_t entries[CAIRN_TABLES], uint64_t *bytes,
+	uint64_t *used, cairn_error *err)
+{
+	cairn_txn *txn;
+	struct stat st;
+	int fd, rc = cairn_index__begin(&txn, index, false, err);
+
+	if (rc)
+		return rc;
+	rc = count_tables(index->env, txn->txn, index->tables, false, entries, used);
+	if (!rc)
+		rc = mdb_env_get_fd(index->env, &fd);
+	if (!rc && fstat(fd, &st) != 0)
+		rc = errno;
+	cairn_index__abort(txn);
+	if (rc)
+		return fail(index, rc, "examine", err);
+	*bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+int cairn_index__sizes_of_file(const char *path, uint64_t entries[CAIRN_TABLES], cairn_error *err)
+{
+	cairn_index file = {.path = (char *)path};
+	MDB_txn *txn = NULL;
+	uint64_t used;
+	int rc = mdb_env_create(&file.env);
+
+	if (!rc)
+		rc = mdb_env_set_maxdbs(file.env, 32);
+	if (!rc)
+		rc = mdb_env_open(file.env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK, 0666);
+	if (!rc)
+		rc = mdb_txn_begin(file.env, NULL, MDB_RDONLY, &txn);
+	if (!rc)
+		rc = count_tables(file.env, txn, NULL, true, entries, &used);
+	if (txn)
+		mdb_txn_abort(txn);
+	if (file.env)
+		mdb_env_close(file.env);
+	return rc ? fail(&file, rc, "examine", err) : 0;
+}
+
+int cairn_index__count(cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err)
+{
+	MDB_stat st;
+	int rc = mdb_stat(txn->txn, txn->index->tables[table], &st);
+
+	if (rc)
+		return fail(txn->index, rc, "examine", err);
+	*out = st.ms_entries;
+	return 0;
+}
+
+int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+	int rc = mdb_env_info(index->env, &info);
+
+	if (rc || (rc = mdb_env_stat(index->env, &st)))
+		return fail(index, rc, "examine", err);
+	*out = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
+	return 0;
+}
+
+int cairn_index__copy(cairn_index *index, int fd, cairn_error *err)
+{
+	int rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
+
+	return rc ? fail(index, rc, "copy", err) : 0;
+}
+
+bool cairn_index__is_idle(cairn_index *index)
+{
+	bool is_idle;
+
+	pthread_mutex_lock(&index->lock);
+	is_idle = index->live == 0;
+	pthread_mutex_unlock(&index->lock);
+	return is_idle;
+}
+
 /* ---- the map ---------------------------------------------------------------------- */
 
 /* Takes over the size that another process gave the map. */

@@ -29,6 +29,7 @@
 
 #include "base/crc.h"
 #include "base/text.h"
+#include "cairn/gc.h"
 #include "cairn/store.h"
 
 /* Part of the format: changing one changes ids or makes old stores unreadable. */
@@ -146,6 +147,14 @@ CAIRN_MUST int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error 
 /* Writes a compact copy, of one moment, to an empty file; it is not synced. Readers and writers go
  * on, but no page is reused before it is done. */
 CAIRN_MUST int cairn_index__copy(cairn_index *index, int fd, cairn_error *err);
+/* Records of each table; the file's bytes, and those of pages that hold something. */
+CAIRN_MUST int cairn_index__sizes(cairn_index *index, uint64_t entries[CAIRN_TABLES],
+	uint64_t *bytes, uint64_t *used, cairn_error *err);
+/* Records of each table of a data file that nobody writes. */
+CAIRN_MUST int cairn_index__sizes_of_file(
+	const char *path, uint64_t entries[CAIRN_TABLES], cairn_error *err);
+/* This process has no transaction. */
+bool cairn_index__is_idle(cairn_index *index);
 /* Housekeeping before a write transaction: doubles the map when it is half full, clears the
  * slots of dead readers. */
 void cairn_index__tend(cairn_index *index);
@@ -379,6 +388,7 @@ typedef struct cairn_lease {
 	const char *kind;
 	bool is_held;         /* it is in the index, and says: */
 	uint64_t epoch;       /* what is stamped with this or later is in use */
+	uint64_t recorded;    /* what it says in the index */
 	cairn_batch *batches; /* open ones */
 } cairn_lease;
 
@@ -390,14 +400,22 @@ void cairn_lease__leave(cairn_batch *batch);
 /* Entries with this stamp or a later one stay as long as the batch is open. UINT64_MAX: none yet.
  * To be called before they are looked up. */
 uint64_t cairn_lease__rely(cairn_batch *batch);
-/* In a write transaction: takes the lease, or moves it on. `batch` (may be NULL) is what publishes;
- * is_end: its commit. *epoch is the present one; taking the lease may end the collection of a
- * process that died, and raise it. held() once that is committed. */
+/* In a write transaction: moves the lease on, as far as open batches allow. `batch` (may be NULL)
+ * is what publishes; is_end: its commit. */
+CAIRN_MUST int cairn_lease__renew(cairn_store *store, cairn_txn *txn, cairn_batch *batch,
+	bool is_end, uint64_t epoch, cairn_error *err);
+/* Removes the leases of the dead, and ends the collection of a dead collector: *epoch, the present
+ * one, is raised then. */
+CAIRN_MUST int cairn_lease__bury(cairn_txn *txn, uint64_t *epoch, cairn_error *err);
+/* Both: the second at the first time only. held() once it is committed. */
 CAIRN_MUST int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch,
 	bool is_end, uint64_t *epoch, cairn_error *err);
 void cairn_lease__held(cairn_store *store);
 /* The least epoch of all leases that are not dead; UINT64_MAX where there are none. */
 CAIRN_MUST int cairn_lease__floor(
+	cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err);
+/* What it would be after our own was renewed. */
+CAIRN_MUST int cairn_lease__foresee(
 	cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err);
 
 /* ---- pending.c -------------------------------------------------------------------- */
@@ -438,6 +456,53 @@ void cairn_pending__free(cairn_pending *pending);
 CAIRN_MUST int cairn_pending__publish(
 	cairn_pending *pending, cairn_txn *txn, bool is_commit, uint64_t epoch, cairn_error *err);
 void cairn_pending__spilled(cairn_pending *pending);
+
+/* ---- marks.c ---------------------------------------------------------------------- */
+
+enum cairn_mark_kind {
+	CAIRN_MARK_ARTIFACT,
+	CAIRN_MARK_NODE,
+	CAIRN_MARK_BLOB,
+	CAIRN_MARK_CHUNK,
+};
+
+typedef struct cairn_mark {
+	cairn_id id;
+	uint8_t kind;
+	bool is_taken;
+	bool is_shared;       /* usage.c: several owners reach it; */
+	uint32_t owner, last; /* the first of them, and the last that was told */
+	uint32_t bytes;
+} cairn_mark;
+
+/* {0} is empty. */
+typedef struct cairn_marks {
+	cairn_mark *slots;
+	size_t n_slots, n;
+} cairn_marks;
+
+bool cairn_marks__has(const cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id);
+/* The mark, made where it was not there; valid until the next one is added. NULL: no memory. */
+cairn_mark *cairn_marks__add(
+	cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id, bool *is_new);
+enum cairn_mark_kind cairn_marks__kind(const cairn_part *part);
+/* Is this value of the index reached, as whatever? */
+bool cairn_marks__lives(const cairn_marks *marks, enum cairn_table table, const cairn_id *id);
+void cairn_marks__free(cairn_marks *marks);
+
+/* ---- gc.c, reclaim.c -------------------------------------------------------------- */
+
+/* One collection or compaction at a time: a descriptor to close at its end; EBUSY. */
+CAIRN_MUST int cairn_gc__lock(cairn_store *store, int *out, cairn_error *err);
+/* What a chunk takes of its segment. */
+uint64_t cairn_reclaim__bytes(const cairn_place *place);
+/* Removes segments of which nothing is used, and rewrites those of which little is. */
+CAIRN_MUST int cairn_reclaim__segments(
+	cairn_store *store, cairn_gc_report *report, cairn_error *err);
+/* What that would do if these chunks were all. */
+typedef bool (*cairn_lives_fn)(void *arg, const cairn_id *id, uint64_t stamp);
+CAIRN_MUST int cairn_reclaim__foresee(cairn_store *store, cairn_lives_fn lives, void *arg,
+	cairn_gc_report *report, cairn_error *err);
 
 /* ---- the handles ------------------------------------------------------------------ */
 

@@ -206,6 +206,7 @@ struct census {
 	size_t n_dead;
 	uint64_t floor; /* the least epoch of the living */
 	bool has_collector;
+	bool is_dry_run;   /* our own would be renewed first */
 	cairn_lease_fn fn; /* told of each; may be NULL */
 	void *fn_arg;
 };
@@ -216,6 +217,7 @@ static int judge(const void *key, size_t key_len, const void *value, size_t valu
 	struct census *census = arg;
 	json_t *json = NULL;
 	uint64_t epoch;
+	bool is_own;
 	int rc = cairn_catalog__unseal(CAIRN_TABLE_LEASE, key, key_len, &value, &value_len, err);
 
 	if (rc)
@@ -233,7 +235,9 @@ static int judge(const void *key, size_t key_len, const void *value, size_t valu
 		return 0;
 	}
 	epoch = (uint64_t)cairn_json_integer(json, "epoch", 0);
-	if (epoch < census->floor)
+	is_own = census->own && key_len == sizeof(census->own->id) &&
+		 !memcmp(key, census->own->id, key_len);
+	if (epoch < census->floor && !(is_own && census->is_dry_run))
 		census->floor = epoch;
 	census->has_collector |= !strcmp(cairn_json_string(json, "kind", ""), "gc");
 	if (census->fn) {
@@ -244,8 +248,7 @@ static int judge(const void *key, size_t key_len, const void *value, size_t valu
 			.pid = cairn_json_integer(json, "pid", 0),
 			.epoch = epoch,
 			.seen_ms = cairn_json_integer(json, "seen_ms", 0),
-			.is_own = key_len == sizeof(census->own->id) &&
-				  !memcmp(key, census->own->id, key_len)};
+			.is_own = is_own};
 		cairn_hex_encode(key, key_len < 16 ? key_len : 16, id);
 		rc = census->fn(census->fn_arg, &info, err);
 	}
@@ -260,8 +263,7 @@ static int take_census(struct census *census, cairn_txn *txn, cairn_error *err)
 	return cairn_index__scan(txn, CAIRN_TABLE_LEASE, NULL, 0, false, judge, census, err);
 }
 
-/* Removes the leases of the dead, and ends the collection of a dead collector. */
-static int bury(cairn_txn *txn, uint64_t *epoch, cairn_error *err)
+int cairn_lease__bury(cairn_txn *txn, uint64_t *epoch, cairn_error *err)
 {
 	struct census census = {.dead = cairn_alloc(MAX_LEASES, CAIRN_MAX_KEY + 1)};
 	int rc = census.dead ? take_census(&census, txn, err)
@@ -279,24 +281,21 @@ static int bury(cairn_txn *txn, uint64_t *epoch, cairn_error *err)
 	return rc;
 }
 
-int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch, bool is_end,
-	uint64_t *epoch, cairn_error *err)
+int cairn_lease__renew(cairn_store *store, cairn_txn *txn, cairn_batch *batch, bool is_end,
+	uint64_t epoch, cairn_error *err)
 {
 	cairn_lease *lease = &store->lease;
-	uint64_t before = lease->epoch, now;
+	uint64_t now;
 	const void *value;
 	size_t len;
-	int rc = 0;
+	int rc;
 
-	if (!lease->is_held) {
+	if (!lease->is_held)
 		identify(lease);
-		if ((rc = bury(txn, epoch, err)))
-			return rc;
-	}
-	if (batch && !is_end && batch->floor > *epoch)
-		batch->floor = *epoch;
-	now = settle_epoch(lease, is_end ? batch : NULL, *epoch);
-	if (lease->is_held && now == before) {
+	if (batch && !is_end && batch->floor > epoch)
+		batch->floor = epoch;
+	now = settle_epoch(lease, is_end ? batch : NULL, epoch);
+	if (lease->is_held && now == lease->recorded) {
 		rc = cairn_index__get(
 			txn, CAIRN_TABLE_LEASE, lease->id, sizeof(lease->id), &value, &len, err);
 		if (rc != CAIRN_ENOTFOUND) /* else somebody broke it */
@@ -305,10 +304,19 @@ int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch, bo
 	return put_own(lease, txn, now, err);
 }
 
+int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch, bool is_end,
+	uint64_t *epoch, cairn_error *err)
+{
+	int rc = store->lease.is_held ? 0 : cairn_lease__bury(txn, epoch, err);
+
+	return rc ? rc : cairn_lease__renew(store, txn, batch, is_end, *epoch, err);
+}
+
 void cairn_lease__held(cairn_store *store)
 {
 	pthread_mutex_lock(&store->lease.lock);
 	store->lease.is_held = true;
+	store->lease.recorded = store->lease.epoch;
 	pthread_mutex_unlock(&store->lease.lock);
 }
 
@@ -317,6 +325,24 @@ int cairn_lease__floor(cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_
 	struct census census = {.own = &store->lease};
 	int rc = take_census(&census, txn, err);
 
+	if (!rc)
+		*out = census.floor;
+	return rc;
+}
+
+int cairn_lease__foresee(cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err)
+{
+	struct census census = {.own = &store->lease, .is_dry_run = true};
+	int rc;
+
+	identify(&store->lease);
+	rc = take_census(&census, txn, err);
+	pthread_mutex_lock(&store->lease.lock);
+	for (const cairn_batch *batch = store->lease.batches; batch; batch = batch->next) {
+		if (batch->floor < census.floor)
+			census.floor = batch->floor;
+	}
+	pthread_mutex_unlock(&store->lease.lock);
 	if (!rc)
 		*out = census.floor;
 	return rc;

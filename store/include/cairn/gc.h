@@ -58,7 +58,7 @@ typedef struct cairn_gc_report {
 	cairn_gc_count dead_artifacts, dead_blobs, dead_chunks; /* taken, or to be taken */
 	cairn_gc_count held; /* not named, but published lately by a process that lives */
 	cairn_gc_count segments_removed, segments_rewritten, segments_in_use, segments_damaged;
-	uint64_t segment_bytes_before, segment_bytes_after;
+	uint64_t n_segments, segment_bytes_before, segment_bytes_after, segment_bytes_live;
 } cairn_gc_report;
 
 /* EBUSY where another collection runs; EINTEGRITY where an artifact that must stay is damaged: what
