@@ -134,6 +134,10 @@ CAIRN_MUST int cairn_object_read(
 /* Gives back the bytes of an entry (NULL: of all): what cairn_object_read handed out is gone. */
 void cairn_object_release(cairn_object *object, const char *name);
 bool cairn_object_has(const cairn_object *object, const char *name);
+/* A digest per entry (of name, type, shape and bytes) in the order of cairn_object_entry: equal ones
+ * are equal entries. The caller frees. ENOTFOUND leaves *err untouched. */
+CAIRN_MUST int cairn_store_entry_ids(cairn_store *store, const cairn_id *artifact, cairn_id **out,
+	uint64_t *n, cairn_error *err);
 
 /* ---- reading records ----------------------------------------------------------------- */
 
