@@ -56,6 +56,8 @@ typedef struct cli {
 	int jobs, threads;
 	const char *format; /* --format, of export */
 	bool force;
+	const char *as; /* --as, of graph; NULL: as stdout is */
+	bool collapse;
 	const cli_option *options; /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;
 	cli_tool tool;
@@ -124,6 +126,12 @@ int cli_ls(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);
+
+/* ---- complete.c, complete_script.c -------------------------------------------------------- */
+
+/* `cairn --complete SHELL`: the script. `cairn --complete-words KIND PREFIX PROGRAM WORDS...`. */
+int cli_complete_script(cli *c, const char *shell);
+int cli_complete_words(cli *c, int argc, char **argv);
 
 /* ---- manual.c ------------------------------------------------------------------------------ */
 

@@ -30,6 +30,9 @@ static const cli_option options[] = {
 		"threads of a stage or tool (default: all cpus)"},
 	{"format", 0, "safetensors|tensorboard|jsonl", " export ",
 		"of a model (safetensors, the default), or of a run (tensorboard, jsonl)"},
+	{"as", 0, "text|dot|mermaid", " graph ",
+		"how to draw it (default: text on a terminal, else dot)"},
+	{"collapse", 0, NULL, " graph ", "one node for all instances of a section"},
 	{"force", 0, NULL, " export ", "write into a directory that is not empty"},
 	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
 	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
@@ -277,6 +280,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_choice(c, option, text, &c->by);
 	} else if (strcmp(name, "format") == 0) {
 		status = take_choice(c, option, text, &c->format);
+	} else if (strcmp(name, "as") == 0) {
+		status = take_choice(c, option, text, &c->as);
 	} else if (strcmp(name, "table") == 0) {
 		status = take_choice(c, option, text, &c->table);
 	} else if (strcmp(name, "jobs") == 0) {
@@ -302,8 +307,8 @@ static void take_flag(cli *c, const char *name)
 		bool *flag;
 	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
-		{"force", &c->force}, {"exit-code", &c->exit_code}, {"metrics", &c->metrics},
-		{"overcommit", &c->overcommit}};
+		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
+		{"metrics", &c->metrics}, {"overcommit", &c->overcommit}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

@@ -34,9 +34,10 @@ static const cli_verb verbs[] = {
 		"plugin version, parameters, seed, inputs. With --exit-code the status is 1 where "
 		"it would run.",
 		1, 1, cli_explain},
-	{"graph", NULL, "[FILE]", "the workflow as a graph, in DOT",
-		"Stages and what flows between them; clusters per axis value, colours by the state in "
-		"the newest run. `cairn graph | dot -Tsvg >graph.svg`.",
+	{"graph", NULL, "[FILE]", "the workflow as a graph: in the terminal, DOT or Mermaid",
+		"Stages and what flows between them, with their states in the newest run. On a terminal "
+		"one line a stage, with the edges as lanes beside it; in DOT and Mermaid a cluster per "
+		"axis value and the colours of the states. `cairn graph | dot -Tsvg >graph.svg`.",
 		0, 1, cli_graph},
 	{"lineage", NULL, "up|down ARTIFACT", "what an artifact was made from, or what from it",
 		"up walks to the sources, down to everything that used it. ARTIFACT is an id or its "
