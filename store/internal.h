@@ -10,11 +10,13 @@
  *   catalog.c                what lies in the index: sealed records, blobs, chunk places
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
  *   header.c, scrub.c        the blocks before them; segments read past the page cache
+ *   cuts.c                   where the bytes of an entry are cut
  *   manifest.c, walk.c       nodes and lists: their one canonical encoding; all of an artifact
  *   lease.c                  who is at work
  *   pending.c, batch.c       what waits for the commit, and the commit
  *   packet.c                 a batch as bytes, for another process to commit
- *   write.c, object.c        artifacts in, artifacts out
+ *   write.c                  artifacts in
+ *   content.c, object.c      the bytes of an entry: mapped or read, and verified; artifacts out
  *   transfer.c               the same piece by piece, for bundles
  *   fsck.c, repair.c, rebuild.c   after bit rot
  *   snapshot.c, id.c, open.c records, ids, and the directory itself
@@ -34,8 +36,11 @@
 
 /* Part of the format: changing one changes ids or makes old stores unreadable. */
 enum {
-	CAIRN_FORMAT_VERSION = 1,
+	CAIRN_FORMAT_VERSION = 2,
 	CAIRN_CHUNK_BYTES = 4 << 20,
+	CAIRN_CUT_MIN = 128 << 10, /* chunks of bytes that are cut by content: over INLINE_BYTES */
+	CAIRN_CUT_NORMAL = 256 << 10,
+	CAIRN_CUT_MAX = 1 << 20,
 	CAIRN_INLINE_BYTES = 64 << 10, /* chunks up to here live in the index */
 	CAIRN_BLOCK_BYTES = 4 << 10,   /* unit of segments; what O_DIRECT wants */
 	CAIRN_LIST_FANOUT = 1024,
@@ -260,6 +265,10 @@ typedef struct cairn_segment_reader {
 /* Reads the payload, unverified. EINTEGRITY where the file ends early or is missing. */
 CAIRN_MUST int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
 	const cairn_place *place, void *out, cairn_error *err);
+/* Maps the payload, read-only, over memory at `at` that the caller has reserved; padded to whole
+ * blocks. 1: it cannot be mapped, read it. EINTEGRITY as above. */
+CAIRN_MUST int cairn_segments__map(cairn_segments *segments, cairn_segment_reader *reader,
+	const cairn_place *place, void *at, cairn_error *err);
 void cairn_segments__read_end(cairn_segment_reader *reader);
 
 /* ---- header.c --------------------------------------------------------------------- */
@@ -296,6 +305,13 @@ size_t cairn_scrub__padded(uint32_t len);
 CAIRN_MUST int cairn_scrub__list(
 	uint32_t **out, size_t *n, const char *directory, cairn_error *err);
 
+/* ---- cuts.c ----------------------------------------------------------------------- */
+
+/* Is an entry of this shape cut where its content says? Else every CAIRN_CHUNK_BYTES. */
+bool cairn_cuts__by_content(uint32_t dtype, uint32_t n_dims, uint64_t bytes);
+/* The length of the chunk that begins here, of `left` bytes that follow. */
+size_t cairn_cuts__next(bool by_content, const void *bytes, uint64_t left);
+
 /* ---- manifest.c ------------------------------------------------------------------- */
 
 /* Takes a node in while a list is written, and hands one out while it is read. */
@@ -310,7 +326,7 @@ CAIRN_MUST int cairn_manifest__add_list(cairn_text *node, const cairn_id *ids, u
 /* Reads an encoded list that must have n ids. The caller frees *out. */
 CAIRN_MUST int cairn_manifest__read_list(cairn_id **out, const void *list, size_t list_len,
 	uint64_t n, cairn_node_get_fn get, void *arg, cairn_error *err);
-/* The number of chunks that so many bytes are cut into. */
+/* The number of chunks that so many bytes are cut into, where cuts are fixed. */
 uint64_t cairn_manifest__chunks(uint64_t bytes);
 
 /* An entry node without its list, and a manifest without its list. Pointers are borrowed from
@@ -321,6 +337,8 @@ typedef struct cairn_entry_node {
 	uint32_t dtype, n_dims;
 	uint64_t dims[CAIRN_MAX_DIMS];
 	uint64_t bytes;
+	bool is_cut_by_content; /* (cuts.c), and then: */
+	uint32_t last_len;      /* of its last chunk; the others are over CAIRN_INLINE_BYTES */
 	uint64_t n_chunks;
 	const void *list; /* the encoded list, to the end of the node */
 	size_t list_len;
@@ -417,6 +435,35 @@ CAIRN_MUST int cairn_lease__floor(
 /* What it would be after our own was renewed. */
 CAIRN_MUST int cairn_lease__foresee(
 	cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err);
+
+/* ---- content.c -------------------------------------------------------------------- */
+
+/* What is to be read: an entry, or long metadata. */
+typedef struct cairn_content {
+	const cairn_id *artifact; /* for messages, as */
+	const char *name;         /* of the entry; NULL: the metadata */
+	bool needs_nul;           /* behind the bytes */
+	bool is_cut_by_content;
+	uint32_t last_len;
+	uint64_t len, n_chunks;
+	const void *list;
+	size_t list_len;
+} cairn_content;
+
+/* The bytes of one: in memory of their own, or mapped from the segments. {0}: none. */
+typedef struct cairn_held {
+	void *bytes;
+	size_t mapped; /* so many bytes are; 0: memory */
+	unsigned n_maps;
+} cairn_held;
+
+/* Reads and verifies every chunk; the bytes are aligned to 64. EINTEGRITY, EIO, ENOMEM. */
+CAIRN_MUST int cairn_content__read(
+	cairn_held *out, cairn_store *store, const cairn_content *content, cairn_error *err);
+void cairn_content__free(cairn_held *held);
+/* A node of a list, for cairn_manifest__read_list; arg is a cairn_txn. */
+CAIRN_MUST int cairn_content__node(
+	void *arg, const cairn_id *id, const void **bytes, size_t *len, cairn_error *err);
 
 /* ---- pending.c -------------------------------------------------------------------- */
 

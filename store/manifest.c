@@ -15,6 +15,7 @@
 
 enum {
 	NODE_VERSION = 1,
+	CUT_VERSION = 2, /* of entries that are cut by content */
 	HASH_SHA256 = 1,
 	ID_BYTES = sizeof(cairn_id),
 	LIST_HEAD = 8,
@@ -267,33 +268,52 @@ int cairn_manifest__read_list(cairn_id **out, const void *list, size_t list_len,
 
 /* ---- entries and manifests -------------------------------------------------------- */
 
-static void add_head(cairn_text *node, const char *magic)
+static void add_head(cairn_text *node, const char *magic, uint64_t version)
 {
 	cairn_text_add_bytes(node, magic, 8);
-	cairn_add_le(node, NODE_VERSION, 2);
+	cairn_add_le(node, version, 2);
 	cairn_add_le(node, HASH_SHA256, 1);
 	cairn_add_le(node, 0, 1);
 }
 
-static void expect_head(cairn_bytes *bytes, const char *magic)
+/* Answers the node's version. */
+static uint64_t expect_head(cairn_bytes *bytes, const char *magic)
 {
+	uint64_t version;
+
 	cairn_bytes_expect(bytes, magic, 8);
-	bytes->is_bad |= cairn_bytes_le(bytes, 2) != NODE_VERSION;
+	version = cairn_bytes_le(bytes, 2);
 	bytes->is_bad |= cairn_bytes_le(bytes, 1) != HASH_SHA256;
 	bytes->is_bad |= cairn_bytes_le(bytes, 1) != 0;
+	return version;
 }
 
 void cairn_manifest__add_entry_head(cairn_text *node, const cairn_entry_node *entry)
 {
-	add_head(node, ENTRY_MAGIC);
+	add_head(node, ENTRY_MAGIC, entry->is_cut_by_content ? CUT_VERSION : NODE_VERSION);
 	cairn_add_le(node, entry->dtype, 4);
 	cairn_add_le(node, entry->n_dims, 4);
 	for (uint32_t i = 0; i < entry->n_dims; i++)
 		cairn_add_le(node, entry->dims[i], 8);
 	cairn_add_le(node, entry->bytes, 8);
-	cairn_add_le(node, CAIRN_CHUNK_BYTES, 4);
+	cairn_add_le(node, entry->is_cut_by_content ? 0 : CAIRN_CHUNK_BYTES, 4);
 	cairn_add_le(node, entry->name_len, 4);
 	cairn_text_add_bytes(node, entry->name, entry->name_len);
+	if (entry->is_cut_by_content) {
+		cairn_add_le(node, entry->n_chunks, 8);
+		cairn_add_le(node, entry->last_len, 4);
+	}
+}
+
+/* Chunks of so many bytes can have been cut by the rule: whether they were, only the bytes tell. */
+static bool could_be_cut(const cairn_entry_node *entry)
+{
+	uint64_t before = entry->bytes - entry->last_len, n = entry->n_chunks - 1;
+
+	return cairn_cuts__by_content(entry->dtype, entry->n_dims, entry->bytes) &&
+	       entry->n_chunks > 0 && n <= entry->bytes / CAIRN_CUT_MIN && entry->last_len > 0 &&
+	       entry->last_len <= CAIRN_CUT_MAX && entry->last_len <= entry->bytes &&
+	       before >= n * CAIRN_CUT_MIN && before <= n * CAIRN_CUT_MAX;
 }
 
 int cairn_manifest__read_entry(
@@ -301,9 +321,10 @@ int cairn_manifest__read_entry(
 {
 	cairn_bytes node = {.at = bytes, .left = len};
 	cairn_entry_node entry = {0};
-	uint64_t shaped;
+	uint64_t shaped, chunk, version = expect_head(&node, ENTRY_MAGIC);
 
-	expect_head(&node, ENTRY_MAGIC);
+	entry.is_cut_by_content = version == CUT_VERSION;
+	node.is_bad |= version != NODE_VERSION && version != CUT_VERSION;
 	entry.dtype = (uint32_t)cairn_bytes_le(&node, 4);
 	entry.n_dims = (uint32_t)cairn_bytes_le(&node, 4);
 	if (entry.n_dims > CAIRN_MAX_DIMS)
@@ -311,14 +332,20 @@ int cairn_manifest__read_entry(
 	for (uint32_t i = 0; i < entry.n_dims; i++)
 		entry.dims[i] = cairn_bytes_le(&node, 8);
 	entry.bytes = cairn_bytes_le(&node, 8);
-	node.is_bad |= cairn_bytes_le(&node, 4) != CAIRN_CHUNK_BYTES;
+	chunk = cairn_bytes_le(&node, 4);
+	node.is_bad |= chunk != (entry.is_cut_by_content ? 0 : CAIRN_CHUNK_BYTES);
 	entry.name_len = (uint32_t)cairn_bytes_le(&node, 4);
 	entry.name = (const char *)cairn_bytes_take(&node, entry.name_len);
+	entry.n_chunks = cairn_manifest__chunks(entry.bytes);
+	if (entry.is_cut_by_content) {
+		entry.n_chunks = cairn_bytes_le(&node, 8);
+		entry.last_len = (uint32_t)cairn_bytes_le(&node, 4);
+		node.is_bad |= !could_be_cut(&entry);
+	}
 	if (node.is_bad || !is_name(entry.name, entry.name_len) ||
 		!shape_bytes(entry.dtype, entry.n_dims, entry.dims, &shaped) ||
 		shaped != entry.bytes || shaped > CAIRN_MAX_ENTRY_BYTES)
 		return malformed("an entry", err);
-	entry.n_chunks = cairn_manifest__chunks(entry.bytes);
 	entry.list = node.at;
 	entry.list_len = node.left;
 	*out = entry;
@@ -327,7 +354,7 @@ int cairn_manifest__read_entry(
 
 void cairn_manifest__add_head(cairn_text *node, const cairn_manifest *manifest)
 {
-	add_head(node, MANIFEST_MAGIC);
+	add_head(node, MANIFEST_MAGIC, NODE_VERSION);
 	cairn_add_le(node, manifest->kind_len, 4);
 	cairn_text_add_bytes(node, manifest->kind, manifest->kind_len);
 	cairn_add_le(node, manifest->n_entries, 8);
@@ -355,7 +382,7 @@ int cairn_manifest__read(cairn_manifest *out, const void *bytes, size_t len, cai
 	cairn_bytes node = {.at = bytes, .left = len};
 	cairn_manifest manifest = {0};
 
-	expect_head(&node, MANIFEST_MAGIC);
+	node.is_bad |= expect_head(&node, MANIFEST_MAGIC) != NODE_VERSION;
 	manifest.kind_len = (uint32_t)cairn_bytes_le(&node, 4);
 	manifest.kind = (const char *)cairn_bytes_take(&node, manifest.kind_len);
 	manifest.n_entries = cairn_bytes_le(&node, 8);

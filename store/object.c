@@ -1,33 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * object.c - an artifact on its way out. Manifest and entry nodes are read and checked at open;
- * the bytes of an entry when somebody asks for them, each chunk against its SHA-256.
- *
- * Transactions are short: places are looked up in one, files are read after it.
+ * the bytes of an entry when somebody asks for them (content.c).
  */
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/digest.h"
 #include "store/internal.h"
-
-enum {
-	HASH_BEHIND = 8,
-	ALIGNMENT = 64
-};
 
 typedef struct object_entry {
 	cairn_tensor tensor; /* data: once it was read */
 	char *name;
 	uint8_t *list; /* of its chunks, encoded */
-	size_t list_len;
-	void *data;
+	cairn_content content;
+	cairn_held held;
 } object_entry;
 
 struct cairn_object {
 	cairn_store *store;
 	cairn_id id;
 	char *kind, *meta;
+	cairn_held held_meta; /* where it is long */
 	object_entry *entries;
 	uint64_t n_entries, bytes;
 };
@@ -35,174 +28,6 @@ struct cairn_object {
 static int out_of_memory(cairn_error *err)
 {
 	return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-}
-
-/* ---- content: a list of chunks ----------------------------------------------------- */
-
-static int get_node(
-	void *arg, const cairn_id *id, const void **bytes, size_t *len, cairn_error *err)
-{
-	int rc = cairn_catalog__get_blob(arg, CAIRN_TABLE_BLOB, id, bytes, len, err);
-	char text[CAIRN_ID_TEXT];
-
-	if (rc != CAIRN_ENOTFOUND)
-		return rc;
-	cairn_id_format(id, text);
-	cairn_error_set(err, CAIRN_EINTEGRITY, "the store has lost a part of an artifact");
-	cairn_error_detail(err, "no node %s in its index", text);
-	return CAIRN_EINTEGRITY;
-}
-
-struct content {
-	const cairn_object *object;
-	const char *name; /* of the entry; NULL: the metadata */
-	uint8_t *out;
-	uint64_t len, n;
-	cairn_id *ids;
-	cairn_place *places; /* raw_len 0: was inline, and is in `out` already */
-};
-
-/* Says which chunk an integrity error is about. */
-static int name_chunk(const struct content *content, uint64_t i, int rc, cairn_error *err)
-{
-	char object[CAIRN_ID_TEXT], chunk[CAIRN_ID_TEXT], where[64] = "the index";
-	const cairn_place *place = &content->places[i];
-
-	if (rc != CAIRN_EINTEGRITY)
-		return rc;
-	cairn_id_format(&content->object->id, object);
-	cairn_id_format(&content->ids[i], chunk);
-	if (place->raw_len)
-		snprintf(where, sizeof(where), "segment %08x.seg at byte %llu", place->segment,
-			(unsigned long long)place->offset);
-	cairn_error_detail(err, "%s '%s' of %s: chunk %llu of %llu, %s, in %s",
-		content->name ? "entry" : "part", content->name ? content->name : "metadata",
-		object, (unsigned long long)i + 1, (unsigned long long)content->n, chunk, where);
-	cairn_error_hint(err, "These bytes changed after they were written: restore them from a "
-			      "backup of the store, and check the disk.");
-	return rc;
-}
-
-static size_t chunk_len(const struct content *content, uint64_t i)
-{
-	uint64_t left = content->len - i * CAIRN_CHUNK_BYTES;
-
-	return left < CAIRN_CHUNK_BYTES ? (size_t)left : CAIRN_CHUNK_BYTES;
-}
-
-/* Finds one chunk; an inline one is copied to its place at once. */
-static int locate(struct content *content, uint64_t i, cairn_txn *txn, cairn_error *err)
-{
-	size_t want = chunk_len(content, i), len;
-	const void *bytes;
-	int rc;
-
-	if (want > CAIRN_INLINE_BYTES) {
-		rc = cairn_catalog__get_chunk(txn, &content->ids[i], &content->places[i], err);
-		len = content->places[i].raw_len;
-	} else {
-		rc = cairn_catalog__get_blob(
-			txn, CAIRN_TABLE_BLOB, &content->ids[i], &bytes, &len, err);
-	}
-	if (rc == CAIRN_ENOTFOUND)
-		rc = cairn_error_set(
-			err, CAIRN_EINTEGRITY, "the store has lost a part of an artifact");
-	else if (!rc && len != want)
-		rc = cairn_error_set(
-			err, CAIRN_EINTEGRITY, "a part of an artifact has the wrong size");
-	else if (!rc && want <= CAIRN_INLINE_BYTES)
-		memcpy(content->out + i * CAIRN_CHUNK_BYTES, bytes, len);
-	return name_chunk(content, i, rc, err);
-}
-
-static int locate_all(struct content *content, const void *list, size_t list_len, cairn_error *err)
-{
-	cairn_txn *txn;
-	int rc = cairn_index__begin(&txn, content->object->store->index, false, err);
-
-	if (rc)
-		return rc;
-	rc = cairn_manifest__read_list(
-		&content->ids, list, list_len, content->n, get_node, txn, err);
-	for (uint64_t i = 0; i < content->n && !rc; i++)
-		rc = locate(content, i, txn, err);
-	cairn_index__abort(txn);
-	return rc;
-}
-
-/* Reads all chunks that lie in segments; hashing runs behind. */
-static int read_chunks(struct content *content, cairn_error *err)
-{
-	cairn_store *store = content->object->store;
-	cairn_segment_reader reader = {.fd = -1};
-	cairn_hash_job jobs[HASH_BEHIND];
-	uint64_t n_read = 0, n_checked = 0;
-	int rc = 0;
-
-	while (n_checked < content->n) {
-		/* Read on until the ring is full or all is read (or something failed). */
-		while (!rc && n_read < content->n && n_read < n_checked + HASH_BEHIND) {
-			uint64_t i = n_read;
-			cairn_hash_job *job = &jobs[i % HASH_BEHIND];
-
-			job->bytes = content->out + i * CAIRN_CHUNK_BYTES;
-			job->len = chunk_len(content, i);
-			job->is_done = true; /* inline: catalog.c has checked it */
-			if (content->places[i].raw_len) {
-				rc = name_chunk(content, i,
-					cairn_segments__read(store->segments, &reader,
-						&content->places[i], (void *)job->bytes, err),
-					err);
-				if (rc)
-					break;
-				cairn_pool__submit(store->pool, job);
-			} else {
-				job->id = content->ids[i];
-			}
-			n_read++;
-		}
-		if (n_checked == n_read)
-			break;
-		cairn_pool__wait(store->pool, &jobs[n_checked % HASH_BEHIND]);
-		if (!rc && cairn_id_compare(&jobs[n_checked % HASH_BEHIND].id,
-				   &content->ids[n_checked]) != 0) {
-			rc = cairn_error_set(
-				err, CAIRN_EINTEGRITY, "stored bytes do not match their digest");
-			rc = name_chunk(content, n_checked, rc, err);
-		}
-		n_checked++;
-	}
-	cairn_segments__read_end(&reader);
-	return rc;
-}
-
-/* Reads and verifies len bytes; *out is a new block, aligned. */
-static int read_content(void **out, const cairn_object *object, const char *name, const void *list,
-	size_t list_len, uint64_t len, cairn_error *err)
-{
-	struct content content = {.object = object, .name = name, .len = len};
-	uint64_t room = (len / ALIGNMENT + 1) * ALIGNMENT; /* at least one byte more: a NUL */
-	int rc;
-
-	content.n = cairn_manifest__chunks(len);
-	content.out = aligned_alloc(ALIGNMENT, room);
-	content.places = cairn_alloc(content.n ? content.n : 1, sizeof(*content.places));
-	if (!content.out || !content.places) {
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-		cairn_error_detail(err, "'%s' has %llu bytes", name ? name : "metadata",
-			(unsigned long long)len);
-		goto out;
-	}
-	memset(content.out + len, 0, room - len);
-	if ((rc = locate_all(&content, list, list_len, err)) || (rc = read_chunks(&content, err)))
-		goto out;
-	*out = content.out;
-	content.out = NULL;
-out:
-	free(content.out);
-	free(content.places);
-	free(content.ids);
-	return rc;
 }
 
 /* ---- open and close ---------------------------------------------------------------- */
@@ -222,7 +47,7 @@ static int load_entry(object_entry *entry, cairn_txn *txn, const cairn_id *id, c
 	cairn_entry_node node;
 	const void *bytes;
 	size_t len;
-	int rc = get_node(txn, id, &bytes, &len, err);
+	int rc = cairn_content__node(txn, id, &bytes, &len, err);
 
 	if (rc || (rc = cairn_manifest__read_entry(&node, bytes, len, err)))
 		return rc;
@@ -231,7 +56,14 @@ static int load_entry(object_entry *entry, cairn_txn *txn, const cairn_id *id, c
 	if (!entry->name || !entry->list)
 		return out_of_memory(err);
 	memcpy(entry->list, node.list, node.list_len);
-	entry->list_len = node.list_len;
+	entry->content = (cairn_content){.name = entry->name,
+		.needs_nul = node.dtype == CAIRN_U8 && node.n_dims == 1,
+		.is_cut_by_content = node.is_cut_by_content,
+		.last_len = node.last_len,
+		.len = node.bytes,
+		.n_chunks = node.n_chunks,
+		.list = entry->list,
+		.list_len = node.list_len};
 	entry->tensor = (cairn_tensor){.name = entry->name,
 		.dtype = node.dtype,
 		.n_dims = node.n_dims,
@@ -245,8 +77,8 @@ static int load_entries(
 {
 	uint64_t bytes = 0;
 	cairn_id *ids = NULL;
-	int rc = cairn_manifest__read_list(
-		&ids, manifest->list, manifest->list_len, manifest->n_entries, get_node, txn, err);
+	int rc = cairn_manifest__read_list(&ids, manifest->list, manifest->list_len,
+		manifest->n_entries, cairn_content__node, txn, err);
 
 	if (rc)
 		return rc;
@@ -270,13 +102,13 @@ static int load_entries(
 	return rc;
 }
 
-/* Everything that the transaction is needed for. *meta_list: a copy, where the metadata is long. */
-static int load(cairn_object *object, cairn_txn *txn, uint8_t **meta_list, size_t *meta_list_len,
-	uint64_t *meta_len, cairn_error *err)
+/* Everything that the transaction is needed for. Long metadata is left to be read after it. */
+static int load(cairn_object *object, cairn_txn *txn, cairn_content *meta, cairn_error *err)
 {
 	cairn_manifest manifest;
 	const void *bytes;
 	char id[CAIRN_ID_TEXT];
+	uint8_t *list;
 	size_t len;
 	int rc = cairn_catalog__get_blob(txn, CAIRN_TABLE_ARTIFACT, &object->id, &bytes, &len, err);
 
@@ -291,17 +123,20 @@ static int load(cairn_object *object, cairn_txn *txn, uint8_t **meta_list, size_
 	object->kind = cairn_strndup(manifest.kind, manifest.kind_len);
 	if (!object->kind)
 		return out_of_memory(err);
-	*meta_len = manifest.meta_len;
 	if (manifest.meta) {
 		object->meta = cairn_strndup(manifest.meta, manifest.meta_len);
 		if (!object->meta)
 			return out_of_memory(err);
 	} else {
-		*meta_list = cairn_alloc(manifest.meta_list_len, 1);
-		if (!*meta_list)
+		list = cairn_alloc(manifest.meta_list_len, 1);
+		if (!list)
 			return out_of_memory(err);
-		memcpy(*meta_list, manifest.meta_list, manifest.meta_list_len);
-		*meta_list_len = manifest.meta_list_len;
+		memcpy(list, manifest.meta_list, manifest.meta_list_len);
+		*meta = (cairn_content){.needs_nul = true,
+			.len = manifest.meta_len,
+			.n_chunks = cairn_manifest__chunks(manifest.meta_len),
+			.list = list,
+			.list_len = manifest.meta_list_len};
 	}
 	return load_entries(object, txn, &manifest, err);
 }
@@ -309,11 +144,8 @@ static int load(cairn_object *object, cairn_txn *txn, uint8_t **meta_list, size_
 int cairn_object_open(cairn_object **out, cairn_store *store, const cairn_id *id, cairn_error *err)
 {
 	cairn_object *object = cairn_alloc(1, sizeof(*object));
-	uint8_t *meta_list = NULL;
-	size_t meta_list_len = 0;
-	uint64_t meta_len = 0;
+	cairn_content meta = {0};
 	cairn_txn *txn;
-	void *meta;
 	int rc;
 
 	if (!object)
@@ -323,19 +155,18 @@ int cairn_object_open(cairn_object **out, cairn_store *store, const cairn_id *id
 	rc = cairn_index__begin(&txn, store->index, false, err);
 	if (rc)
 		goto out;
-	rc = load(object, txn, &meta_list, &meta_list_len, &meta_len, err);
+	rc = load(object, txn, &meta, err);
 	cairn_index__abort(txn);
-	if (!rc && meta_list) {
-		rc = read_content(&meta, object, NULL, meta_list, meta_list_len, meta_len, err);
-		if (!rc)
-			object->meta = meta;
+	if (!rc && meta.list) {
+		meta.artifact = &object->id;
+		rc = cairn_content__read(&object->held_meta, store, &meta, err);
 	}
 	if (rc)
 		goto out;
 	*out = object;
 	object = NULL;
 out:
-	free(meta_list);
+	free((void *)meta.list);
 	cairn_object_close(object);
 	return rc;
 }
@@ -347,11 +178,12 @@ void cairn_object_close(cairn_object *object)
 	for (uint64_t i = 0; i < object->n_entries; i++) {
 		free(object->entries[i].name);
 		free(object->entries[i].list);
-		free(object->entries[i].data);
+		cairn_content__free(&object->entries[i].held);
 	}
 	free(object->entries);
 	free(object->kind);
 	free(object->meta);
+	cairn_content__free(&object->held_meta);
 	free(object);
 }
 
@@ -369,7 +201,7 @@ const char *cairn_object_kind(const cairn_object *object)
 
 const char *cairn_object_meta(const cairn_object *object)
 {
-	return object->meta;
+	return object->meta ? object->meta : object->held_meta.bytes;
 }
 
 uint64_t cairn_object_bytes(const cairn_object *object)
@@ -428,12 +260,12 @@ int cairn_object_read(cairn_object *object, const char *name, cairn_tensor *out,
 		return cairn_error_set(
 			err, CAIRN_ENOTFOUND, "artifact %s has no entry '%s'", id, name);
 	}
-	if (!entry->data) {
-		rc = read_content(&entry->data, object, entry->name, entry->list, entry->list_len,
-			entry->tensor.bytes, err);
+	if (!entry->held.bytes) {
+		entry->content.artifact = &object->id;
+		rc = cairn_content__read(&entry->held, object->store, &entry->content, err);
 		if (rc)
 			return rc;
-		entry->tensor.data = entry->data;
+		entry->tensor.data = entry->held.bytes;
 	}
 	*out = entry->tensor;
 	return 0;
@@ -446,8 +278,7 @@ void cairn_object_release(cairn_object *object, const char *name)
 
 		if (name && strcmp(entry->name, name) != 0)
 			continue;
-		free(entry->data);
-		entry->data = NULL;
+		cairn_content__free(&entry->held);
 		entry->tensor.data = NULL;
 	}
 }

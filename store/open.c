@@ -59,8 +59,8 @@ static int newer(const char *path, const char *what, cairn_error *err)
 	return CAIRN_EINPUT;
 }
 
-static int parse_format(
-	const char *text, const char *path, uint8_t uuid[CAIRN_UUID_BYTES], cairn_error *err)
+static int parse_format(const char *text, const char *path, uint64_t *version_out,
+	uint8_t uuid[CAIRN_UUID_BYTES], cairn_error *err)
 {
 	char value[128], what[192];
 	uint64_t version, chunk;
@@ -83,6 +83,7 @@ static int parse_format(
 	if (!format_field(text, "uuid", value, sizeof(value)) ||
 		cairn_hex_decode(value, uuid, CAIRN_UUID_BYTES) != 0)
 		return cairn_error_set(err, CAIRN_EINTEGRITY, "'%s/format' has no uuid", path);
+	*version_out = version;
 	return 0;
 }
 
@@ -108,8 +109,9 @@ static int read_format(int directory, const char *path, char *text, cairn_error 
 	return rc;
 }
 
-/* Puts `format` in place, whole or not at all; somebody else's stays. */
-static int write_format(int directory, const cairn_store *store, cairn_error *err)
+/* Puts `format` in place, whole or not at all. Somebody else's stays, unless it `replaces` one of
+ * an older version. */
+static int write_format(int directory, const cairn_store *store, bool replaces, cairn_error *err)
 {
 	char uuid[2 * CAIRN_UUID_BYTES + 1], text[256], name[64];
 	size_t len;
@@ -131,7 +133,10 @@ static int write_format(int directory, const cairn_store *store, cairn_error *er
 	if (fd >= 0)
 		close(fd);
 	/* link, unlike rename, replaces nothing. */
-	if (!failed && linkat(directory, name, directory, "format", 0) != 0 && errno != EEXIST)
+	if (!failed && replaces && renameat(directory, name, directory, "format") != 0)
+		failed = errno;
+	else if (!failed && !replaces && linkat(directory, name, directory, "format", 0) != 0 &&
+		 errno != EEXIST)
 		failed = errno;
 	(void)unlinkat(directory, name, 0);
 	if (!failed && fsync(directory) != 0)
@@ -359,20 +364,31 @@ static int open_directory(int *out, const char *path, bool create, cairn_error *
 	return 0;
 }
 
+/* Whoever may write it makes an older store one of this version, before anything is written that an
+ * older cairn could not read. */
+static int upgrade(int directory, const cairn_store *store, uint64_t version, cairn_error *err)
+{
+	if (version == CAIRN_FORMAT_VERSION || store->is_readonly)
+		return 0;
+	return write_format(directory, store, true, err);
+}
+
 /* From an examined directory to an open index. */
 static int open_index(
 	cairn_store *store, int directory, bool may_create, size_t map_bytes, cairn_error *err)
 {
 	char text[FORMAT_MAX];
+	uint64_t version = 0;
 	int rc = read_format(directory, store->path, text, err);
 
 	if (rc == 0) {
-		if ((rc = parse_format(text, store->path, store->uuid, err)) ||
+		if ((rc = parse_format(text, store->path, &version, store->uuid, err)) ||
 			(rc = check_index_exists(directory, store->path, err)) ||
 			(rc = cairn_index__open(&store->index, store->path, false,
-				 store->is_readonly, map_bytes, err)))
+				 store->is_readonly, map_bytes, err)) ||
+			(rc = check_uuid(store, err)))
 			return rc;
-		return check_uuid(store, err);
+		return upgrade(directory, store, version, err);
 	}
 	if (rc != CAIRN_ENOTFOUND)
 		return rc;
@@ -384,7 +400,7 @@ static int open_index(
 		(rc = cairn_index__open(&store->index, store->path, true, false, map_bytes, err)) ||
 		(rc = settle_uuid(store, err)))
 		return rc;
-	return write_format(directory, store, err);
+	return write_format(directory, store, false, err);
 }
 
 /* While we have the index open, nobody puts another in its place (compact.c). */

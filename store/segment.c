@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -486,6 +487,12 @@ static int open_for_reading(
 	return 0;
 }
 
+static int truncated(const cairn_segments *segments, uint32_t number, cairn_error *err)
+{
+	return cairn_error_set(err, CAIRN_EINTEGRITY, "segment '%s/%08x.seg' is truncated",
+		segments->directory, number);
+}
+
 int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
 	const cairn_place *place, void *out, cairn_error *err)
 {
@@ -504,14 +511,35 @@ int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
 				"cannot read segment '%s/%08x.seg'", segments->directory,
 				place->segment);
 		if (n == 0)
-			return cairn_error_set(err, CAIRN_EINTEGRITY,
-				"segment '%s/%08x.seg' is truncated", segments->directory,
-				place->segment);
+			return truncated(segments, place->segment, err);
 		to += n;
 		at += (uint64_t)n;
 		left -= (size_t)n;
 	}
 	return rc;
+}
+
+int cairn_segments__map(cairn_segments *segments, cairn_segment_reader *reader,
+	const cairn_place *place, void *at, cairn_error *err)
+{
+	off_t from = (off_t)place->offset + CAIRN_BLOCK_BYTES;
+	size_t len = padded(place->stored_len);
+	struct stat st;
+	int rc = open_for_reading(segments, reader, place->segment, err);
+
+	if (rc)
+		return rc;
+	if (fstat(reader->fd, &st) != 0)
+		return cairn_error_errno(err, CAIRN_EIO, errno,
+			"cannot examine segment '%s/%08x.seg'", segments->directory,
+			place->segment);
+	/* To touch a page behind the end of a file is to be killed. */
+	if (from + (off_t)place->stored_len > st.st_size)
+		return truncated(segments, place->segment, err);
+	if (mmap(at, len, PROT_READ, MAP_SHARED | MAP_FIXED, reader->fd, from) == MAP_FAILED)
+		return 1;
+	(void)posix_fadvise(reader->fd, from, (off_t)len, POSIX_FADV_WILLNEED);
+	return 0;
 }
 
 void cairn_segments__read_end(cairn_segment_reader *reader)

@@ -93,30 +93,47 @@ static int read_list(walk *w, cairn_id **ids, enum cairn_table table, const cair
 	return tell_malformed(w, table, owner, &why, err);
 }
 
-static int tell_chunks(walk *w, const cairn_id *ids, uint64_t n, uint64_t bytes, cairn_error *err)
+/* The length of chunk i; where its place alone has it, 0 if that is lost. */
+static uint64_t chunk_len(walk *w, const cairn_entry_node *content, uint64_t i, const cairn_id *id)
 {
+	uint64_t left = content->bytes - i * CAIRN_CHUNK_BYTES;
+	cairn_place place;
+
+	if (!content->is_cut_by_content)
+		return left < CAIRN_CHUNK_BYTES ? left : CAIRN_CHUNK_BYTES;
+	if (i + 1 == content->n_chunks)
+		return content->last_len;
+	return cairn_catalog__get_chunk(w->txn, id, &place, NULL) == 0 ? place.raw_len : 0;
+}
+
+static int tell_chunks(
+	walk *w, const cairn_id *ids, const cairn_entry_node *content, cairn_error *err)
+{
+	uint64_t n = content->n_chunks;
 	int rc = 0;
 
 	for (uint64_t i = 0; i < n && rc >= 0; i++) {
-		uint64_t left = bytes - i * CAIRN_CHUNK_BYTES;
-		cairn_part part = {.id = ids[i]};
+		cairn_part part = {.id = ids[i], .len = chunk_len(w, content, i, &ids[i])};
+		bool is_small = part.len <= CAIRN_INLINE_BYTES &&
+				(i + 1 == n || !content->is_cut_by_content);
 
-		part.len = left < CAIRN_CHUNK_BYTES ? left : CAIRN_CHUNK_BYTES;
-		part.table = part.len > CAIRN_INLINE_BYTES ? CAIRN_TABLE_CHUNK : CAIRN_TABLE_BLOB;
+		part.table = is_small ? CAIRN_TABLE_BLOB : CAIRN_TABLE_CHUNK;
 		rc = w->fn(w->arg, &part, err);
 	}
 	return rc < 0 ? rc : 0;
 }
 
-static int walk_content(walk *w, enum cairn_table table, const cairn_id *owner, const void *list,
-	size_t list_len, uint64_t n, uint64_t bytes, cairn_error *err)
+/* The chunks of an entry, or of metadata in its form. */
+static int walk_content(walk *w, enum cairn_table table, const cairn_id *owner,
+	const cairn_entry_node *content, cairn_error *err)
 {
 	cairn_id *ids;
-	int rc = read_list(w, &ids, table, owner, list, list_len, n, err);
+	int rc = read_list(
+		w, &ids, table, owner, content->list, content->list_len, content->n_chunks, err);
 
 	if (rc)
 		return rc < 0 ? rc : 0;
-	rc = tell_chunks(w, ids, n, bytes, err);
+	rc = tell_chunks(w, ids, content, err);
 	free(ids);
 	return rc;
 }
@@ -135,8 +152,7 @@ static int walk_entry(walk *w, const cairn_id *id, cairn_error *err)
 		rc = tell_malformed(w, CAIRN_TABLE_BLOB, id, &why, err);
 		return rc < 0 ? rc : 0;
 	}
-	return walk_content(w, CAIRN_TABLE_BLOB, id, entry.list, entry.list_len, entry.n_chunks,
-		entry.bytes, err);
+	return walk_content(w, CAIRN_TABLE_BLOB, id, &entry, err);
 }
 
 int cairn_walk(
@@ -156,10 +172,14 @@ int cairn_walk(
 		rc = tell_malformed(&w, CAIRN_TABLE_ARTIFACT, artifact, &why, err);
 		return rc < 0 ? rc : 0;
 	}
-	if (manifest.meta_list)
-		rc = walk_content(&w, CAIRN_TABLE_ARTIFACT, artifact, manifest.meta_list,
-			manifest.meta_list_len, cairn_manifest__chunks(manifest.meta_len),
-			manifest.meta_len, err);
+	if (manifest.meta_list) {
+		const cairn_entry_node meta = {.bytes = manifest.meta_len,
+			.n_chunks = cairn_manifest__chunks(manifest.meta_len),
+			.list = manifest.meta_list,
+			.list_len = manifest.meta_list_len};
+
+		rc = walk_content(&w, CAIRN_TABLE_ARTIFACT, artifact, &meta, err);
+	}
 	if (rc == 0)
 		rc = read_list(&w, &ids, CAIRN_TABLE_ARTIFACT, artifact, manifest.list,
 			manifest.list_len, manifest.n_entries, err);

@@ -14,7 +14,7 @@
 #include "store/internal.h"
 
 enum {
-	HASH_AHEAD = 8
+	HASH_AHEAD = 16
 };
 
 /* ---- chunks and nodes ------------------------------------------------------------- */
@@ -101,62 +101,62 @@ static int put_node(void *arg, const void *bytes, size_t len, cairn_id *out, cai
 	return cairn_batch__keep(arg, out, bytes, len, err);
 }
 
-static size_t chunk_len(uint64_t total, uint64_t index)
-{
-	uint64_t left = total - index * CAIRN_CHUNK_BYTES;
+/* The chunks of an entry or of long metadata, in order. */
+typedef struct chunk_list {
+	cairn_id *ids;
+	uint64_t n, cap;
+	size_t last_len;
+} chunk_list;
 
-	return left < CAIRN_CHUNK_BYTES ? (size_t)left : CAIRN_CHUNK_BYTES;
+static int list_chunk(chunk_list *list, const cairn_hash_job *job, cairn_error *err)
+{
+	if (list->n == list->cap) {
+		uint64_t cap = list->cap ? list->cap * 2 : 16;
+		cairn_id *grown = cairn_realloc(list->ids, cap, sizeof(*grown));
+
+		if (!grown)
+			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+		list->ids = grown;
+		list->cap = cap;
+	}
+	list->ids[list->n++] = job->id;
+	list->last_len = job->len;
+	return 0;
 }
 
-/* Cuts, hashes and keeps; ids has room for every chunk. */
-static int keep_chunks(
-	cairn_batch *batch, const uint8_t *bytes, uint64_t len, cairn_id *ids, cairn_error *err)
+/* Cuts, hashes and keeps. */
+static int keep_chunks(cairn_batch *batch, const uint8_t *bytes, uint64_t len, bool by_content,
+	chunk_list *list, cairn_error *err)
 {
 	cairn_pool *pool = batch->store->pool;
 	cairn_hash_job jobs[HASH_AHEAD];
-	uint64_t n = cairn_manifest__chunks(len);
-	uint64_t n_submitted = 0, n_waited = 0;
+	uint64_t at = 0, n_submitted = 0, n_waited = 0;
 	int rc = 0;
 
-	if (n == 1) { /* no second chunk to overlap with */
-		cairn_sha256(bytes, len, ids[0].bytes);
-		return cairn_batch__keep(batch, &ids[0], bytes, len, err);
-	}
-	while (n_waited < n && !rc) {
-		const uint8_t *chunk = bytes + n_waited * CAIRN_CHUNK_BYTES;
+	while (!rc && (at < len || n_waited < n_submitted)) {
+		cairn_hash_job *job;
 
-		for (; n_submitted < n && n_submitted < n_waited + HASH_AHEAD; n_submitted++) {
-			cairn_hash_job *job = &jobs[n_submitted % HASH_AHEAD];
-
-			job->bytes = bytes + n_submitted * CAIRN_CHUNK_BYTES;
-			job->len = chunk_len(len, n_submitted);
-			cairn_pool__submit(pool, job);
+		for (; at < len && n_submitted < n_waited + HASH_AHEAD; n_submitted++) {
+			job = &jobs[n_submitted % HASH_AHEAD];
+			job->bytes = bytes + at;
+			job->len = cairn_cuts__next(by_content, bytes + at, len - at);
+			at += job->len;
+			if (job->len < len) {
+				cairn_pool__submit(pool, job);
+			} else { /* no second chunk to overlap with */
+				cairn_sha256(job->bytes, job->len, job->id.bytes);
+				job->is_done = true;
+			}
 		}
-		cairn_pool__wait(pool, &jobs[n_waited % HASH_AHEAD]);
-		ids[n_waited] = jobs[n_waited % HASH_AHEAD].id;
-		rc = cairn_batch__keep(batch, &ids[n_waited], chunk, chunk_len(len, n_waited), err);
-		n_waited++;
+		job = &jobs[n_waited++ % HASH_AHEAD];
+		cairn_pool__wait(pool, job);
+		rc = list_chunk(list, job, err);
+		if (!rc)
+			rc = cairn_batch__keep(batch, &job->id, job->bytes, job->len, err);
 	}
 	/* After a failure: the threads still read the caller's bytes. */
 	for (; n_waited < n_submitted; n_waited++)
 		cairn_pool__wait(pool, &jobs[n_waited % HASH_AHEAD]);
-	return rc;
-}
-
-/* Keeps the bytes and appends the list of their chunks to a node. */
-static int add_content(
-	cairn_batch *batch, cairn_text *node, const void *bytes, uint64_t len, cairn_error *err)
-{
-	uint64_t n = cairn_manifest__chunks(len);
-	cairn_id *ids = cairn_alloc(n ? n : 1, sizeof(*ids));
-	int rc;
-
-	if (!ids)
-		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
-	rc = n ? keep_chunks(batch, bytes, len, ids, err) : 0;
-	if (!rc)
-		rc = cairn_manifest__add_list(node, ids, n, put_node, batch, err);
-	free(ids);
 	return rc;
 }
 
@@ -210,12 +210,39 @@ static int add_entry(cairn_draft *draft, const char *name, const cairn_id *node,
 	return 0;
 }
 
-static int put_tensor(cairn_batch *batch, const cairn_tensor *tensor, cairn_error *err)
+/* Its node, now that its chunks are known. */
+static int put_entry(
+	cairn_batch *batch, const cairn_tensor *tensor, const chunk_list *chunks, cairn_error *err)
 {
-	cairn_entry_node entry = {
-		.dtype = tensor->dtype, .n_dims = tensor->n_dims, .bytes = tensor->bytes};
+	cairn_entry_node entry = {.name = tensor->name,
+		.name_len = (uint32_t)strlen(tensor->name),
+		.dtype = tensor->dtype,
+		.n_dims = tensor->n_dims,
+		.bytes = tensor->bytes,
+		.is_cut_by_content =
+			cairn_cuts__by_content(tensor->dtype, tensor->n_dims, tensor->bytes),
+		.last_len = (uint32_t)chunks->last_len,
+		.n_chunks = chunks->n};
 	cairn_text node = {0};
 	cairn_id id;
+	int rc;
+
+	memcpy(entry.dims, tensor->dims, sizeof(entry.dims));
+	cairn_manifest__add_entry_head(&node, &entry);
+	rc = cairn_manifest__add_list(&node, chunks->ids, chunks->n, put_node, batch, err);
+	if (!rc && node.failed)
+		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	if (!rc)
+		rc = put_node(batch, node.data, node.len, &id, err);
+	if (!rc)
+		rc = add_entry(&batch->draft, tensor->name, &id, err);
+	cairn_text_free(&node);
+	return rc;
+}
+
+static int put_tensor(cairn_batch *batch, const cairn_tensor *tensor, cairn_error *err)
+{
+	chunk_list chunks = {0};
 	int rc = cairn_manifest__check_tensor(tensor, err);
 
 	if (rc)
@@ -223,20 +250,13 @@ static int put_tensor(cairn_batch *batch, const cairn_tensor *tensor, cairn_erro
 	if (batch->draft.n_entries >= CAIRN_MAX_ENTRIES)
 		return cairn_error_set(err, CAIRN_ELIMIT, "an artifact can have %d entries at most",
 			CAIRN_MAX_ENTRIES);
-	entry.name = tensor->name;
-	entry.name_len = (uint32_t)strlen(tensor->name);
-	memcpy(entry.dims, tensor->dims, sizeof(entry.dims));
-	cairn_manifest__add_entry_head(&node, &entry);
-	rc = add_content(batch, &node, tensor->data, tensor->bytes, err);
-	if (!rc && node.failed)
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	rc = keep_chunks(batch, tensor->data, tensor->bytes,
+		cairn_cuts__by_content(tensor->dtype, tensor->n_dims, tensor->bytes), &chunks, err);
 	if (!rc)
-		rc = put_node(batch, node.data, node.len, &id, err);
-	if (!rc)
-		rc = add_entry(&batch->draft, tensor->name, &id, err);
+		rc = put_entry(batch, tensor, &chunks, err);
 	if (!rc)
 		batch->draft.bytes += tensor->bytes;
-	cairn_text_free(&node);
+	free(chunks.ids);
 	return rc;
 }
 
@@ -312,14 +332,22 @@ static int sorted_nodes(cairn_id **out, cairn_draft *draft, cairn_error *err)
 	return 0;
 }
 
+/* The metadata, or where it is long the list of its chunks. */
 static int add_meta(cairn_batch *batch, cairn_text *node, const char *meta, cairn_error *err)
 {
+	chunk_list chunks = {0};
 	size_t len = strlen(meta);
+	int rc;
 
-	if (len > CAIRN_META_INLINE_BYTES)
-		return add_content(batch, node, meta, len, err);
-	cairn_text_add_bytes(node, meta, len);
-	return 0;
+	if (len <= CAIRN_META_INLINE_BYTES) {
+		cairn_text_add_bytes(node, meta, len);
+		return 0;
+	}
+	rc = keep_chunks(batch, (const uint8_t *)meta, len, false, &chunks, err);
+	if (!rc)
+		rc = cairn_manifest__add_list(node, chunks.ids, chunks.n, put_node, batch, err);
+	free(chunks.ids);
+	return rc;
 }
 
 static int end_draft(cairn_batch *batch, const char *meta, cairn_id *out, cairn_error *err)

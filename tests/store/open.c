@@ -61,7 +61,7 @@ static void test_store_open__refuses_a_foreign_directory(void **state)
 static void test_store_open__refuses_a_newer_format(void **state)
 {
 	static const char *const newer[] = {
-		"cairn store\nversion = 2\nhash = sha256\nchunk = 4194304\nuuid = ",
+		"cairn store\nversion = 3\nhash = sha256\nchunk = 4194304\nuuid = ",
 		"cairn store\nversion = 1\nhash = blake3\nchunk = 4194304\nuuid = ",
 		"cairn store\nversion = 1\nhash = sha256\nchunk = 1048576\nuuid = ",
 	};
