@@ -154,8 +154,9 @@ static int estimate(json_t **out, const cairn_stage_plugin *plugin, const void *
 	rc = plugin->estimate(params, inputs, n, sum);
 	if (rc < 0)
 		return cairn_error_set(err, rc, "'%s' cannot estimate its cost", plugin->name);
-	*out = json_pack("{s:f, s:I, s:I, s:b}", "flop", sum->flop, "memory_bytes",
-		(json_int_t)sum->memory_bytes, "output_bytes", (json_int_t)sum->output_bytes,
+	*out = json_pack("{s:f, s:I, s:I, s:I, s:b}", "flop", sum->flop, "memory_bytes",
+		(json_int_t)sum->memory_bytes, "checkpoint_bytes",
+		(json_int_t)sum->checkpoint_bytes, "output_bytes", (json_int_t)sum->output_bytes,
 		"is_partial", (int)(sum->is_partial != 0));
 	if (!*out)
 		return cairn_error_set(err, CAIRN_EBUG, "'%s' estimates no number", plugin->name);

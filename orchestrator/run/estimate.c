@@ -16,10 +16,13 @@
 #include "base/alloc.h"
 #include "run/describe.h"
 #include "run/plan.h"
+#include "run/preflight.h"
 #include "run/wire.h"
 
 /* Of a large file the lines are counted in its beginning only. */
 #define COUNTED_BYTES (16u << 20)
+/* What the store takes to write at full speed: its buffers (store/segment.c). */
+#define STORE_BYTES (32u << 20)
 
 /* ---- children that answer ----------------------------------------------------------------- */
 
@@ -190,7 +193,22 @@ static json_t *request_of(const cairn_plan *plan, size_t i)
 	return json_pack("{s:o, s:o}", "values", values, "inputs", inputs);
 }
 
-static void take_answer(cairn_plan *plan, cairn_planned *planned, const json_t *answer)
+/* A checkpoint of so many bytes is copied, where there is room for it, and written from the copy
+ * while the stage computes; else it is written at once. */
+static void add_checkpoint(
+	cairn_planned_cost *cost, const cairn_planned *planned, uint64_t bytes, uint64_t limit)
+{
+	uint64_t own = planned->instance->settings.memory_bytes;
+
+	cost->memory_bytes += bytes < STORE_BYTES ? bytes : STORE_BYTES;
+	cost->lacks_copy = (limit && cost->memory_bytes + bytes > limit) ||
+			   (own && cost->memory_bytes + bytes > own);
+	if (!cost->lacks_copy)
+		cost->memory_bytes += bytes;
+}
+
+static void take_answer(
+	cairn_plan *plan, cairn_planned *planned, const json_t *answer, uint64_t limit)
 {
 	const cairn_plugin_info *plugin = planned->instance->plugin;
 	cairn_planned_cost *cost = planned->cost;
@@ -205,6 +223,8 @@ static void take_answer(cairn_plan *plan, cairn_planned *planned, const json_t *
 		.is_partial = json_is_true(json_object_get(answer, "is_partial")),
 		.outputs = json_incref(json_object_get(answer, "outputs")),
 	};
+	add_checkpoint(
+		cost, planned, (uint64_t)cairn_json_integer(answer, "checkpoint_bytes", 0), limit);
 	cairn_wire_account_of(cost->flop_of, json_object_get(answer, "flop_of"));
 	/* Contract 1.0 had no word for it: nothing, before the inputs are known, meant that the
 	 * plugin could not tell. */
@@ -216,6 +236,7 @@ static void take_answer(cairn_plan *plan, cairn_planned *planned, const json_t *
 int cairn_plan_estimate(cairn_plan *plan, cairn_error *err)
 {
 	struct asking asking = {0};
+	uint64_t limit = cairn_memory_limit();
 	int rc = 0;
 
 	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
@@ -232,7 +253,7 @@ int cairn_plan_estimate(cairn_plan *plan, cairn_error *err)
 		}
 		answer = ask(&asking, planned->instance->plugin->path, request);
 		if (answer)
-			take_answer(plan, planned, answer);
+			take_answer(plan, planned, answer, limit);
 		json_decref(answer);
 		json_decref(request);
 	}

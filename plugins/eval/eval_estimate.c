@@ -25,7 +25,6 @@ static void add_side(const eval_params *params, gpt_estimate_inputs in, const ch
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &network, drawn * length.mean);
 	if (gpt_estimate_bound(in, "pretrain"))
 		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, valid);
-	gpt_memory_model_input(out, &network);
 	gpt_memory_network(out, &network, false, passes, CAIRN_COUNT(passes));
 }
 
@@ -54,7 +53,6 @@ int eval_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 		reference = gpt_estimate_network(in, "reference", GPT_HEAD_LM, out);
 		gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &model, drawn * length.mean);
 		gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &reference, drawn * length.mean);
-		gpt_memory_model_input(out, &reference);
 		gpt_memory_network(out, &reference, false, &micro, 1);
 	}
 	if (gpt_estimate_bound(in, "reward")) {
@@ -62,7 +60,6 @@ int eval_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64
 		drawn *= gpt_estimate_bound(in, "baseline") ? 2 : 1;
 		gpt_estimate_forward(
 			out, CAIRN_ACCOUNT_REWARD, &reward, (drawn + ranked) * length.mean);
-		gpt_memory_model_input(out, &reward);
 		gpt_memory_network(out, &reward, false, &micro, 1);
 	}
 	/* The two answer one after the other. */

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "gpt/checkpoint_internal.h"
+#include "gpt/release.h"
 
 #ifdef CAIRN_DOUBLE
 #error "artifacts hold float; the double build is for gradient checks only"
@@ -68,6 +69,7 @@ int gpt__get_tensor(const cairn_host *host, cairn_run *run, const cairn_artifact
 		rc = check_tensor(host, run, artifact, &found, tensor, name);
 	if (!rc)
 		k->write(k, flat + tensor->offset, found.data, found.bytes);
+	gpt_release(host, run, artifact, name);
 	return rc;
 }
 
@@ -84,35 +86,46 @@ static int get_tensors(const cairn_host *host, cairn_run *run, const cairn_artif
 	return 0;
 }
 
+/* Room for the largest tensor on its way from the backend's memory; *out stays NULL where that is
+ * the host's own, and no way to go. */
+static int make_room(
+	cairn_real **out, const cairn_host *host, cairn_run *run, const gpt_model *model)
+{
+	size_t largest = 0;
+
+	*out = NULL;
+	if (model->k->in_host_memory)
+		return 0;
+	for (size_t i = 0; i < model->n_tensors; i++)
+		largest = model->tensors[i].size > largest ? model->tensors[i].size : largest;
+	*out = cairn_alloc(largest, sizeof(**out));
+	return *out ? 0 : host->fail(run, CAIRN_ENOMEM, "no memory to write a model's tensors");
+}
+
 int gpt__put_tensors(const cairn_host *host, cairn_run *run, cairn_writer *writer,
 	const char *prefix, const gpt_model *model, const cairn_real *flat)
 {
-	size_t largest = 0;
-	cairn_real *data;
-	int rc = 0;
+	cairn_real *room;
+	int rc = make_room(&room, host, run, model);
 
-	for (size_t i = 0; i < model->n_tensors; i++)
-		largest = model->tensors[i].size > largest ? model->tensors[i].size : largest;
-	data = cairn_alloc(largest, sizeof(*data));
-	if (!data)
-		return host->fail(run, CAIRN_ENOMEM, "no memory to write a model's tensors");
 	for (size_t i = 0; !rc && i < model->n_tensors; i++) {
 		const gpt_tensor *tensor = &model->tensors[i];
 		cairn_tensor entry = {
 			.dtype = CAIRN_F32,
 			.n_dims = tensor->n_dims,
 			.dims = {tensor->dims[0], tensor->dims[1]},
-			.data = data,
-			.bytes = tensor->size * sizeof(*data),
+			.data = room ? room : flat + tensor->offset,
+			.bytes = tensor->size * sizeof(*flat),
 		};
 		char name[GPT_MAX_NAME];
 
 		gpt__entry_name(name, prefix, tensor->name);
 		entry.name = name;
-		model->k->read(model->k, data, flat + tensor->offset, entry.bytes);
+		if (room)
+			model->k->read(model->k, room, flat + tensor->offset, entry.bytes);
 		rc = host->put(writer, &entry);
 	}
-	free(data);
+	free(room);
 	return rc;
 }
 
@@ -148,6 +161,7 @@ int gpt_get_bytes(const cairn_host *host, cairn_run *run, const cairn_artifact *
 			found.bytes, bytes);
 	if (bytes)
 		memcpy(data, found.data, bytes);
+	gpt_release(host, run, checkpoint, name);
 	return 0;
 }
 

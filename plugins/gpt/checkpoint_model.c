@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "gpt/checkpoint_internal.h"
 #include "gpt/hf.h"
+#include "gpt/release.h"
 
 /* ---- reading a model artifact ------------------------------------------------------------- */
 
@@ -66,6 +67,13 @@ static bool is_hf(const reader *in)
 	return !strcmp(in->artifact.kind, "directory") ||
 	       gpt_has_entry(in->host, in->run, &in->artifact, "model.safetensors") ||
 	       gpt_has_entry(in->host, in->run, &in->artifact, "model.safetensors.index.json");
+}
+
+static void close_model(reader *in)
+{
+	if (in->hf) /* its tensors were read out of whole files */
+		gpt_release(in->host, in->run, &in->artifact, NULL);
+	gpt_hf_close(in->hf);
 }
 
 static int open_model(reader *in, const char *port)
@@ -145,7 +153,7 @@ int gpt_load_model(gpt_model **out, const cairn_host *host, cairn_run *run, cons
 	}
 	if (!rc)
 		rc = load(out, &in, head, flags, score_key);
-	gpt_hf_close(in.hf);
+	close_model(&in);
 	return rc;
 }
 
@@ -156,7 +164,7 @@ int gpt_load_model_as_is(gpt_model **out, const cairn_host *host, cairn_run *run
 
 	if (!rc)
 		rc = load(out, &in, in.is_scalar ? GPT_HEAD_SCALAR : GPT_HEAD_LM, 0, 0);
-	gpt_hf_close(in.hf);
+	close_model(&in);
 	return rc;
 }
 

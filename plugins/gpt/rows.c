@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "gpt/jsonl.h"
+#include "gpt/release.h"
 
 /* The paper ranks 4 to 9 completions (2203.02155, 3.4); this bounds what a file may ask for. */
 #define MAX_COMPLETIONS 64
@@ -200,6 +201,7 @@ int gpt_rows_load(gpt_rows *out, const cairn_host *host, cairn_run *run, const c
 		rc = load_artifact(&rows, &cap, &artifact, &entry, &err);
 		if (rc)
 			rc = host->fail_with(run, &err);
+		gpt_release(host, run, &artifact, ENTRY);
 	}
 	if (rc)
 		gpt_rows_free(&rows);

@@ -3,6 +3,7 @@
 #include "gpt/rows_read.h"
 
 #include "base/alloc.h"
+#include "gpt/release.h"
 
 static int no_memory(const gpt_rows_reader *self)
 {
@@ -135,6 +136,7 @@ int gpt_rows_read(gpt_rows_reader *self, gpt_tally *tally)
 				self->run, CAIRN_EINPUT, "'%s' holds no file", artifact.source);
 		if (!rc)
 			rc = read_file(self, tally, artifact.source, data.data, data.bytes);
+		gpt_release(host, self->run, &artifact, "data");
 	}
 	gpt_shaper_close(&self->shaper);
 	if (rc)

@@ -22,6 +22,11 @@ static void add(cairn_estimate *out, double bytes)
 	out->memory_bytes += (uint64_t)bytes;
 }
 
+static void add_state(cairn_estimate *out, double bytes)
+{
+	out->checkpoint_bytes += (uint64_t)bytes;
+}
+
 static int64_t at_least_one(double x)
 {
 	return x > 1 ? (int64_t)x : 1;
@@ -58,8 +63,10 @@ void gpt_memory_network(cairn_estimate *out, const gpt_network *network, bool is
 	const gpt_config *config = &network->config;
 	uint64_t activations = 0;
 
-	if (is_trained)
+	if (is_trained) {
 		add(out, 2.0 * sizeof(cairn_real) * network->n_params); /* Adam's moments */
+		add_state(out, 3.0 * sizeof(cairn_real) * network->n_params);
+	}
 	if (!network->has_shape) {
 		add(out, (is_trained ? 2.0 : 1.0) * sizeof(cairn_real) * network->n_params);
 		out->is_partial = 1;
@@ -74,9 +81,11 @@ void gpt_memory_network(cairn_estimate *out, const gpt_network *network, bool is
 	add(out, (double)(gpt_memory_bytes(config, network->head, 0, 0, is_trained) + activations));
 }
 
-void gpt_memory_copy(cairn_estimate *out, const gpt_network *network)
+void gpt_memory_copy(cairn_estimate *out, const gpt_network *network, bool is_state)
 {
 	add(out, sizeof(cairn_real) * network->n_params);
+	if (is_state)
+		add_state(out, sizeof(cairn_real) * network->n_params);
 }
 
 void gpt_memory_cache(
@@ -92,11 +101,6 @@ void gpt_memory_cache(
 void gpt_memory_input(cairn_estimate *out, gpt_estimate_inputs in, const char *port)
 {
 	add(out, (double)gpt_estimate_bytes(in, port));
-}
-
-void gpt_memory_model_input(cairn_estimate *out, const gpt_network *network)
-{
-	add(out, sizeof(cairn_real) * network->n_params);
 }
 
 static double packed(double bytes)

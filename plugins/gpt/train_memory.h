@@ -25,17 +25,17 @@ int64_t gpt_slots(int64_t batch, double n);
 gpt_pass_shape gpt_prefill_shape(int64_t slots, double prompt);
 
 /* A network and the largest of its passes: weights and activations; where it is trained also
- * gradients and Adam's moments. */
+ * gradients and Adam's moments, and what of it a checkpoint holds. */
 void gpt_memory_network(cairn_estimate *out, const gpt_network *network, bool is_trained,
 	const gpt_pass_shape *passes, size_t n);
-/* Its weights once more: a moving average, the best so far. */
-void gpt_memory_copy(cairn_estimate *out, const gpt_network *network);
+/* Its weights once more: a moving average, the best so far. In checkpoints too? */
+void gpt_memory_copy(cairn_estimate *out, const gpt_network *network, bool is_state);
 /* Sampling: keys and values of `slots` sequences of `longest` tokens, packed weights. */
 void gpt_memory_cache(
 	cairn_estimate *out, const gpt_network *network, int64_t slots, double longest);
-/* What is read of an input stays in memory as long as the stage runs. */
+/* Tokens are read in place, and stay in memory as long as the stage runs. (Models are not: each
+ * tensor is given back when it was copied.) */
 void gpt_memory_input(cairn_estimate *out, gpt_estimate_inputs in, const char *port);
-void gpt_memory_model_input(cairn_estimate *out, const gpt_network *network);
 /* The process itself, and the scratch of the compute backend for passes of this network. */
 void gpt_memory_process(
 	cairn_estimate *out, const gpt_network *largest, const gpt_pass_shape *pass);

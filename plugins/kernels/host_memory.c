@@ -76,6 +76,7 @@ static size_t peak_bytes(const cairn_kernels *k)
 
 void host_memory_fill(cairn_kernels *k)
 {
+	k->in_host_memory = 1;
 	k->alloc = block_alloc;
 	k->free = block_free;
 	k->write = block_copy;

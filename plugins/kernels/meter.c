@@ -338,6 +338,7 @@ void cairn_meter_wrap(cairn_kernels *out, const cairn_kernels *inner, cairn_mete
 	out->name = inner->name;
 	out->numerics = inner->numerics;
 	out->threads = inner->threads;
+	out->in_host_memory = inner->in_host_memory;
 	out->self = meter;
 	meter->inner = inner;
 	fill_memory(out);

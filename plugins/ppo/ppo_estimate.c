@@ -35,19 +35,15 @@ static void add_memory(const ppo_params *params, gpt_estimate_inputs in, double 
 	const gpt_pass_shape *read = &learnt[3];
 
 	gpt_memory_process(out, policy, &learnt[0]);
-	gpt_memory_model_input(out, policy);
-	gpt_memory_model_input(out, reward);
-	if (gpt_estimate_bound(in, "value"))
-		gpt_memory_model_input(out, value);
 	gpt_memory_input(out, in, "pretrain");
 	gpt_memory_network(out, policy, true, learnt, CAIRN_COUNT(learnt));
 	gpt_memory_network(out, policy, false, read, 1); /* the reference */
 	gpt_memory_network(out, reward, false, read, 1);
 	gpt_memory_network(out, value, true, learnt, 1);
 	gpt_memory_cache(out, policy, slots, length);
-	gpt_memory_copy(out, policy); /* for verifying that the reference never changes */
+	gpt_memory_copy(out, policy, false); /* for verifying that the reference never changes */
 	if (params->ema > 0)
-		gpt_memory_copy(out, policy);
+		gpt_memory_copy(out, policy, true);
 }
 
 int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,

@@ -42,7 +42,6 @@ int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t
 	gpt_estimate_training(out, &network, trained * length.mean);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, read * length.mean);
 	gpt_memory_process(out, &network, &micro);
-	gpt_memory_model_input(out, &init);
 	gpt_memory_network(out, &network, true, &micro, 1);
 	gpt_estimate_makes_model(out, "model", &network);
 	return 0;

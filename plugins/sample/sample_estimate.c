@@ -23,7 +23,6 @@ int sample_estimate(const void *opaque, const cairn_estimate_input *inputs, uint
 	prefill = gpt_prefill_shape(slots, length.longest);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &network, drawn * length.mean);
 	gpt_memory_process(out, &network, &prefill);
-	gpt_memory_model_input(out, &network);
 	gpt_memory_network(out, &network, false, &prefill, 1);
 	gpt_memory_cache(out, &network, slots, length.longest);
 	gpt_estimate_makes_rows(out, "completions", rows, drawn);

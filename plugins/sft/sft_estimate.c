@@ -52,16 +52,14 @@ int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network,
 		held_out * length.mean * validations(params, rows / (double)params->batch));
 	gpt_memory_process(out, &network, &passes[0]);
-	gpt_memory_model_input(out, &network);
 	gpt_memory_input(out, in, "pretrain");
 	gpt_memory_network(out, &network, true, passes, CAIRN_COUNT(passes));
 	if (params->select != SFT_SELECT_LAST)
-		gpt_memory_copy(out, &network);
+		gpt_memory_copy(out, &network, true);
 	if (params->select == SFT_SELECT_REWARD) {
 		reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
 		passes[0].keeps = false;
 		add_selection(params, in, &network, &reward, out);
-		gpt_memory_model_input(out, &reward);
 		gpt_memory_network(out, &reward, false, passes, 1);
 		gpt_memory_cache(out, &network, params->select_batch, length.longest);
 	}

@@ -4,7 +4,8 @@
  *
  * All six stages that compute, in small: a few megabytes of weights, so that the process itself
  * and the scratch of the kernels count as much as the tensors do. Each is planned with what it
- * reads at hand, then the largest size of its process must be within a tenth of that.
+ * reads at hand, then the largest size of its process must be within a tenth of that. Those that
+ * train write a checkpoint after every step, so that its copy counts.
  */
 #include <math.h>
 #include <string.h>
@@ -22,18 +23,19 @@ static const char workflow[] =
 	"input.prompts = file:" DATA "prompts.jsonl\n"
 	"[stage pretrain]\nplugin = pretrain\ninput.tokens = text:tokens\n"
 	"input.tokenizer = text:tokenizer\nn_layer = 4\nn_head = 4\nn_embd = 256\nn_ctx = 128\n"
-	"steps = 1\nbatch = 8\nvalid_tokens = 1024\n%s"
+	"steps = 1\nbatch = 8\nvalid_tokens = 1024\ncheckpoint_every = 1\n%s"
 	"[stage sft]\nplugin = sft\ninput.base = pretrain:model\ninput.demos = demos:valid\n"
-	"epochs = 1\n%s"
+	"epochs = 1\ncheckpoint_every = 1\n%s"
 	"[stage sample]\nplugin = sample\ninput.policy = pretrain:model\n"
 	"input.prompts = demos:prompts_valid\nmax_prompts = 16\nK = 4\nmax_new = 16\n%s"
 	"[stage rankings]\nplugin = ranking\ninput.completions = sample:completions\n"
 	"members = ann, bob\nutility = words:-1\nvalid_fraction = 0.25\n"
 	"[stage rm]\nplugin = rm\ninput.init = pretrain:model\ninput.rankings = rankings:train\n"
-	"input.demos = demos:valid\nbatch = 8\n%s"
+	"input.demos = demos:valid\nbatch = 8\ncheckpoint_every = 1\n%s"
 	"[stage ppo]\nplugin = ppo\ninput.policy = pretrain:model\ninput.reward = rm:model\n"
 	"input.prompts = demos:prompts_valid\ninput.pretrain = text:tokens\ngamma_ptx = 1\n"
-	"ptx_ratio = 1\nepisodes = 32\nbatch = 16\nminibatch = 16\nmax_new = 16\n%s"
+	"ptx_ratio = 1\nepisodes = 32\nbatch = 16\nminibatch = 16\nmax_new = 16\n"
+	"checkpoint_every = 1\n%s"
 	"[stage eval]\nplugin = eval\ninput.model = ppo:model\ninput.baseline = pretrain:model\n"
 	"input.prompts = demos:prompts_valid\ninput.reward = rm:model\n"
 	"input.pretrain = text:tokens\nmax_prompts = 32\nK = 4\nmax_new = 16\nvalid_tokens = 1024\n%s";

@@ -297,6 +297,9 @@ typedef struct cairn_estimate {
 	/* JSON object, output port -> what is known of its metadata:
 	 * {"model":{"n_params":124439808}}. It is the `meta` of the stages that wait for it. */
 	char outputs[CAIRN_ESTIMATE_TEXT];
+	/* Since 1.2: of the entries of a checkpoint. The host copies them before it writes them, if
+	 * there is room for it: memory_bytes is without that copy. */
+	uint64_t checkpoint_bytes;
 } cairn_estimate;
 
 typedef struct cairn_stage_plugin {

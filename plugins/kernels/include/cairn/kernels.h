@@ -159,7 +159,8 @@ struct cairn_kernels {
 	const char *numerics; /* CAIRN_NUMERICS */
 	void *self;           /* the backend's own */
 	int32_t threads;
-	int32_t reserved;
+	/* 1: memory from alloc() is the host's own, and may be read in place as read() would. */
+	int32_t in_host_memory;
 
 	/* Zeroed, aligned to 64 bytes; NULL where there is no memory. */
 	void *(*alloc)(const cairn_kernels *k, size_t bytes);
