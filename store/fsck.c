@@ -122,7 +122,7 @@ void cairn_fsck__tell(cairn_fsck *fsck, const char *what, enum cairn_table table
 struct table_check {
 	cairn_fsck *fsck;
 	enum cairn_table table;
-	int failed;
+	uint64_t n_seen;
 };
 
 static bool holds_parts(enum cairn_table table)
@@ -143,6 +143,7 @@ static int check_value(const void *key, size_t key_len, const void *value, size_
 	cairn_id id;
 	int rc = cairn_catalog__check(check->table, key, key_len, value, value_len, &why);
 
+	check->n_seen++;
 	if (rc == 0)
 		return 0;
 	cairn_fsck__tell(check->fsck, is_part ? names[check->table] : "record", check->table, key,
@@ -150,8 +151,7 @@ static int check_value(const void *key, size_t key_len, const void *value, size_
 	if (!is_part || key_len != sizeof(id.bytes))
 		return 0;
 	memcpy(id.bytes, key, key_len);
-	check->failed = cairn_fsck__remember(check->fsck, check->table, &id, NULL, err);
-	return check->failed;
+	return cairn_fsck__remember(check->fsck, check->table, &id, NULL, err);
 }
 
 /* One transaction. A page that cannot be read is told; behind it nothing can be reached. */
@@ -177,6 +177,42 @@ static int check_range(struct table_check *check, const uint8_t *prefix, size_t 
 	return rc;
 }
 
+static int count_value(const void *key, size_t key_len, const void *value, size_t value_len,
+	void *arg, cairn_error *err)
+{
+	(void)key, (void)key_len, (void)value, (void)value_len, (void)err;
+	(*(uint64_t *)arg)++;
+	return 0;
+}
+
+/* A page of zeros reads as one without values: nothing but their number misses them. One
+ * transaction, for others may write. */
+static int check_number(struct table_check *check, cairn_error *err)
+{
+	cairn_error why = {0};
+	uint64_t n_values, n_seen = 0;
+	cairn_txn *txn;
+	int rc = cairn_index__begin(&txn, check->fsck->store->index, false, err);
+
+	if (rc)
+		return rc;
+	rc = cairn_index__count(txn, check->table, &n_values, err);
+	if (!rc && n_values != check->n_seen)
+		rc = cairn_index__scan(
+			txn, check->table, NULL, 0, false, count_value, &n_seen, err);
+	else
+		n_seen = n_values;
+	cairn_index__abort(txn);
+	if (rc || n_seen == n_values)
+		return rc;
+	cairn_error_set(&why, CAIRN_EINTEGRITY, "a table of the index has lost values");
+	cairn_error_detail(&why, "table '%s' has %llu and should have %llu",
+		cairn_index__table_name(check->table), (unsigned long long)n_seen,
+		(unsigned long long)n_values);
+	cairn_fsck__tell(check->fsck, "index", check->table, NULL, 0, NULL, &why);
+	return 0;
+}
+
 static int check_table(cairn_fsck *fsck, enum cairn_table table, cairn_error *err)
 {
 	struct table_check check = {.fsck = fsck, .table = table};
@@ -184,13 +220,14 @@ static int check_table(cairn_fsck *fsck, enum cairn_table table, cairn_error *er
 	int rc = 0;
 
 	if (!holds_parts(table))
-		return check_range(&check, NULL, 0, &is_broken, err);
-	for (int i = 0; i < CAIRN_FSCK_FIRST_BYTES && !rc && !is_broken; i++) {
+		rc = check_range(&check, NULL, 0, &is_broken, err);
+	for (int i = 0; i < CAIRN_FSCK_FIRST_BYTES && !rc && !is_broken && holds_parts(table);
+		i++) {
 		uint8_t first = (uint8_t)i;
 
 		rc = check_range(&check, &first, 1, &is_broken, err);
 	}
-	return rc;
+	return rc || is_broken ? rc : check_number(&check, err);
 }
 
 int cairn_fsck_index(cairn_fsck *fsck, cairn_error *err)

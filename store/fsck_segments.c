@@ -55,7 +55,7 @@ static int take_chunk(const void *key, size_t key_len, const void *value, size_t
 	if (cairn_catalog__get_chunk(list->txn, &id, &item->place, NULL) != 0)
 		return 0;
 	item->id = id;
-	list->bytes += CAIRN_BLOCK_BYTES + cairn_scrub__padded(item->place.stored_len);
+	list->bytes += cairn_scrub__record(&item->place);
 	list->n++;
 	return 0;
 }
@@ -93,11 +93,6 @@ static int list_chunks(cairn_fsck *fsck, struct chunks *list, cairn_error *err)
 	return rc;
 }
 
-static size_t record_bytes(const cairn_place *place)
-{
-	return CAIRN_BLOCK_BYTES + cairn_scrub__padded(place->stored_len);
-}
-
 /* Where a chunk is now: 0; ENOTFOUND where the index does not name it any more. */
 static int look_again(cairn_fsck *fsck, const cairn_id *id, cairn_place *out, cairn_error *err)
 {
@@ -109,12 +104,6 @@ static int look_again(cairn_fsck *fsck, const cairn_id *id, cairn_place *out, ca
 	rc = cairn_catalog__get_chunk(txn, id, out, NULL);
 	cairn_index__abort(txn);
 	return rc;
-}
-
-static bool fits(const cairn_scrub *scrub, const cairn_place *place)
-{
-	return place->stored_len <= CAIRN_CHUNK_BYTES && place->offset <= scrub->bytes &&
-	       record_bytes(place) <= scrub->bytes - place->offset;
 }
 
 static bool has_right_header(const uint8_t *record, const chunk *c)
@@ -138,13 +127,13 @@ static int read_record(cairn_fsck *fsck, cairn_scrub *scrub, const chunk *c, uin
 	int rc = cairn_scrub__open(scrub, c->place.segment, why);
 
 	*is_header_bad = false;
-	if (!rc && !fits(scrub, &c->place))
+	if (!rc && !cairn_scrub__fits(scrub, &c->place))
 		rc = cairn_error_set(why, CAIRN_EINTEGRITY,
 			"segment '%s/seg/%08x.seg' is truncated", scrub->directory,
 			c->place.segment);
 	if (rc || fsck->is_quick)
 		return rc;
-	rc = cairn_scrub__read(scrub, c->place.offset, buffer, record_bytes(&c->place), why);
+	rc = cairn_scrub__read(scrub, c->place.offset, buffer, cairn_scrub__record(&c->place), why);
 	if (rc)
 		return rc;
 	cairn_sha256(buffer + CAIRN_BLOCK_BYTES, c->place.stored_len, found.bytes);
@@ -254,11 +243,11 @@ static int fill(
 	if (rc)
 		return rc;
 	rc = cairn_scrub__open(scrub, c->place.segment, &why);
-	if (!rc && !fits(scrub, &c->place))
+	if (!rc && !cairn_scrub__fits(scrub, &c->place))
 		rc = CAIRN_EINTEGRITY;
 	if (!rc && !fsck->is_quick)
 		rc = cairn_scrub__read(
-			scrub, c->place.offset, slot->buffer, record_bytes(&c->place), &why);
+			scrub, c->place.offset, slot->buffer, cairn_scrub__record(&c->place), &why);
 	if (rc == CAIRN_EINTEGRITY) {
 		slot->is_suspect = true;
 		return 0;
@@ -285,7 +274,7 @@ static int settle(cairn_fsck *fsck, struct slot *slot, cairn_error *err)
 		slot->is_hashing = false;
 		slot->is_suspect |= cairn_id_compare(&slot->job.id, &slot->c->id) != 0;
 	}
-	fsck->done += record_bytes(&slot->c->place);
+	fsck->done += cairn_scrub__record(&slot->c->place);
 	cairn_fsck__progress(fsck, "segments");
 	return slot->is_suspect ? confirm(fsck, slot->c, slot->buffer, err) : 0;
 }

@@ -301,6 +301,10 @@ CAIRN_MUST int cairn_scrub__read(
 void cairn_scrub__close(cairn_scrub *scrub);
 /* A chunk's length, rounded up to whole blocks. */
 size_t cairn_scrub__padded(uint32_t len);
+/* The bytes of a record, with its header. */
+size_t cairn_scrub__record(const cairn_place *place);
+/* Does the open segment hold as much? */
+bool cairn_scrub__fits(const cairn_scrub *scrub, const cairn_place *place);
 /* The numbers of all segment files, ascending; the caller frees. */
 CAIRN_MUST int cairn_scrub__list(
 	uint32_t **out, size_t *n, const char *directory, cairn_error *err);
@@ -551,6 +555,20 @@ typedef bool (*cairn_lives_fn)(void *arg, const cairn_id *id, uint64_t stamp);
 CAIRN_MUST int cairn_reclaim__foresee(cairn_store *store, cairn_lives_fn lives, void *arg,
 	cairn_gc_report *report, cairn_error *err);
 
+/* ---- salvage.c -------------------------------------------------------------------- */
+
+/* What could be read of a damaged index. */
+typedef struct cairn_salvage {
+	bool is_open;                /* it could be opened at all */
+	bool is_whole[CAIRN_TABLES]; /* the table was read from end to end */
+} cairn_salvage;
+
+/* Copies all right values of the index in `from` that the one in `to` lacks, but not those of
+ * tables in `skip` (may be NULL). Both are directories with a meta/; reads in child processes, for
+ * a damaged page can kill the reader. */
+CAIRN_MUST int cairn_salvage__copy(
+	cairn_salvage *out, const char *from, const char *to, const bool *skip, cairn_error *err);
+
 /* ---- the handles ------------------------------------------------------------------ */
 
 struct cairn_store {
@@ -624,6 +642,9 @@ struct cairn_batch {
 /* As cairn_store_open, with the size that the index's map begins at. */
 CAIRN_MUST int cairn_store__open(cairn_store **out, const char *directory, unsigned flags,
 	size_t map_bytes, cairn_error *err);
+/* What `format` says, without the index. */
+CAIRN_MUST int cairn_store__uuid(
+	uint8_t uuid[CAIRN_UUID_BYTES], const char *directory, cairn_error *err);
 /* Publishes chunks and blobs before the commit when so many wait that one transaction for all
  * would be too large. They are unnamed until the commit. */
 CAIRN_MUST int cairn_batch__spill(cairn_batch *batch, cairn_error *err);

@@ -373,6 +373,23 @@ static int upgrade(int directory, const cairn_store *store, uint64_t version, ca
 	return write_format(directory, store, true, err);
 }
 
+int cairn_store__uuid(uint8_t uuid[CAIRN_UUID_BYTES], const char *path, cairn_error *err)
+{
+	char text[FORMAT_MAX];
+	uint64_t version;
+	int directory, rc = open_directory(&directory, path, false, err);
+
+	if (rc)
+		return rc;
+	rc = read_format(directory, path, text, err);
+	if (rc == CAIRN_ENOTFOUND)
+		cairn_error_set(err, rc, "there is no store in '%s'", path);
+	if (!rc)
+		rc = parse_format(text, path, &version, uuid, err);
+	close(directory);
+	return rc;
+}
+
 /* From an examined directory to an open index. */
 static int open_index(
 	cairn_store *store, int directory, bool may_create, size_t map_bytes, cairn_error *err)

@@ -20,6 +20,17 @@ size_t cairn_scrub__padded(uint32_t len)
 	return ((size_t)len + CAIRN_BLOCK_BYTES - 1) / CAIRN_BLOCK_BYTES * CAIRN_BLOCK_BYTES;
 }
 
+size_t cairn_scrub__record(const cairn_place *place)
+{
+	return CAIRN_BLOCK_BYTES + cairn_scrub__padded(place->stored_len);
+}
+
+bool cairn_scrub__fits(const cairn_scrub *scrub, const cairn_place *place)
+{
+	return place->stored_len <= CAIRN_CHUNK_BYTES && place->offset <= scrub->bytes &&
+	       cairn_scrub__record(place) <= scrub->bytes - place->offset;
+}
+
 int cairn_scrub__open(cairn_scrub *scrub, uint32_t segment, cairn_error *err)
 {
 	cairn_text path = {0};

@@ -96,12 +96,12 @@ CAIRN_MUST int cairn_store_backup(
 	cairn_store *store, uint64_t max_bytes, bool *out, cairn_error *err);
 
 typedef struct cairn_rebuilt {
-	bool has_backup;        /* there was one that could be read */
-	int64_t backup_ms;      /* and its time */
-	uint64_t n_from_backup; /* values that only the backup had */
-	uint64_t n_salvaged;    /* values that could be read from the index as it was */
-	uint64_t n_scanned;     /* chunks that only the segments knew */
-	uint64_t n_dropped;     /* values whose checksum or place was wrong */
+	bool has_index, has_backup; /* it was needed, and could be opened */
+	int64_t backup_ms;          /* the time of the backup */
+	uint64_t n_salvaged;        /* values that could be read from the index as it was */
+	uint64_t n_from_backup;     /* values that only the backup had */
+	uint64_t n_scanned;         /* chunks that only the segments knew */
+	uint64_t n_dropped;         /* chunks that did not lie where they should */
 } cairn_rebuilt;
 
 /*
@@ -110,8 +110,8 @@ typedef struct cairn_rebuilt {
  * data.mdb.damaged. Blobs, manifests and records that are in neither copy cannot be made again.
  * Nobody may have the store open: EBUSY. May fork.
  */
-CAIRN_MUST int cairn_store_rebuild(
-	cairn_rebuilt *out, const char *directory, cairn_fsck_observer *observer, cairn_error *err);
+CAIRN_MUST int cairn_store_rebuild(cairn_rebuilt *out, const char *directory,
+	const cairn_fsck_observer *observer, cairn_error *err);
 
 CAIRN_END_DECLS
 
