@@ -40,11 +40,18 @@ int main(int argc, char **argv)
 	c.argc = argc;
 	c.argv = cairn_arena_alloc(c.arena, (size_t)argc + 1, sizeof(*c.argv));
 	memcpy((void *)c.argv, argv, (size_t)argc * sizeof(*c.argv));
+	if (argc > 1 && strncmp(argv[1], "--complete", 10) == 0) {
+		status = strcmp(argv[1], "--complete") == 0
+				 ? cli_complete_script(&c, argc > 2 ? argv[2] : "")
+				 : cli_complete_words(&c, argc - 2, argv + 2);
+		goto out;
+	}
 	/* For the tests of the manual: is this a command line? Nothing is run. */
 	is_check = argc > 1 && strcmp(argv[1], "--check-usage") == 0;
 	status = cli_parse(&c, argc - is_check, argv + is_check, &stop);
 	if (status == CLI_OK && !stop && !is_check)
 		status = dispatch(&c);
+out:
 	cli_tool_close(&c);
 	cairn_arena_free(c.arena);
 	return status;
