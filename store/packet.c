@@ -7,11 +7,12 @@
  * hundreds. A packet lives between two processes of one machine and one version; it is no
  * format of files.
  *
- * An item is a byte (table, and NEW where the bytes follow), the id, and then u32 and bytes.
- * Chunks in segments do not travel: only the process that appended them may sync and name them.
+ * An item is a byte for the table, the id, a length (u32) and the bytes. What has none does not
+ * travel: chunks in segments, which only the process that appended them may sync and name, and
+ * what this process found in the index and relies on by its own lease (lease.c).
  *
- * Invariant: what is unpacked is either known to the index or has been hashed here. The process
- * that packed ran somebody's plugin; the committer believes no id of it.
+ * Invariant: what is unpacked has been hashed here. The process that packed ran somebody's
+ * plugin; the committer believes no id of it.
  */
 #include <string.h>
 
@@ -20,27 +21,28 @@
 #include "store/bytes.h"
 #include "store/internal.h"
 
-#define NEW 0x80u
-
-static void pack_item(cairn_text *out, const cairn_pending_item *item)
+static bool can_travel(const cairn_pending_item *item)
 {
-	cairn_add_le(out, (uint64_t)item->table | (item->is_new ? NEW : 0), 1);
-	cairn_text_add_bytes(out, item->id.bytes, sizeof(item->id.bytes));
-	if (!item->is_new)
-		return;
-	cairn_add_le(out, item->len, 4);
-	cairn_text_add_bytes(out, item->bytes, item->len);
+	return item->is_new && item->bytes && item->table != CAIRN_TABLE_CHUNK;
 }
 
 int cairn_batch_pack(const cairn_batch *batch, size_t max, void **bytes, size_t *len)
 {
+	const cairn_pending *pending = &batch->pending;
+	bool can = !batch->has_appended && !batch->n_changes && !batch->n_uses &&
+		   !batch->on_commit && !batch->draft.kind;
 	cairn_text out = {0};
 
-	if (batch->has_appended || batch->n_changes || batch->on_commit || batch->draft.kind)
-		return 1;
-	for (size_t i = 0; i < batch->pending.n_items && out.len <= max; i++)
-		pack_item(&out, &batch->pending.items[i]);
-	if (out.failed || out.len > max) {
+	for (size_t i = 0; i < pending->n_items && can; i++) {
+		const cairn_pending_item *item = &pending->items[i];
+
+		cairn_add_le(&out, item->table, 1);
+		cairn_text_add_bytes(&out, item->id.bytes, sizeof(item->id.bytes));
+		cairn_add_le(&out, item->len, 4);
+		cairn_text_add_bytes(&out, item->bytes, can_travel(item) ? item->len : 0);
+		can = can_travel(item) && !out.failed && out.len <= max;
+	}
+	if (!can) {
 		cairn_text_free(&out);
 		return 1;
 	}
@@ -59,31 +61,21 @@ static int bad_packet(cairn_error *err, const char *why)
 /* Adds one item; what is there already is passed over. */
 static int unpack_item(cairn_batch *batch, cairn_bytes *in, cairn_error *err)
 {
-	uint64_t head = cairn_bytes_le(in, 1), len = 0;
-	enum cairn_table table = (enum cairn_table)(head & ~(uint64_t)NEW);
-	const uint8_t *digest = cairn_bytes_take(in, CAIRN_DIGEST_BYTES), *bytes = NULL;
-	bool is_new = head & NEW;
-	cairn_id id, is;
+	enum cairn_table table = (enum cairn_table)cairn_bytes_le(in, 1);
+	const uint8_t *digest = cairn_bytes_take(in, CAIRN_DIGEST_BYTES);
+	uint64_t len = cairn_bytes_le(in, 4);
+	const uint8_t *bytes = cairn_bytes_take(in, len);
+	cairn_id id;
 
-	if (is_new) {
-		len = cairn_bytes_le(in, 4);
-		bytes = cairn_bytes_take(in, len);
-	}
 	if (in->is_bad)
 		return bad_packet(err, "it ends early");
-	if (table != CAIRN_TABLE_BLOB && table != CAIRN_TABLE_ARTIFACT &&
-		(table != CAIRN_TABLE_CHUNK || is_new))
+	if (table != CAIRN_TABLE_BLOB && table != CAIRN_TABLE_ARTIFACT)
 		return bad_packet(err, "an item of no such table");
-	memcpy(id.bytes, digest, sizeof(id.bytes));
-	if (is_new) {
-		cairn_sha256(bytes, len, is.bytes);
-		if (cairn_id_compare(&is, &id) != 0)
-			return bad_packet(err, "bytes that are not what their id says");
-	}
-	if (cairn_pending__has(&batch->pending, table, &id))
-		return 0;
-	if (is_new ? cairn_pending__add_bytes(&batch->pending, table, &id, bytes, len)
-		   : cairn_pending__add(&batch->pending, table, &id) != NULL)
+	cairn_sha256(bytes, len, id.bytes);
+	if (memcmp(id.bytes, digest, sizeof(id.bytes)) != 0)
+		return bad_packet(err, "bytes that are not what their id says");
+	if (cairn_pending__has(&batch->pending, table, &id) ||
+		cairn_pending__add_bytes(&batch->pending, table, &id, bytes, len))
 		return 0;
 	return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 }

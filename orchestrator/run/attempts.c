@@ -6,7 +6,11 @@
  * anything is computed; an end looks first whether the result is in the store: the stage
  * host commits it itself, so it counts however the process ended.
  *
- * Reads like: executor.h, journal.h.
+ * Of a plugin that may repeat, only the process is written down before its first job. What
+ * recovery needs is known then: whom to kill. An attempt of such a plugin is written down when
+ * it ends, or after a second.
+ *
+ * Reads like: executor.h, journal.h, group.c.
  */
 #include <string.h>
 #include <sys/wait.h>
@@ -20,6 +24,7 @@
 
 #define BACKOFF_FIRST_S 0.25
 #define BACKOFF_MAX_S   30.0
+#define NOTE_AFTER_S    1.0
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -36,68 +41,115 @@ static int threads_of(const cairn_runner *runner, size_t i)
 	return online > 0 ? (int)online : 1;
 }
 
+/* Of a key that was tried in this run the last number is known, and may not be written yet. */
 static int take_number(cairn_runner *runner, cairn_planned *planned, cairn_error *err)
 {
 	cairn_snapshot *snapshot;
-	uint32_t last;
-	int rc = cairn_snapshot_begin(&snapshot, runner->plan->store, err);
-
-	if (rc < 0)
-		return rc;
-	rc = cairn_record_last_attempt(&last, snapshot, &planned->key, err);
-	cairn_snapshot_end(snapshot);
-	if (rc == 0)
-		planned->attempt = last + 1;
-	return rc;
-}
-
-static void write_begin(cairn_runner *runner, const cairn_attempt *attempt)
-{
-	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
-	json_t *record = json_pack("{s:s, s:s, s:s, s:i, s:s, s:I, s:o}", "run",
-		runner->journal.run_text, "instance", planned->instance->name, "plugin",
-		planned->instance->plugin->name, "attempt", (int)planned->attempt, "state",
-		"running", "start_ms", (json_int_t)cairn_now_ms(), "log",
-		cairn_record_text(attempt->log_path));
-
-	cairn_process_describe(record, attempt->pid);
-	cairn_journal_attempt(&runner->journal, attempt->stage, record);
-	cairn_journal_live(&runner->journal, attempt->stage, true);
-	cairn_journal_stage(&runner->journal, attempt->stage);
-}
-
-static cairn_attempt *free_slot(cairn_runner *runner)
-{
-	for (size_t s = 0; s < runner->n_slots; s++) {
-		if (!runner->attempts[s].is_used)
-			return &runner->attempts[s];
-	}
-	return NULL;
-}
-
-int cairn_runner_start(cairn_runner *runner, size_t i, cairn_error *err)
-{
-	cairn_planned *planned = &runner->plan->stages[i];
-	cairn_attempt *attempt = free_slot(runner);
-	json_t *job;
+	uint32_t last = planned->attempt;
 	int rc;
 
-	CAIRN_ASSERT(attempt);
-	rc = take_number(runner, planned, err);
+	if (!last) {
+		rc = cairn_snapshot_begin(&snapshot, runner->plan->store, err);
+		if (rc < 0)
+			return rc;
+		rc = cairn_record_last_attempt(&last, snapshot, &planned->key, err);
+		cairn_snapshot_end(snapshot);
+		if (rc < 0)
+			return rc;
+	}
+	planned->attempt = last + 1;
+	return 0;
+}
+
+static bool may_repeat(const cairn_runner *runner, size_t i)
+{
+	return runner->plan->stages[i].instance->plugin->capabilities & CAIRN_CAN_REPEAT;
+}
+
+static json_t *begin_fields(const cairn_runner *runner, const cairn_attempt *attempt)
+{
+	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
+
+	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:I}", "run", runner->journal.run_text,
+		"instance", planned->instance->name, "plugin", planned->instance->plugin->name,
+		"attempt", (int)planned->attempt, "state", "running", "start_ms",
+		(json_int_t)attempt->start_ms);
+}
+
+static void note_begin(cairn_runner *runner, cairn_attempt *attempt)
+{
+	json_t *record = begin_fields(runner, attempt);
+
+	json_object_set_new(record, "log", cairn_record_text(attempt->log_path));
+	cairn_process_describe(record, attempt->child.pid);
+	cairn_journal_attempt(&runner->journal, attempt->stage, record);
+	cairn_journal_live(&runner->journal, attempt->stage, true);
+	attempt->is_noted = true;
+}
+
+int cairn_runner_start(cairn_runner *runner, cairn_attempt *slot, size_t i, cairn_error *err)
+{
+	cairn_planned *planned = &runner->plan->stages[i];
+	bool is_new = !slot->child.pid;
+	int rc = take_number(runner, planned, err);
+
 	if (rc == 0)
-		rc = cairn_attempt_start(attempt, runner->plan, i, runner->journal.run_text, err);
+		rc = cairn_attempt_start(slot, runner->plan, i, runner->journal.run_text, err);
 	if (rc < 0)
 		return rc;
 	planned->state = CAIRN_STATE_RUNNING;
-	write_begin(runner, attempt);
-	rc = cairn_journal_flush(&runner->journal, err);
-	job = cairn_job_make(runner->plan, i, runner->journal.run_text, threads_of(runner, i));
-	if (rc == 0 && !job)
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a job");
-	if (rc == 0)
-		cairn_attempt_send_job(attempt, job);
+	cairn_runner_note_state(runner, i);
+	cairn_journal_stage(&runner->journal, i);
+	if (!may_repeat(runner, i))
+		note_begin(runner, slot);
+	else if (is_new)
+		cairn_journal_child(&runner->journal, slot->child.pid, true);
+	runner->must_flush |= is_new;
+	return 0;
+}
+
+static int send_job(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err)
+{
+	size_t i = attempt->stage;
+	json_t *job =
+		cairn_job_make(runner->plan, i, runner->journal.run_text, threads_of(runner, i));
+
+	if (!job)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a job");
+	cairn_attempt_send_job(attempt, job);
 	json_decref(job);
+	return 0;
+}
+
+/* Those of new processes, or of the others: these can work while the flush waits for the disk. */
+static int send_some(cairn_runner *runner, bool is_new, cairn_error *err)
+{
+	int rc = 0;
+
+	for (size_t s = 0; s < runner->n_slots && rc == 0; s++) {
+		cairn_attempt *attempt = &runner->attempts[s];
+
+		if (attempt->is_used && !attempt->is_sent && attempt->child.is_new == is_new)
+			rc = send_job(runner, attempt, err);
+	}
 	return rc;
+}
+
+int cairn_runner_send_jobs(cairn_runner *runner, cairn_error *err)
+{
+	int rc = send_some(runner, false, err);
+
+	if (rc == 0 && runner->must_flush)
+		rc = cairn_runner_flush(runner, err);
+	return rc < 0 ? rc : send_some(runner, true, err);
+}
+
+void cairn_runner_end_child(cairn_runner *runner, cairn_attempt *slot)
+{
+	if (!slot->child.pid)
+		return;
+	cairn_journal_child(&runner->journal, slot->child.pid, false);
+	cairn_child_end(&slot->child);
 }
 
 /* ---- progress ----------------------------------------------------------------------------------
@@ -135,11 +187,26 @@ static json_t *heartbeat_fields(const cairn_attempt *attempt)
 	return fields;
 }
 
+static void journal_started(cairn_runner *runner, const cairn_attempt *attempt)
+{
+	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
+
+	cairn_journal_event(&runner->journal, "started", attempt->stage, planned->reason,
+		json_pack("{s:I, s:i}", "step", (json_int_t)attempt->resumed_step, "attempt",
+			(int)planned->attempt));
+}
+
 void cairn_runner_heartbeat(cairn_runner *runner)
 {
 	for (size_t s = 0; s < runner->n_slots; s++) {
 		cairn_attempt *attempt = &runner->attempts[s];
-		if (!attempt->is_used || !attempt->is_changed)
+		if (!attempt->is_used)
+			continue;
+		if (!attempt->is_noted && cairn_runner_clock() - attempt->started >= NOTE_AFTER_S) {
+			note_begin(runner, attempt);
+			journal_started(runner, attempt);
+		}
+		if (!attempt->is_noted || !attempt->is_changed)
 			continue;
 		attempt->is_changed = false;
 		cairn_journal_attempt(&runner->journal, attempt->stage, heartbeat_fields(attempt));
@@ -156,9 +223,8 @@ static void take_record(
 	case CAIRN_WIRE_STARTED:
 		event = event_of(attempt, CAIRN_EVENT_STARTED);
 		event.text = planned->reason;
-		cairn_journal_event(&runner->journal, "started", attempt->stage, planned->reason,
-			json_pack("{s:I, s:i}", "step", (json_int_t)record->step, "attempt",
-				(int)planned->attempt));
+		if (attempt->is_noted)
+			journal_started(runner, attempt);
 		break;
 	case CAIRN_WIRE_STEP:
 		event = event_of(attempt, CAIRN_EVENT_PROGRESS);
@@ -186,13 +252,14 @@ static void take_record(
 	case CAIRN_WIRE_COMMITTED:
 	case CAIRN_WIRE_ERROR:
 	case CAIRN_WIRE_BYE:
+	case CAIRN_WIRE_PACKET:
 		return;
 	}
 	cairn_runner_tell(runner, &event);
 }
 
-/* ---- end
- * ------------------------------------------------------------------------------------------ */
+/* ---- end ----------------------------------------------------------------------------------------
+ */
 
 /* The result in the store, if this attempt put it there. New reference or NULL. */
 static json_t *own_result(cairn_runner *runner, const cairn_planned *planned)
@@ -218,89 +285,33 @@ static const char *record_state(const cairn_attempt *attempt, enum cairn_state s
 								  : cairn_state_name(state);
 }
 
+/* The end, and where nothing was written down yet, the beginning too. */
 static void write_end(cairn_runner *runner, const cairn_attempt *attempt, enum cairn_state state,
 	const cairn_error *err)
 {
 	json_t *fields = heartbeat_fields(attempt);
-	int status = attempt->status;
+	int status = attempt->child.status;
 
+	if (!attempt->is_noted) {
+		json_t *begin = begin_fields(runner, attempt);
+		json_object_update(fields, begin);
+		json_decref(begin);
+		if (attempt->has_log || !attempt->said_bye)
+			json_object_set_new(fields, "log", cairn_record_text(attempt->log_path));
+	}
 	json_object_set_new(fields, "state", json_string(record_state(attempt, state)));
 	json_object_set_new(fields, "end_ms", json_integer(cairn_now_ms()));
-	if (WIFEXITED(status))
+	if (attempt->result) /* nobody else says so */
+		json_object_set_new(fields, "kept_flop", json_real(attempt->kept));
+	if (attempt->child.has_ended && WIFEXITED(status))
 		json_object_set_new(fields, "exit", json_integer(WEXITSTATUS(status)));
-	if (WIFSIGNALED(status))
+	if (attempt->child.has_ended && WIFSIGNALED(status))
 		json_object_set_new(fields, "signal", json_integer(WTERMSIG(status)));
 	if (err->code)
 		json_object_set_new(fields, "error", cairn_record_error(err));
 	cairn_journal_attempt(&runner->journal, attempt->stage, fields);
-	cairn_journal_live(&runner->journal, attempt->stage, false);
-}
-
-void cairn_runner_block_dependents(cairn_runner *runner, size_t i)
-{
-	cairn_plan *plan = runner->plan;
-
-	for (size_t j = i + 1; j < plan->n_stages; j++) {
-		cairn_planned *planned = &plan->stages[j];
-		for (size_t b = 0; b < planned->instance->n_bindings; b++) {
-			const cairn_binding *binding = &planned->instance->bindings[b];
-			const cairn_planned *from;
-
-			if (planned->state != CAIRN_STATE_PENDING ||
-				binding->type != CAIRN_FROM_INSTANCE)
-				continue;
-			from = &plan->stages[binding->instance];
-			if (binding->instance != i && from->state != CAIRN_STATE_BLOCKED)
-				continue;
-			planned->state = CAIRN_STATE_BLOCKED;
-			cairn_plan_say(plan, planned, "needs '%.150s', which %s",
-				from->instance->name,
-				from->state == CAIRN_STATE_FAILED    ? "failed"
-				: from->state == CAIRN_STATE_STOPPED ? "stopped"
-				: from->state == CAIRN_STATE_WAITING ? "waits"
-								     : "is blocked");
-			cairn_journal_stage(&runner->journal, j);
-		}
-	}
-}
-
-/* Stages whose state changed because a result became known: cached and blocked ones are over. */
-static void settle_others(cairn_runner *runner, size_t done, const enum cairn_state *before)
-{
-	cairn_plan *plan = runner->plan;
-
-	for (size_t j = 0; j < plan->n_stages; j++) {
-		cairn_event event = {.type = CAIRN_EVENT_ENDED, .stage = j};
-
-		if (j == done || plan->stages[j].state == before[j])
-			continue;
-		cairn_journal_stage(&runner->journal, j);
-		if (plan->stages[j].state == CAIRN_STATE_BLOCKED)
-			cairn_runner_block_dependents(runner, j);
-		if (plan->stages[j].state != CAIRN_STATE_CACHED)
-			continue;
-		cairn_journal_refs(&runner->journal, j);
-		event.text = plan->stages[j].reason;
-		cairn_runner_tell(runner, &event);
-	}
-}
-
-static int succeed(cairn_runner *runner, size_t i, cairn_error *err)
-{
-	cairn_plan *plan = runner->plan;
-	enum cairn_state *before = cairn_alloc(plan->n_stages, sizeof(*before));
-	int rc;
-
-	if (!before)
-		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory after a stage");
-	for (size_t j = 0; j < plan->n_stages; j++)
-		before[j] = plan->stages[j].state;
-	cairn_journal_refs(&runner->journal, i);
-	rc = cairn_plan_update(plan, i, err);
-	if (rc == 0)
-		settle_others(runner, i, before);
-	free(before);
-	return rc;
+	if (attempt->is_noted)
+		cairn_journal_live(&runner->journal, attempt->stage, false);
 }
 
 /* Failed, but trying again may help and is allowed: back to READY, a little later. */
@@ -322,67 +333,113 @@ static bool try_again(cairn_runner *runner, size_t i, const cairn_error *why)
 	snprintf(text, sizeof(text), "attempt %u failed (%s); trying again in %g s",
 		planned->attempt, why->message, wait);
 	planned->state = CAIRN_STATE_READY;
+	cairn_runner_note_state(runner, i);
 	cairn_plan_say(runner->plan, planned, "try %lld after: %.200s",
 		(long long)tries->failed + 1, why->message);
 	cairn_runner_warn(runner, i, text);
 	return true;
 }
 
-static void tell_end(cairn_runner *runner, const cairn_attempt *attempt, const cairn_error *err)
+static void journal_ended(
+	cairn_runner *runner, const cairn_attempt *attempt, const cairn_error *err)
 {
 	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
-	cairn_event event = event_of(attempt, CAIRN_EVENT_ENDED);
 	json_t *more = json_pack("{s:s, s:i}", "state", cairn_state_name(planned->state), "attempt",
 		(int)planned->attempt);
 
-	if (err->code) {
-		event.error = err;
+	if (err->code)
 		json_object_set_new(more, "error", cairn_record_error(err));
-	}
 	cairn_journal_event(&runner->journal, "ended", attempt->stage, NULL, more);
+}
+
+void cairn_runner_tell_end(
+	cairn_runner *runner, const cairn_attempt *attempt, const cairn_error *err)
+{
+	cairn_event event = event_of(attempt, CAIRN_EVENT_ENDED);
+
+	event.error = err && err->code ? err : NULL;
 	cairn_runner_tell(runner, &event);
 }
 
-static int settle(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err)
+/* What it made is handed over: it is done with the next commit. */
+static int settle_handed(cairn_runner *runner, cairn_attempt *attempt, cairn_error *why)
 {
 	cairn_planned *planned = &runner->plan->stages[attempt->stage];
-	json_t *result = own_result(runner, planned);
-	cairn_error why = {0};
-	int rc = 0;
+	int rc = cairn_journal_result(&runner->journal, attempt->stage, attempt->packet,
+		attempt->packet_len, attempt->result, why);
 
-	planned->state = cairn_attempt_outcome(attempt, planned, result != NULL, &why);
-	write_end(runner, attempt, planned->state, &why);
-	runner->summary->flop += cairn_attempt_flop(attempt);
-	runner->summary->kept_flop += attempt->kept;
-	if (planned->state == CAIRN_STATE_FAILED && try_again(runner, attempt->stage, &why))
-		goto out;
+	if (rc < 0) {
+		attempt->child.is_spent = true; /* who knows what else is wrong with it */
+		return rc;
+	}
+	planned->state = CAIRN_STATE_DONE;
+	write_end(runner, attempt, planned->state, why);
+	journal_ended(runner, attempt, why);
+	cairn_journal_stage(&runner->journal, attempt->stage);
+	cairn_journal_refs(&runner->journal, attempt->stage, attempt->result);
+	cairn_group_add(&runner->group, attempt);
+	return 0;
+}
+
+/* result: that it committed, or NULL; taken over. why: filled where that is known already. */
+static int settle(cairn_runner *runner, cairn_attempt *attempt, json_t *result, cairn_error *why,
+	cairn_error *err)
+{
+	cairn_planned *planned = &runner->plan->stages[attempt->stage];
+
+	if (why->code)
+		planned->state = CAIRN_STATE_FAILED;
+	else
+		planned->state = cairn_attempt_outcome(attempt, planned, result != NULL, why);
+	write_end(runner, attempt, planned->state, why);
+	cairn_journal_stage(&runner->journal, attempt->stage);
+	runner->must_flush = true;
+	if (planned->state == CAIRN_STATE_FAILED && try_again(runner, attempt->stage, why))
+		return 0;
 	if (planned->state == CAIRN_STATE_FAILED)
 		runner->has_failed = true;
 	if (result) { /* before anybody is told: an observer looks at it */
 		json_decref(planned->result);
 		planned->result = result;
+		cairn_journal_refs(&runner->journal, attempt->stage, result);
 	}
-	tell_end(runner, attempt, &why);
+	journal_ended(runner, attempt, why);
+	cairn_runner_tell_end(runner, attempt, why);
 	if (result)
-		rc = succeed(runner, attempt->stage, err);
-	else
-		cairn_runner_block_dependents(runner, attempt->stage);
-out:
-	cairn_journal_stage(&runner->journal, attempt->stage);
-	cairn_attempt_clear(attempt);
-	return rc < 0 ? rc : cairn_journal_flush(&runner->journal, err);
+		return cairn_runner_succeed(runner, attempt->stage, err);
+	cairn_runner_block_dependents(runner, attempt->stage);
+	return 0;
 }
 
-int cairn_runner_serve(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err)
+static int end_attempt(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err)
+{
+	cairn_error why = {0};
+	int rc = 0;
+
+	runner->summary->flop += cairn_attempt_flop(attempt);
+	runner->summary->kept_flop += attempt->kept;
+	if (!attempt->result || settle_handed(runner, attempt, &why) < 0)
+		rc = settle(runner, attempt,
+			own_result(runner, &runner->plan->stages[attempt->stage]), &why, err);
+	cairn_attempt_clear(attempt);
+	return rc;
+}
+
+int cairn_runner_serve(cairn_runner *runner, cairn_attempt *slot, cairn_error *err)
 {
 	/* Looked at before the wire: what was said before the end is there then. */
-	bool is_over = cairn_attempt_reap(attempt);
+	bool is_gone = cairn_attempt_reap(slot);
 	cairn_wire_record record;
+	int rc = 0;
 
-	while (cairn_attempt_next(attempt, &record)) {
-		take_record(runner, attempt, &record);
+	while (cairn_attempt_next(slot, &record)) {
+		take_record(runner, slot, &record);
 		cairn_wire_record_clear(&record);
 	}
-	cairn_attempt_tick(attempt, cairn_runner_clock());
-	return is_over ? settle(runner, attempt, err) : 0;
+	cairn_attempt_tick(slot, cairn_runner_clock());
+	if (slot->is_used && (is_gone || (slot->said_bye && slot->stays)))
+		rc = end_attempt(runner, slot, err);
+	if (!slot->is_used && (is_gone || slot->child.is_spent))
+		cairn_runner_end_child(runner, slot);
+	return rc;
 }

@@ -259,7 +259,7 @@ int cairn_describer_ask(cairn_describer *describer, json_t **out, const char *ac
 	json_decref(frame);
 	if (rc == 0)
 		rc = cairn_wire_receive(&answer, describer->fd, MAX_ANSWER, NULL);
-	if (rc < 0)
+	if (rc != 0)
 		return tell_end(describer, err);
 	rc = error_of(answer, err);
 	if (rc < 0)

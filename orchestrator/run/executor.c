@@ -17,6 +17,8 @@
 #include "run/job.h"
 #include "run/spawn.h"
 
+#define END_PATIENCE_MS 1000
+
 static double now_s(void)
 {
 	struct timespec now;
@@ -53,7 +55,7 @@ static int open_log(const char *path, cairn_error *err)
 	return fd;
 }
 
-static int spawn(cairn_attempt *attempt, const char *name, int log, cairn_error *err)
+static int spawn(cairn_child *child, const char *name, int log, cairn_error *err)
 {
 	char parent[16];
 	const char *const argv[] = {"cairn", "--stage-host", parent, name, NULL};
@@ -70,9 +72,9 @@ static int spawn(cairn_attempt *attempt, const char *name, int log, cairn_error 
 	how.fds[1] = log;
 	how.fds[2] = log;
 	how.fds[3] = pair[1];
-	rc = cairn_spawn_self(&attempt->pid, &how, err);
+	rc = cairn_spawn_self(&child->pid, &how, err);
 	if (rc == 0) {
-		attempt->fd = pair[0];
+		child->fd = pair[0];
 		pair[0] = -1;
 	}
 out:
@@ -85,31 +87,54 @@ out:
 	return rc;
 }
 
+bool cairn_attempt_fits(const cairn_attempt *slot, const cairn_plan *plan, size_t i)
+{
+	const cairn_instance *instance = plan->stages[i].instance;
+	const cairn_child *child = &slot->child;
+
+	return !slot->is_used && child->pid && !child->is_spent && child->fd >= 0 &&
+	       child->plugin_path == instance->plugin->path &&
+	       child->memory_bytes == instance->settings.memory_bytes;
+}
+
+static int start_child(
+	cairn_child *child, const cairn_instance *instance, const char *log_path, cairn_error *err)
+{
+	int log = open_log(log_path, err);
+	int rc = log < 0 ? log : spawn(child, instance->name, log, err);
+
+	if (log >= 0)
+		close(log);
+	child->plugin_path = instance->plugin->path;
+	child->memory_bytes = instance->settings.memory_bytes;
+	return rc;
+}
+
 int cairn_attempt_start(
-	cairn_attempt *out, const cairn_plan *plan, size_t i, const char *run, cairn_error *err)
+	cairn_attempt *slot, const cairn_plan *plan, size_t i, const char *run, cairn_error *err)
 {
 	const cairn_instance *instance = plan->stages[i].instance;
 	cairn_arena *arena = cairn_arena_new();
-	cairn_attempt attempt = {.is_used = true, .stage = i, .fd = -1};
-	int log, rc;
+	cairn_attempt attempt = {.is_used = true, .stage = i, .child = slot->child};
+	int rc = 0;
 
 	attempt.log_path = cairn_strdup(cairn_job_log_path(plan, i, run, arena));
 	cairn_arena_free(arena);
 	if (!attempt.log_path)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for an attempt");
-	log = open_log(attempt.log_path, err);
-	rc = log < 0 ? log : spawn(&attempt, instance->name, log, err);
-	if (log >= 0)
-		close(log);
+	if (!attempt.child.pid) {
+		attempt.child = (cairn_child){.fd = -1, .is_new = true};
+		rc = start_child(&attempt.child, instance, attempt.log_path, err);
+	}
 	if (rc < 0) {
 		free(attempt.log_path);
 		return rc;
 	}
-	cairn_copy(attempt.run, sizeof(attempt.run), run);
 	attempt.started = now_s();
+	attempt.start_ms = cairn_now_ms();
 	if (instance->settings.timeout_s > 0)
 		attempt.timeout_at = attempt.started + instance->settings.timeout_s;
-	*out = attempt;
+	*slot = attempt;
 	return 0;
 }
 
@@ -118,38 +143,63 @@ void cairn_attempt_send_job(cairn_attempt *attempt, const json_t *job)
 	cairn_error ignored = {0};
 
 	/* Where this fails the child is dead, and its end will say why. */
-	if (cairn_wire_send(attempt->fd, job, &ignored) < 0)
-		shutdown(attempt->fd, SHUT_WR);
+	if (cairn_wire_send(attempt->child.fd, job, &ignored) < 0)
+		shutdown(attempt->child.fd, SHUT_WR);
+	attempt->is_sent = true;
+	attempt->child.is_new = false;
 }
 
 /* ---- listening ----------------------------------------------------------------------------------
  */
 
-static void stop_listening(cairn_attempt *attempt)
+static void stop_listening(cairn_child *child)
 {
-	if (attempt->fd >= 0)
-		close(attempt->fd);
-	attempt->fd = -1;
+	if (child->fd >= 0)
+		close(child->fd);
+	child->fd = -1;
 }
 
 /* Moves what the socket holds into the reader. False when nothing came. */
 static bool fill(cairn_attempt *attempt)
 {
+	cairn_child *child = &attempt->child;
 	char bytes[65536];
 	ssize_t n;
 
-	if (attempt->fd < 0)
+	if (child->fd < 0)
 		return false;
 	do {
-		n = recv(attempt->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		n = recv(child->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return false;
-	if (n <= 0 || cairn_wire_feed(&attempt->reader, bytes, (size_t)n, &attempt->error) < 0) {
-		stop_listening(attempt);
+	if (n <= 0 || cairn_wire_feed(&child->reader, bytes, (size_t)n, &attempt->error) < 0) {
+		stop_listening(child);
 		return false;
 	}
 	return true;
+}
+
+/* Without memory for it the result is lost, and with it the attempt. */
+static void take_packet(cairn_attempt *attempt, const cairn_wire_record *record)
+{
+	free(attempt->packet);
+	attempt->packet_len = 0;
+	attempt->packet = cairn_alloc(record->packet_len + 1, 1);
+	if (!attempt->packet)
+		return;
+	memcpy(attempt->packet, record->packet, record->packet_len);
+	attempt->packet_len = record->packet_len;
+}
+
+static void take_bye(cairn_attempt *attempt, const cairn_wire_record *record)
+{
+	attempt->said_bye = true;
+	attempt->code = record->code;
+	attempt->stays = record->stays;
+	attempt->has_log = record->has_log;
+	json_decref(attempt->result);
+	attempt->result = attempt->packet ? json_incref(record->result) : NULL;
 }
 
 static void take(cairn_attempt *attempt, const cairn_wire_record *record)
@@ -177,9 +227,11 @@ static void take(cairn_attempt *attempt, const cairn_wire_record *record)
 	case CAIRN_WIRE_ERROR:
 		attempt->error = record->error;
 		break;
+	case CAIRN_WIRE_PACKET:
+		take_packet(attempt, record);
+		break;
 	case CAIRN_WIRE_BYE:
-		attempt->said_bye = true;
-		attempt->code = record->code;
+		take_bye(attempt, record);
 		break;
 	case CAIRN_WIRE_UNKNOWN:
 	case CAIRN_WIRE_HELLO:
@@ -194,12 +246,14 @@ int cairn_attempt_next(cairn_attempt *attempt, cairn_wire_record *out)
 {
 	int rc;
 
+	if (!attempt->child.pid)
+		return 0;
 	do {
-		rc = cairn_wire_next(&attempt->reader, out, &attempt->error);
+		rc = cairn_wire_next(&attempt->child.reader, out, &attempt->error);
 	} while (rc == 0 && fill(attempt));
 	if (rc < 0) { /* nothing after this can be understood */
-		stop_listening(attempt);
-		cairn_wire_reader_clear(&attempt->reader);
+		stop_listening(&attempt->child);
+		cairn_wire_reader_clear(&attempt->child.reader);
 		return 0;
 	}
 	if (rc == 1)
@@ -210,20 +264,28 @@ int cairn_attempt_next(cairn_attempt *attempt, cairn_wire_record *out)
 /* ---- end
  * ------------------------------------------------------------------------------------------ */
 
-bool cairn_attempt_reap(cairn_attempt *attempt)
+static bool reap(cairn_child *child, struct rusage *usage)
 {
 	siginfo_t info = {0};
+
+	if (child->has_ended || !child->pid ||
+		waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		info.si_pid != child->pid)
+		return false;
+	/* While it is a zombie its group cannot be anybody else's: end what it left running. */
+	kill(-child->pid, SIGKILL);
+	while (wait4(child->pid, &child->status, 0, usage) < 0 && errno == EINTR)
+		;
+	child->has_ended = true;
+	return true;
+}
+
+bool cairn_attempt_reap(cairn_attempt *attempt)
+{
 	struct rusage usage;
 
-	if (attempt->has_ended ||
-		waitid(P_PID, (id_t)attempt->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
-		info.si_pid != attempt->pid)
-		return attempt->has_ended;
-	/* While it is a zombie its group cannot be anybody else's: end what it left running. */
-	kill(-attempt->pid, SIGKILL);
-	while (wait4(attempt->pid, &attempt->status, 0, &usage) < 0 && errno == EINTR)
-		;
-	attempt->has_ended = true;
+	if (!reap(&attempt->child, &usage))
+		return attempt->child.has_ended;
 	/* What it said at its last step is old where it died. Where it said nothing, this may be
 	 * our own size: the kernel counts what it was before its exec, too. */
 	if (!attempt->said_bye && (uint64_t)usage.ru_maxrss * 1024 > attempt->max_rss_bytes)
@@ -231,17 +293,22 @@ bool cairn_attempt_reap(cairn_attempt *attempt)
 	return true;
 }
 
+static void send_signal(cairn_child *child, pid_t whom, int signal)
+{
+	if (!child->has_ended)
+		kill(whom, signal);
+	child->is_spent = true;
+}
+
 void cairn_attempt_ask_stop(cairn_attempt *attempt)
 {
-	if (!attempt->has_ended)
-		kill(attempt->pid, SIGTERM);
+	send_signal(&attempt->child, attempt->child.pid, SIGTERM);
 	attempt->is_asked = true;
 }
 
 void cairn_attempt_kill(cairn_attempt *attempt)
 {
-	if (!attempt->has_ended)
-		kill(-attempt->pid, SIGKILL); /* with whatever it started */
+	send_signal(&attempt->child, -attempt->child.pid, SIGKILL); /* with whatever it started */
 	attempt->is_killed = true;
 }
 
@@ -256,25 +323,52 @@ static double grace(void)
 
 void cairn_attempt_tick(cairn_attempt *attempt, double now)
 {
-	if (attempt->has_ended)
+	cairn_child *child = &attempt->child;
+
+	if (child->has_ended)
 		return;
 	if (attempt->timeout_at > 0 && now >= attempt->timeout_at && !attempt->is_timed_out) {
 		attempt->is_timed_out = true;
 		attempt->kill_at = now + grace();
-		kill(attempt->pid, SIGTERM);
+		send_signal(child, child->pid, SIGTERM);
 	}
 	if (attempt->kill_at > 0 && now >= attempt->kill_at) {
 		attempt->kill_at = 0;
-		kill(-attempt->pid, SIGKILL);
+		send_signal(child, -child->pid, SIGKILL);
 	}
+}
+
+static void forget_child(cairn_child *child)
+{
+	stop_listening(child);
+	cairn_wire_reader_clear(&child->reader);
+	*child = (cairn_child){.fd = -1};
 }
 
 void cairn_attempt_clear(cairn_attempt *attempt)
 {
-	stop_listening(attempt);
-	cairn_wire_reader_clear(&attempt->reader);
+	if (attempt->child.has_ended)
+		forget_child(&attempt->child);
 	free(attempt->log_path);
-	*attempt = (cairn_attempt){.fd = -1};
+	json_decref(attempt->result);
+	free(attempt->packet);
+	*attempt = (cairn_attempt){.child = attempt->child};
+}
+
+void cairn_child_end(cairn_child *child)
+{
+	const struct timespec nap = {.tv_nsec = 1000 * 1000};
+	struct rusage usage;
+
+	if (!child->pid)
+		return;
+	stop_listening(child);
+	for (int ms = 0; !child->has_ended && !reap(child, &usage); ms++) {
+		if (ms == END_PATIENCE_MS)
+			kill(-child->pid, SIGKILL);
+		nanosleep(&nap, NULL);
+	}
+	forget_child(child);
 }
 
 double cairn_attempt_flop(const cairn_attempt *attempt)

@@ -5,6 +5,10 @@
  * It dies with the runner, reads its job from fd 3, loads the plugin, calls run() once and
  * says goodbye. SIGTERM asks the plugin, at its next step(), for a checkpoint and an end.
  *
+ * A plugin that says CAIRN_CAN_REPEAT is not unloaded after an attempt that went well: the
+ * process waits for another job, until the wire is closed. An attempt that failed, stopped or
+ * waits ends its process: nothing that it may have left behind meets another stage.
+ *
  * Reads like: host.h.
  */
 #include <errno.h>
@@ -13,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -86,61 +91,106 @@ static int limit_memory(const cairn_run *run, cairn_error *err)
 
 /* ---- the attempt ---------------------------------------------------------------------------- */
 
+/* What outlives an attempt. */
+struct process {
+	cairn_store *store;
+	cairn_arena *arena; /* of the plugin's description */
+	cairn_stage_plugin plugin;
+	char *log; /* path of the file behind stdout and stderr */
+	uint64_t n_attempts;
+};
+
+/* 1: there is no more to do. */
 static int read_job(cairn_run *run, cairn_error *err)
 {
 	json_t *json = NULL;
 	int rc = cairn_wire_receive(&json, CAIRN_WIRE_FD, CAIRN_WIRE_MAX_JOB, err);
 
-	return rc < 0 ? rc : cairn_job_read(&run->job, json, run->arena, err);
+	return rc != 0 ? rc : cairn_job_read(&run->job, json, run->arena, err);
+}
+
+/* The runner opened the first attempt's log. A file that an attempt left empty becomes the next
+ * one's, so that thousands of stages that say nothing do not leave thousands of files. */
+static void take_log(struct process *process, const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (process->n_attempts &&
+		(fstat(STDERR_FILENO, &st) < 0 || st.st_size || rename(process->log, path) < 0)) {
+		fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+		if (fd < 0)
+			return;
+		dup2(fd, STDOUT_FILENO);
+		dup2(fd, STDERR_FILENO);
+		close(fd);
+	}
+	free(process->log);
+	process->log = cairn_strdup(path);
+}
+
+static bool has_log(void)
+{
+	struct stat st;
+
+	fflush(stdout);
+	return fstat(STDERR_FILENO, &st) == 0 && st.st_size > 0;
 }
 
 /* A long run outlives a rebuild of its plugins. The key and the provenance speak of the file
  * that was planned with, so no other may run in its name. */
-static int check_digest(const cairn_run *run, cairn_error *err)
+static int check_digest(const cairn_job *job, cairn_error *err)
 {
 	char digest[65];
-	int rc = cairn_plugin_digest(run->job.plugin_path, digest, err);
+	int rc = cairn_plugin_digest(job->plugin_path, digest, err);
 
-	if (rc < 0 || strcmp(digest, run->job.plugin_digest) == 0)
+	if (rc < 0 || strcmp(digest, job->plugin_digest) == 0)
 		return rc;
 	cairn_error_set(err, CAIRN_EABI, "the plugin '%s' changed since the run was planned",
-		run->job.plugin_path);
+		job->plugin_path);
 	cairn_error_hint(err, "Run again: the plan is then made with the new one.");
 	return CAIRN_EABI;
 }
 
-static int load_plugin(cairn_run *run, cairn_error *err)
+/* What the first job needs, and the others find. */
+static int set_up(struct process *process, const cairn_job *job, cairn_error *err)
 {
-	int rc = check_digest(run, err);
+	int rc = 0;
 
-	if (rc == 0)
-		rc = cairn_abi_stage(&run->plugin, run->job.plugin_path, run->arena, err);
-	if (rc < 0)
+	if (!process->store)
+		rc = cairn_store_open(&process->store, job->store, 0, err);
+	if (rc < 0 || process->plugin.run)
 		return rc;
+	rc = check_digest(job, err);
+	return rc < 0 ? rc
+		      : cairn_abi_stage(&process->plugin, job->plugin_path, process->arena, err);
+}
+
+static int fill_params(cairn_run *run, cairn_error *err)
+{
 	CAIRN_ASSERT(run->job.n_values == run->plugin.n_params); /* the same file */
 	run->params = cairn_arena_alloc(run->arena, run->plugin.params_size + 1, 1);
 	return cairn_param_fill(
 		run->plugin.params, run->plugin.n_params, run->job.values, run->params, err);
 }
 
-static int prepare(cairn_run *run, cairn_error *err)
+static int prepare(struct process *process, cairn_run *run, cairn_error *err)
 {
-	int rc = read_job(run, err);
+	int rc = limit_memory(run, err);
 
 	if (rc == 0)
-		rc = limit_memory(run, err);
-	if (rc == 0)
-		rc = cairn_store_open(&run->store, run->job.store, 0, err);
-	if (rc == 0)
-		rc = load_plugin(run, err);
+		rc = set_up(process, &run->job, err);
 	if (rc < 0)
 		return rc;
+	run->store = process->store;
+	run->plugin = process->plugin;
+	rc = fill_params(run, err);
 	run->inputs = cairn_arena_alloc(run->arena, run->job.n_inputs + 1, sizeof(*run->inputs));
 	for (size_t i = 0; i < run->job.n_inputs; i++)
 		run->inputs[i].job = &run->job.inputs[i];
 	run->outputs =
 		cairn_arena_alloc(run->arena, run->plugin.n_outputs + 1, sizeof(*run->outputs));
-	return 0;
+	return rc;
 }
 
 static int run_plugin(cairn_run *run, cairn_error *err)
@@ -170,17 +220,39 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 		err, CAIRN_EBUG, "plugin '%s' returned %d from run()", run->plugin.name, code);
 }
 
-static void say_goodbye(cairn_run *run, int code, const cairn_error *err)
+/* True where the process stays for another job. */
+static bool say_goodbye(cairn_run *run, int code, const cairn_error *err)
 {
-	json_t *bye = json_pack("{s:i, s:I, s:I}", "code", code, "step", (json_int_t)run->step,
-		"total", (json_int_t)run->total);
+	bool stays = code == CAIRN_DONE && (run->plugin.capabilities & CAIRN_CAN_REPEAT) &&
+		     !cairn_host_is_stopping();
+	json_t *bye = json_pack("{s:i, s:I, s:I, s:b}", "code", code, "step", (json_int_t)run->step,
+		"total", (json_int_t)run->total, "stays", stays);
 
 	if (code < 0) {
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);
 		cairn_host_send(run, "error", json_pack("{s:o}", "error", cairn_record_error(err)));
 	}
 	cairn_host_put_account(run, bye, false);
-	cairn_host_send(run, "bye", bye);
+	json_object_set_new(bye, "log", json_boolean(has_log()));
+	if (run->result) {
+		json_object_set(bye, "result", run->result);
+		json_object_set_new(bye, "kept", json_real(run->kept));
+	}
+	cairn_host_send_packet(run, "bye", bye, run->packet, run->packet_len);
+	return stays;
+}
+
+static cairn_run *new_run(const struct process *process)
+{
+	cairn_run *run = cairn_alloc(1, sizeof(*run));
+
+	if (!run)
+		return NULL;
+	pthread_mutex_init(&run->report_lock, NULL);
+	run->n_before = process->n_attempts;
+	run->arena = cairn_arena_new();
+	run->summary = json_object();
+	return run;
 }
 
 static void free_run(cairn_run *run)
@@ -189,41 +261,65 @@ static void free_run(cairn_run *run)
 	cairn_host_kernels_close(run);
 	cairn_host_outputs_close(run);
 	cairn_host_inputs_close(run);
-	cairn_store_close(run->store);
 	cairn_text_free(&run->metrics);
 	json_decref(run->summary);
 	json_decref(run->step_waiting);
+	json_decref(run->result);
+	free(run->packet);
 	json_decref(run->job.json);
 	cairn_arena_free(run->arena);
 	pthread_mutex_destroy(&run->report_lock);
 	free(run);
 }
 
+/* One attempt. True: another may follow. */
+static bool serve(struct process *process, int *status)
+{
+	cairn_run *run = new_run(process);
+	cairn_error err = {0};
+	bool stays = false;
+	int code;
+
+	if (!run) {
+		*status = 1;
+		return false;
+	}
+	if (!process->n_attempts)
+		cairn_host_send(run, "hello", json_pack("{s:i}", "pid", (int)getpid()));
+	code = read_job(run, &err);
+	run->started = cairn_host_clock();
+	if (code != 1) {
+		if (code == 0) {
+			take_log(process, run->job.log);
+			code = prepare(process, run, &err);
+		}
+		if (code == 0)
+			code = run_plugin(run, &err);
+		stays = say_goodbye(run, code, &err);
+		*status = code < 0 ? 1 : 0;
+	}
+	free_run(run);
+	process->n_attempts++;
+	return stays;
+}
+
 int cairn_stage_host_main(int argc, char **argv)
 {
-	cairn_run *run;
-	cairn_error err = {0};
-	int code;
+	struct process process = {0};
+	int status = 0;
 
 	if (argc < 3 || !tie_to_parent(argv[2])) {
 		fprintf(stderr, "cairn: --stage-host is started by `cairn run` only\n");
 		return 2;
 	}
-	run = cairn_alloc(1, sizeof(*run));
-	if (!run)
-		return 1;
 	set_signals();
 	fcntl(CAIRN_WIRE_FD, F_SETFD, FD_CLOEXEC);
 	setvbuf(stderr, NULL, _IOLBF, 0);
-	pthread_mutex_init(&run->report_lock, NULL);
-	run->started = cairn_host_clock();
-	run->arena = cairn_arena_new();
-	run->summary = json_object();
-	cairn_host_send(run, "hello", json_pack("{s:i}", "pid", (int)getpid()));
-	code = prepare(run, &err);
-	if (code == 0)
-		code = run_plugin(run, &err);
-	say_goodbye(run, code, &err);
-	free_run(run);
-	return code < 0 ? 1 : 0;
+	process.arena = cairn_arena_new();
+	while (serve(&process, &status))
+		;
+	cairn_store_close(process.store);
+	free(process.log);
+	cairn_arena_free(process.arena);
+	return status;
 }

@@ -2,7 +2,9 @@
 /*
  * host.h - inside run/: the stage host's state, shared by host*.c.
  *
- * One process, one attempt, one cairn_run. The files follow the host table of stage.h:
+ * One attempt, one cairn_run. A process has one attempt, or, where the plugin may repeat, one
+ * after another; what outlives an attempt is in cairn_process. The files follow the host table of
+ * stage.h:
  *
  *   host.c             life of the process: job, plugin, run(), end
  *   host_report.c      wire, log, fail, hint
@@ -99,7 +101,7 @@ typedef struct cairn_background {
 struct cairn_run {
 	cairn_job job;
 	cairn_arena *arena;
-	cairn_store *store;
+	cairn_store *store; /* of the process, as the plugin is */
 	cairn_stage_plugin plugin;
 	void *params;
 	double started; /* monotonic, seconds */
@@ -123,6 +125,12 @@ struct cairn_run {
 	cairn_object *checkpoint; /* that resume() opened */
 	bool has_scratch;
 	cairn_outdir *outdir; /* of a tool: takes the output port of kind "directory" */
+
+	uint64_t n_before; /* attempts of this process before this one */
+	/* Handed over to the runner, instead of committed here. */
+	json_t *result;
+	void *packet;
+	size_t packet_len;
 
 	/* account */
 	uint64_t step, total, tokens;
@@ -155,6 +163,9 @@ double cairn_host_clock(void);
 /* Sends a record; adds "type". Takes over `take_json`. A broken wire is not the plugin's concern:
  * the runner is gone and takes us along. */
 void cairn_host_send(cairn_run *run, const char *type, json_t *take_json);
+/* The same, behind a packet where that is not NULL. */
+void cairn_host_send_packet(
+	cairn_run *run, const char *type, json_t *take_json, const void *packet, size_t len);
 void cairn_host_started(cairn_run *run, uint64_t resumed_step);
 void cairn_host_flush_step(cairn_run *run);
 void cairn_host_log(cairn_run *run, int level, const char *format, ...) CAIRN_PRINTF(3, 4);
@@ -262,7 +273,8 @@ void cairn_host_kernels_close(cairn_run *run);
 
 /* ---- host_commit.c ------------------------------------------------------------------------- */
 
-/* After run() returned 0: checks the outputs and publishes everything in one transaction. */
+/* After run() returned 0: checks the outputs and publishes everything in one transaction, or
+ * leaves it in run->result and run->packet, for the runner to commit with that of others. */
 CAIRN_MUST int cairn_host_finish(cairn_run *run, cairn_error *err);
 /* EBUG where a writer is open or a required output was not written. */
 CAIRN_MUST int cairn_host_check_outputs(cairn_run *run, cairn_error *err);

@@ -5,6 +5,11 @@
  * Outputs, the result under the stage's key, the lineage, the attempt's end and the
  * deletion of its checkpoints become true together, or not at all. Before it the stage has
  * to be resumed; after it everything is there, even if nobody hears of it any more.
+ *
+ * A stage of a plugin that may repeat is short, and a transaction of its own, which waits for
+ * the disk, would cost more than all of its work. What it made is handed over to the runner,
+ * which commits it together with that of others. Only where it is too large for that, or where
+ * there are checkpoints to delete, it is committed here.
  */
 #include <signal.h>
 #include <string.h>
@@ -119,7 +124,7 @@ json_t *cairn_host_inputs_record(cairn_run *run)
 	return ports;
 }
 
-static int put_result(cairn_run *run, json_t *outputs, cairn_error *err)
+static json_t *result_record(cairn_run *run, json_t *outputs, cairn_error *err)
 {
 	json_t *record = json_pack(
 		"{s:s, s:s, s:s, s:O, s:O, s:O, s:o, s:s, s:i, s:f, s:I, s:s, s:s, s:s?, s:I}",
@@ -130,14 +135,12 @@ static int put_result(cairn_run *run, json_t *outputs, cairn_error *err)
 		(json_int_t)run->step, "plugin_digest", run->job.plugin_digest, "build",
 		run->plugin.head.build ? run->plugin.head.build : "", "backend", run->backend,
 		"end_ms", (json_int_t)cairn_now_ms());
-	int rc;
 
-	if (!record)
-		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the result");
-	cairn_host_put_account(run, record, true);
-	rc = cairn_record_put_result(run->output_batch, &run->job.key, record, err);
-	json_decref(record);
-	return rc;
+	if (record)
+		cairn_host_put_account(run, record, true);
+	else
+		cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the result");
+	return record;
 }
 
 static int amend_attempt(cairn_run *run, cairn_amends *amends, cairn_error *err)
@@ -154,50 +157,83 @@ static int amend_attempt(cairn_run *run, cairn_amends *amends, cairn_error *err)
 	return cairn_amends_add(amends, &run->job.key, run->job.attempt, fields, err);
 }
 
-static int publish(cairn_run *run, json_t *outputs, cairn_error *err)
+/* The batch of the outputs, with the metric log. */
+static int fill_batch(cairn_run *run, json_t *outputs, cairn_error *err)
 {
-	cairn_amends amends = {0};
-	cairn_batch *batch;
 	int rc = 0;
 
 	if (!run->output_batch)
 		rc = cairn_batch_begin(&run->output_batch, run->store, err);
 	if (rc == 0)
 		rc = put_metrics(run, outputs, err);
-	if (rc == 0)
+	if (rc == 0 && (run->plugin.capabilities & CAIRN_CAN_CHECKPOINT))
 		rc = cairn_host_end_checkpoints(run, run->output_batch, outputs, err);
-	if (rc == 0)
-		rc = put_result(run, outputs, err);
+	return rc;
+}
+
+/* True: result and packet go with the goodbye. */
+static bool hand_over(cairn_run *run, json_t *result)
+{
+	if (!(run->plugin.capabilities & CAIRN_CAN_REPEAT) ||
+		cairn_batch_pack(run->output_batch, CAIRN_WIRE_MAX_PACKET, &run->packet,
+			&run->packet_len) != 0)
+		return false;
+	run->result = json_incref(result);
+	run->kept = cairn_meter_total(&run->meter);
+	cairn_host_failpoint("result", run->n_before + 1);
+	return true;
+}
+
+static int publish(cairn_run *run, const json_t *result, cairn_error *err)
+{
+	cairn_amends amends = {0};
+	cairn_batch *batch;
+	int rc = cairn_record_put_result(run->output_batch, &run->job.key, result, err);
+
 	if (rc == 0)
 		rc = amend_attempt(run, &amends, err);
 	if (rc == 0) {
 		batch = run->output_batch;
 		run->output_batch = NULL; /* commit frees it, whatever it returns */
 		cairn_amends_attach(&amends, batch);
-		cairn_host_failpoint("result", 1);
+		cairn_host_failpoint("result", run->n_before + 1);
 		rc = cairn_batch_commit(batch, err);
 		if (rc == 0)
-			cairn_host_failpoint("committed", 1);
+			cairn_host_failpoint("committed", run->n_before + 1);
 	}
 	cairn_amends_clear(&amends);
 	return rc;
 }
 
+static void tell_committed(cairn_run *run)
+{
+	json_t *record = json_pack("{s:f, s:I}", "kept", run->kept, "step", (json_int_t)run->step);
+
+	cairn_host_put_account(run, record, false);
+	cairn_host_send(run, "committed", record);
+}
+
 int cairn_host_finish(cairn_run *run, cairn_error *err)
 {
-	json_t *outputs, *record;
+	json_t *outputs, *result = NULL;
 	int rc = cairn_host_check_outputs(run, err);
 
 	if (rc < 0)
 		return rc;
 	outputs = cairn_host_outputs_record(run);
-	rc = publish(run, outputs, err);
+	rc = fill_batch(run, outputs, err);
+	if (rc == 0) {
+		result = result_record(run, outputs, err);
+		rc = result ? 0 : CAIRN_ENOMEM;
+	}
 	json_decref(outputs);
-	if (rc < 0)
-		return rc;
-	cairn_host_scratch_remove(run);
-	record = json_pack("{s:f, s:I}", "kept", run->kept, "step", (json_int_t)run->step);
-	cairn_host_put_account(run, record, false);
-	cairn_host_send(run, "committed", record);
-	return 0;
+	if (rc == 0 && !hand_over(run, result)) {
+		rc = publish(run, result, err);
+		if (rc == 0)
+			tell_committed(run);
+	}
+	json_decref(result);
+	if (rc == 0)
+		cairn_host_scratch_remove(run);
+	return rc;
 }

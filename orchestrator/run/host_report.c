@@ -21,16 +21,22 @@ double cairn_host_clock(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-void cairn_host_send(cairn_run *run, const char *type, json_t *take_json)
+void cairn_host_send_packet(
+	cairn_run *run, const char *type, json_t *take_json, const void *packet, size_t len)
 {
 	cairn_error ignored = {0};
 
 	json_object_set_new(take_json, "type", json_string(type));
 	pthread_mutex_lock(&run->report_lock);
-	if (cairn_wire_send(CAIRN_WIRE_FD, take_json, &ignored) < 0)
+	if (cairn_wire_send_packet(CAIRN_WIRE_FD, packet, len, take_json, &ignored) < 0)
 		fprintf(stderr, "cairn: %s: %s\n", ignored.message, ignored.detail);
 	pthread_mutex_unlock(&run->report_lock);
 	json_decref(take_json);
+}
+
+void cairn_host_send(cairn_run *run, const char *type, json_t *take_json)
+{
+	cairn_host_send_packet(run, type, take_json, NULL, 0);
 }
 
 void cairn_host_started(cairn_run *run, uint64_t resumed_step)

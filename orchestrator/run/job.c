@@ -60,12 +60,14 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 		json_array_append_new(values, json_string(instance->values[v].text));
 	for (size_t c = 0; c < n; c++)
 		json_object_set_new(components, component[c].name, json_string(component[c].value));
-	job = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}",
+	job = json_pack(
+		"{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:o, s:o}",
 		"store", cairn_store_path(plan->store), "run", run, "workflow",
 		plan->workflow->name, "instance", instance->name, "plugin_path",
 		instance->plugin->path, "plugin_digest", instance->plugin->digest, "numerics",
 		plan->numerics, "device", plan->workflow->device ? plan->workflow->device : "auto",
-		"scratch", cairn_job_scratch_path(plan, i, run, arena), "key", key, "attempt",
+		"scratch", cairn_job_scratch_path(plan, i, run, arena), "log",
+		cairn_job_log_path(plan, i, run, arena), "key", key, "attempt",
 		(int)planned->attempt, "values", values, "components", components, "inputs",
 		inputs_of(plan, i));
 	if (job) {
@@ -105,6 +107,7 @@ static bool take_texts(cairn_job *job)
 		{&job->numerics, "numerics"},
 		{&job->device, "device"},
 		{&job->scratch, "scratch"},
+		{&job->log, "log"},
 	};
 
 	for (size_t i = 0; i < CAIRN_COUNT(fields); i++) {

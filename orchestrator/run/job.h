@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * job.h - all that a stage host needs to know of its one attempt.
+ * job.h - all that a stage host needs to know of one attempt.
  *
  * The runner makes it from the plan and sends it as JSON; the stage host reads nothing
  * else of the workflow: no INI, no environment.
@@ -17,7 +17,7 @@ typedef struct cairn_job_input {
 typedef struct cairn_job {
 	json_t *json; /* what the texts below are borrowed from */
 	const char *store, *run, *workflow, *instance;
-	const char *plugin_path, *plugin_digest, *numerics, *device, *scratch;
+	const char *plugin_path, *plugin_digest, *numerics, *device, *scratch, *log;
 	cairn_key key;
 	uint32_t attempt;
 	const char **values; /* canonical texts, in the order of the plugin's table */

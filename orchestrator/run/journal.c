@@ -70,6 +70,10 @@ int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_r
 	int rc;
 
 	*out = (cairn_journal){.plan = plan};
+	out->dirty = cairn_alloc(plan->n_stages + 1, sizeof(*out->dirty));
+	out->is_dirty = cairn_alloc(plan->n_stages + 1, sizeof(*out->is_dirty));
+	if (!out->dirty || !out->is_dirty)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a run");
 	rc = cairn_run_id_new(&out->run, err);
 	if (rc < 0)
 		return rc;
@@ -93,6 +97,8 @@ void cairn_journal_close(cairn_journal *journal)
 	cairn_batch_abort(journal->batch);
 	cairn_amends_clear(&journal->amends);
 	json_decref(journal->record);
+	free(journal->dirty);
+	free(journal->is_dirty);
 	*journal = (cairn_journal){0};
 }
 
@@ -111,27 +117,6 @@ static void note_failure(cairn_journal *journal, int rc)
 {
 	if (rc < 0)
 		cairn_error_set(&journal->error, rc, "cannot write the run's records");
-}
-
-int cairn_journal_flush(cairn_journal *journal, cairn_error *err)
-{
-	cairn_batch *batch = journal->batch;
-
-	if (!journal->error.code && journal->amends.n)
-		batch = batch_of(journal);
-	journal->batch = NULL;
-	if (journal->error.code) {
-		cairn_batch_abort(batch);
-	} else if (batch) {
-		cairn_amends_attach(&journal->amends, batch);
-		note_failure(journal, cairn_batch_commit(batch, &journal->error));
-	}
-	cairn_amends_clear(&journal->amends);
-	if (!journal->error.code)
-		return 0;
-	if (err && !err->code)
-		*err = journal->error;
-	return journal->error.code;
 }
 
 void cairn_journal_run(cairn_journal *journal, const char *state, bool is_final)
@@ -206,7 +191,7 @@ static json_t *axes_of(const cairn_instance *instance)
 	return axes;
 }
 
-void cairn_journal_stage(cairn_journal *journal, size_t i)
+static void put_stage(cairn_journal *journal, size_t i)
 {
 	const cairn_planned *planned = &journal->plan->stages[i];
 	const cairn_instance *instance = planned->instance;
@@ -229,6 +214,60 @@ void cairn_journal_stage(cairn_journal *journal, size_t i)
 					       record, &journal->error)
 				     : CAIRN_ENOMEM);
 	json_decref(record);
+}
+
+void cairn_journal_stage(cairn_journal *journal, size_t i)
+{
+	if (journal->is_dirty[i])
+		return;
+	journal->is_dirty[i] = true;
+	journal->dirty[journal->n_dirty++] = (uint32_t)i;
+}
+
+static void put_stages(cairn_journal *journal)
+{
+	for (size_t k = 0; k < journal->n_dirty; k++) {
+		put_stage(journal, journal->dirty[k]);
+		journal->is_dirty[journal->dirty[k]] = false;
+	}
+	journal->n_dirty = 0;
+}
+
+int cairn_journal_result(cairn_journal *journal, size_t i, const void *packet, size_t len,
+	const json_t *result, cairn_error *err)
+{
+	cairn_batch *batch = batch_of(journal);
+	int rc;
+
+	if (!batch)
+		return journal->error.code;
+	rc = cairn_batch_unpack(batch, packet, len, err);
+	if (rc == 0)
+		rc = cairn_record_put_result(batch, &journal->plan->stages[i].key, result, err);
+	return rc;
+}
+
+int cairn_journal_flush(cairn_journal *journal, cairn_error *err)
+{
+	cairn_batch *batch;
+
+	put_stages(journal);
+	batch = journal->batch;
+	if (!journal->error.code && journal->amends.n)
+		batch = batch_of(journal);
+	journal->batch = NULL;
+	if (journal->error.code) {
+		cairn_batch_abort(batch);
+	} else if (batch) {
+		cairn_amends_attach(&journal->amends, batch);
+		note_failure(journal, cairn_batch_commit(batch, &journal->error));
+	}
+	cairn_amends_clear(&journal->amends);
+	if (!journal->error.code)
+		return 0;
+	if (err && !err->code)
+		*err = journal->error;
+	return journal->error.code;
 }
 
 static void put_be(uint8_t *out, int n_bytes, uint64_t value)
@@ -285,14 +324,14 @@ static bool is_so(cairn_snapshot *snapshot, const char *table, const char *name,
 	       now_len == len && memcmp(now, value, len) == 0;
 }
 
-static void put_refs(cairn_journal *journal, cairn_snapshot *snapshot, size_t i)
+static void put_refs(
+	cairn_journal *journal, cairn_snapshot *snapshot, size_t i, const json_t *result)
 {
 	const cairn_planned *planned = &journal->plan->stages[i];
 	const json_t *output;
 	const char *port;
 
-	json_object_foreach(
-		json_object_get(cairn_plan_result(journal->plan, i), "outputs"), port, output)
+	json_object_foreach(json_object_get(result, "outputs"), port, output)
 	{
 		const char *text = cairn_json_string(output, "id", "");
 		char name[CAIRN_REF_MAX + 1];
@@ -309,7 +348,7 @@ static void put_refs(cairn_journal *journal, cairn_snapshot *snapshot, size_t i)
 	}
 }
 
-void cairn_journal_refs(cairn_journal *journal, size_t i)
+void cairn_journal_refs(cairn_journal *journal, size_t i, const json_t *result)
 {
 	const cairn_planned *planned = &journal->plan->stages[i];
 	cairn_snapshot *snapshot;
@@ -319,7 +358,7 @@ void cairn_journal_refs(cairn_journal *journal, size_t i)
 	note_failure(journal, rc);
 	if (rc < 0)
 		return;
-	put_refs(journal, snapshot, i);
+	put_refs(journal, snapshot, i, result);
 	if (cairn_plan_note_name(name, sizeof(name), journal->plan, planned->instance) &&
 		!is_so(snapshot, "note", name, planned->key.bytes, sizeof(planned->key.bytes)) &&
 		batch_of(journal))
@@ -356,4 +395,32 @@ void cairn_journal_live(cairn_journal *journal, size_t i, bool is_live)
 void cairn_journal_live_run(cairn_journal *journal, bool is_live)
 {
 	put_or_delete(journal, CAIRN_LIVE_RUN, strlen(CAIRN_LIVE_RUN), is_live);
+}
+
+void cairn_journal_child(cairn_journal *journal, pid_t pid, bool is_live)
+{
+	const size_t prefix = sizeof(CAIRN_LIVE_CHILD) - 1;
+	uint8_t key[sizeof(CAIRN_LIVE_CHILD) - 1 + sizeof(journal->run.bytes) + 4];
+	cairn_batch *batch = batch_of(journal);
+	json_t *record;
+	char *value;
+
+	if (!batch)
+		return;
+	memcpy(key, CAIRN_LIVE_CHILD, prefix);
+	memcpy(key + prefix, journal->run.bytes, sizeof(journal->run.bytes));
+	put_be(key + prefix + sizeof(journal->run.bytes), 4, (uint64_t)pid);
+	if (!is_live) {
+		note_failure(journal,
+			cairn_batch_delete(batch, "note", key, sizeof(key), &journal->error));
+		return;
+	}
+	record = json_object();
+	cairn_process_describe(record, pid);
+	value = cairn_json_canonical(record);
+	note_failure(journal, value ? cairn_batch_put(batch, "note", key, sizeof(key), value,
+					      strlen(value), &journal->error)
+				    : CAIRN_ENOMEM);
+	free(value);
+	json_decref(record);
 }

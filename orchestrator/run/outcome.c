@@ -15,16 +15,16 @@ static enum cairn_state died(
 	const cairn_attempt *attempt, const cairn_planned *planned, cairn_error *err)
 {
 	/* The second: asked to stop before it could even listen. */
-	if (attempt->is_killed || (attempt->is_asked && WIFSIGNALED(attempt->status) &&
-					  WTERMSIG(attempt->status) == SIGTERM))
+	if (attempt->is_killed || (attempt->is_asked && WIFSIGNALED(attempt->child.status) &&
+					  WTERMSIG(attempt->child.status) == SIGTERM))
 		return CAIRN_STATE_STOPPED;
-	if (WIFSIGNALED(attempt->status))
-		cairn_spawn_death(err, "stage process", WTERMSIG(attempt->status));
+	if (WIFSIGNALED(attempt->child.status))
+		cairn_spawn_death(err, "stage process", WTERMSIG(attempt->child.status));
 	else if (attempt->error.code) /* on the wire */
 		*err = attempt->error;
 	else
 		cairn_error_set(err, CAIRN_ECRASH, "stage process left with status %d, unasked",
-			WEXITSTATUS(attempt->status));
+			WEXITSTATUS(attempt->child.status));
 	cairn_error_hint(err, "Plugin '%s' may be faulty; its log is %s.",
 		planned->instance->plugin->name, attempt->log_path);
 	return fail(attempt, err);

@@ -86,6 +86,40 @@ static int bury(cairn_store *store, const struct live *live, cairn_amends *amend
 				err);
 }
 
+/* ---- processes that had one attempt after another ---------------------------------------------
+ */
+
+struct children {
+	cairn_batch *batch; /* that forgets them; NULL: only count */
+	size_t n;
+};
+
+/* A stage that was at work there has nothing on record but its attempts of before. */
+static int bury_child(const void *key, size_t key_len, const void *value, size_t value_len,
+	void *arg, cairn_error *err)
+{
+	struct children *children = arg;
+	json_t *record = NULL;
+	int rc = 0;
+
+	children->n++;
+	if (!children->batch)
+		return 0;
+	if (cairn_json_parse(&record, value, value_len, "note", NULL) == 0)
+		rc = make_sure_dead(record, err);
+	json_decref(record);
+	return rc < 0 ? rc : cairn_batch_delete(children->batch, "note", key, key_len, err);
+}
+
+static int bury_children(cairn_snapshot *snapshot, struct children *children, cairn_error *err)
+{
+	return cairn_snapshot_scan(snapshot, "note", CAIRN_LIVE_CHILD, strlen(CAIRN_LIVE_CHILD),
+		false, bury_child, children, err);
+}
+
+/* ---- the run ------------------------------------------------------------------------------------
+ */
+
 /* The dead run's own record, and those of its stages that were running. */
 static int close_run(cairn_snapshot *snapshot, cairn_batch *batch, cairn_error *err)
 {
@@ -143,6 +177,7 @@ static int bury_all(cairn_store *store, const struct live_list *list, cairn_erro
 	cairn_amends amends = {0};
 	cairn_batch *batch = NULL;
 	cairn_snapshot *snapshot = NULL;
+	struct children children = {0};
 	int rc = 0;
 
 	for (size_t i = 0; i < list->n && rc == 0; i++)
@@ -151,6 +186,10 @@ static int bury_all(cairn_store *store, const struct live_list *list, cairn_erro
 		rc = cairn_batch_begin(&batch, store, err);
 	if (rc == 0)
 		rc = cairn_snapshot_begin(&snapshot, store, err);
+	if (rc == 0) {
+		children.batch = batch;
+		rc = bury_children(snapshot, &children, err);
+	}
 	if (rc == 0)
 		rc = close_run(snapshot, batch, err);
 	cairn_snapshot_end(snapshot);
@@ -170,6 +209,7 @@ int cairn_run_recover(cairn_store *store, cairn_error *err)
 {
 	struct live_list list = {.items = cairn_alloc(MAX_LIVE, sizeof(struct live))};
 	cairn_snapshot *snapshot = NULL;
+	struct children children = {0};
 	const void *value;
 	bool has_run = false;
 	size_t len;
@@ -185,9 +225,11 @@ int cairn_run_recover(cairn_store *store, cairn_error *err)
 				  strlen(CAIRN_LIVE_RUN), &value, &len, NULL) == 0;
 		rc = cairn_snapshot_scan(snapshot, "note", CAIRN_LIVE_PREFIX, prefix_len, false,
 			collect, &list, err);
+		if (rc == 0)
+			rc = bury_children(snapshot, &children, err);
 		cairn_snapshot_end(snapshot);
 	}
-	if (rc == 0 && (list.n || has_run))
+	if (rc == 0 && (list.n || children.n || has_run))
 		rc = bury_all(store, &list, err);
 	free(list.items);
 	return rc;

@@ -92,7 +92,7 @@ static void record_plan(cairn_runner *runner)
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		cairn_journal_stage(journal, i);
 		if (plan->stages[i].state == CAIRN_STATE_CACHED)
-			cairn_journal_refs(journal, i);
+			cairn_journal_refs(journal, i, cairn_plan_result(plan, i));
 		if (plan->stages[i].state == CAIRN_STATE_BLOCKED)
 			cairn_runner_block_dependents(runner, i);
 	}
@@ -226,9 +226,13 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		return rc;
 	runner.attempts = cairn_alloc(runner.n_slots, sizeof(*runner.attempts));
 	runner.tries = cairn_alloc(plan->n_stages + 1, sizeof(*runner.tries));
-	if (!runner.attempts || !runner.tries)
+	runner.ready.n_words = plan->n_stages / 64 + 1;
+	runner.ready.bits = cairn_alloc(runner.ready.n_words, sizeof(*runner.ready.bits));
+	if (!runner.attempts || !runner.tries || !runner.ready.bits)
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a run");
 	else
+		rc = cairn_group_open(&runner.group, runner.n_slots, err);
+	if (rc == 0)
 		rc = wait_for_lock(&runner, &lock, err);
 	if (rc == 0) {
 		rc = go(&runner, started, err);
@@ -242,7 +246,9 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	if (lock >= 0)
 		close(lock);
 	cairn_signals_close(&runner.signals);
+	cairn_group_close(&runner.group);
 	free(runner.attempts);
+	free(runner.ready.bits);
 	free(runner.tries);
 	return rc;
 }

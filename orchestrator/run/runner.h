@@ -21,6 +21,21 @@ typedef struct cairn_tries {
 	double not_before; /* monotonic; after a failure that may be tried again */
 } cairn_tries;
 
+/* Attempts that ended well and were handed over: done once the journal's batch, which has what they
+ * made, is committed. group.c. */
+typedef struct cairn_group {
+	cairn_attempt *items;
+	size_t n;
+	size_t bytes;
+	double since; /* when the first one came */
+} cairn_group;
+
+/* The stages that are ready, as bits: the next one in the plan's order is found 64 at a time. */
+typedef struct cairn_ready {
+	uint64_t *bits;
+	size_t n_words, n;
+} cairn_ready;
+
 typedef struct cairn_runner {
 	cairn_plan *plan;
 	const cairn_run_options *options;
@@ -30,10 +45,14 @@ typedef struct cairn_runner {
 	cairn_signals signals;
 	cairn_attempt *attempts; /* n_slots of them; those with is_used run */
 	size_t n_slots;
+	cairn_group group;
+	cairn_ready ready;
 	cairn_tries *tries;    /* per stage */
 	uint64_t memory_bytes; /* for all stages together; 0: not known */
 	int n_signals, signal;
 	bool has_failed;
+	bool must_flush; /* something is to be written down before anything else begins */
+	bool may_go_on;  /* a group was committed: stages may have become ready */
 	double heartbeat;
 } cairn_runner;
 
@@ -49,13 +68,39 @@ void cairn_runner_warn(cairn_runner *runner, size_t i, const char *text);
 
 /* scheduler.c: until nothing is left that can run. */
 CAIRN_MUST int cairn_runner_loop(cairn_runner *runner, cairn_error *err);
+/* To be told whenever a stage becomes ready, or ceases to be. */
+void cairn_runner_note_state(cairn_runner *runner, size_t i);
 
 /* attempts.c */
-CAIRN_MUST int cairn_runner_start(cairn_runner *runner, size_t i, cairn_error *err);
-/* Takes what its wire brought, watches its time; true when it is over and settled. */
-CAIRN_MUST int cairn_runner_serve(cairn_runner *runner, cairn_attempt *attempt, cairn_error *err);
+/* Begins an attempt in a slot that has none, and no process, or one that fits. Its job is sent
+ * by send_jobs, after what must be on record before. */
+CAIRN_MUST int cairn_runner_start(
+	cairn_runner *runner, cairn_attempt *slot, size_t i, cairn_error *err);
+CAIRN_MUST int cairn_runner_send_jobs(cairn_runner *runner, cairn_error *err);
+/* Takes what its wire brought, watches its time; settles the attempt where it is over. */
+CAIRN_MUST int cairn_runner_serve(cairn_runner *runner, cairn_attempt *slot, cairn_error *err);
 void cairn_runner_heartbeat(cairn_runner *runner);
+/* Ends a process that has no attempt. */
+void cairn_runner_end_child(cairn_runner *runner, cairn_attempt *slot);
+/* Tells the observer; err may be NULL. */
+void cairn_runner_tell_end(
+	cairn_runner *runner, const cairn_attempt *attempt, const cairn_error *err);
+
+/* follow.c: what the end of a stage means for others. */
+/* Stage i has its result. */
+CAIRN_MUST int cairn_runner_succeed(cairn_runner *runner, size_t i, cairn_error *err);
 /* Those that need stage i cannot run any more; i itself has its final state. */
 void cairn_runner_block_dependents(cairn_runner *runner, size_t i);
+
+/* group.c */
+CAIRN_MUST int cairn_group_open(cairn_group *out, size_t n_slots, cairn_error *err);
+/* Takes over an attempt whose result is in the journal's batch; its process stays in the slot. */
+void cairn_group_add(cairn_group *group, cairn_attempt *attempt);
+/* Is it time to commit? is_idle: nothing can go on before that. */
+bool cairn_group_is_due(const cairn_group *group, bool is_idle);
+bool cairn_group_has_key(const cairn_runner *runner, const cairn_key *key);
+/* Commits the journal, and what was in the group is done. */
+CAIRN_MUST int cairn_runner_flush(cairn_runner *runner, cairn_error *err);
+void cairn_group_close(cairn_group *group);
 
 #endif

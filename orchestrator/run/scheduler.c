@@ -5,6 +5,9 @@
  * Ready stages start in the order of the plan, as far as slots (-j), cpus, gpus and memory go;
  * a claim larger than the machine counts as the whole of it. Two stages with the same key
  * have the same result: the second waits for the first and finds it.
+ *
+ * A turn of the loop: begin what can begin, write down what must be, send the jobs, wait for
+ * news. Nothing in it looks at every stage.
  */
 #include <errno.h>
 #include <glob.h>
@@ -84,16 +87,18 @@ static bool has_room(const cairn_runner *runner, size_t i)
 	       used_gpus + at_most(want->gpus, gpus) <= gpus;
 }
 
+/* Somebody has this key, or had it in the group that is not committed yet. */
 static bool has_running_twin(const cairn_runner *runner, size_t i)
 {
+	const cairn_key *key = &runner->plan->stages[i].key;
+
 	for (size_t s = 0; s < runner->n_slots; s++) {
 		const cairn_attempt *attempt = &runner->attempts[s];
 		if (attempt->is_used &&
-			memcmp(&runner->plan->stages[attempt->stage].key,
-				&runner->plan->stages[i].key, sizeof(cairn_key)) == 0)
+			memcmp(&runner->plan->stages[attempt->stage].key, key, sizeof(*key)) == 0)
 			return true;
 	}
-	return false;
+	return cairn_group_has_key(runner, key);
 }
 
 static size_t count_running(const cairn_runner *runner)
@@ -110,20 +115,65 @@ static bool may_start(const cairn_runner *runner)
 	return !runner->n_signals && (!runner->has_failed || runner->options->keep_going);
 }
 
+void cairn_runner_note_state(cairn_runner *runner, size_t i)
+{
+	uint64_t bit = (uint64_t)1 << i % 64, *word = &runner->ready.bits[i / 64];
+	bool is_ready = runner->plan->stages[i].state == CAIRN_STATE_READY;
+
+	if (is_ready == !!(*word & bit))
+		return;
+	*word ^= bit;
+	runner->ready.n += is_ready ? (size_t)1 : (size_t)-1;
+}
+
+/* A process that waits for such a stage; else room for a new one; else one that waits for others,
+ * and must go. NULL where every slot is at work. */
+static cairn_attempt *choose_slot(cairn_runner *runner, size_t i)
+{
+	cairn_attempt *empty = NULL, *other = NULL;
+
+	for (size_t s = 0; s < runner->n_slots; s++) {
+		cairn_attempt *slot = &runner->attempts[s];
+
+		if (cairn_attempt_fits(slot, runner->plan, i))
+			return slot;
+		if (!slot->is_used && !slot->child.pid)
+			empty = slot;
+		else if (!slot->is_used)
+			other = slot;
+	}
+	if (!empty && other)
+		cairn_runner_end_child(runner, other);
+	return empty ? empty : other;
+}
+
+static int start_if_possible(cairn_runner *runner, size_t i, double now, cairn_error *err)
+{
+	cairn_attempt *slot;
+
+	if (runner->tries[i].not_before > now || has_running_twin(runner, i) ||
+		!has_room(runner, i) || !has_memory(runner, i))
+		return 0;
+	slot = choose_slot(runner, i);
+	return slot ? cairn_runner_start(runner, slot, i, err) : 0;
+}
+
 static int start_ready(cairn_runner *runner, cairn_error *err)
 {
 	double now = cairn_runner_clock();
+	size_t n_free = runner->n_slots - count_running(runner);
 	int rc = 0;
 
-	if (!may_start(runner))
+	if (!may_start(runner) || !runner->ready.n)
 		return 0;
-	for (size_t i = 0; i < runner->plan->n_stages && rc == 0; i++) {
-		if (count_running(runner) == runner->n_slots)
-			break;
-		if (runner->plan->stages[i].state == CAIRN_STATE_READY &&
-			runner->tries[i].not_before <= now && !has_running_twin(runner, i) &&
-			has_room(runner, i) && has_memory(runner, i))
-			rc = cairn_runner_start(runner, i, err);
+	for (size_t w = 0; w < runner->ready.n_words && n_free && rc == 0; w++) {
+		uint64_t bits = runner->ready.bits[w];
+
+		for (; bits && n_free && rc == 0; bits &= bits - 1) {
+			rc = start_if_possible(
+				runner, w * 64 + (size_t)__builtin_ctzll(bits), now, err);
+			n_free = runner->n_slots - count_running(runner);
+		}
 	}
 	return rc;
 }
@@ -131,13 +181,7 @@ static int start_ready(cairn_runner *runner, cairn_error *err)
 /* Something is ready and only waits for its next try. */
 static bool is_backing_off(const cairn_runner *runner)
 {
-	if (!may_start(runner))
-		return false;
-	for (size_t i = 0; i < runner->plan->n_stages; i++) {
-		if (runner->plan->stages[i].state == CAIRN_STATE_READY)
-			return true;
-	}
-	return false;
+	return may_start(runner) && runner->ready.n;
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------
@@ -149,8 +193,9 @@ static void wait_for_news(cairn_runner *runner, struct pollfd *fds)
 
 	fds[n++] = (struct pollfd){.fd = runner->signals.fd, .events = POLLIN};
 	for (size_t s = 0; s < runner->n_slots; s++) {
-		if (runner->attempts[s].is_used && runner->attempts[s].fd >= 0)
-			fds[n++] = (struct pollfd){.fd = runner->attempts[s].fd, .events = POLLIN};
+		int fd = runner->attempts[s].child.fd;
+		if (runner->attempts[s].child.pid && fd >= 0)
+			fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
 	}
 	if (poll(fds, n, TICK_MS) < 0)
 		return; /* a signal: the loop looks at everything anyway */
@@ -186,7 +231,7 @@ static int serve_all(cairn_runner *runner, cairn_error *err)
 	int rc = 0;
 
 	for (size_t s = 0; s < runner->n_slots && rc == 0; s++) {
-		if (runner->attempts[s].is_used)
+		if (runner->attempts[s].child.pid)
 			rc = cairn_runner_serve(runner, &runner->attempts[s], err);
 	}
 	return rc;
@@ -202,11 +247,11 @@ static int beat(cairn_runner *runner, cairn_error *err)
 		return 0;
 	runner->heartbeat = now;
 	cairn_runner_heartbeat(runner);
-	return cairn_journal_flush(&runner->journal, err);
+	return cairn_runner_flush(runner, err);
 }
 
 /* The run cannot go on: nothing of it may be left behind. */
-static void end_all(cairn_runner *runner)
+static void kill_all(cairn_runner *runner)
 {
 	const struct timespec nap = {.tv_nsec = 10 * 1000 * 1000};
 
@@ -220,13 +265,39 @@ static void end_all(cairn_runner *runner)
 	}
 }
 
+/* Processes that wait for a stage which does not come. */
+static void end_children(cairn_runner *runner)
+{
+	for (size_t s = 0; s < runner->n_slots; s++)
+		cairn_runner_end_child(runner, &runner->attempts[s]);
+}
+
+/* Begins what can begin, and writes down what must be or can be. */
+static int go_on(cairn_runner *runner, cairn_error *err)
+{
+	int rc;
+
+	do {
+		runner->may_go_on = false;
+		rc = start_ready(runner, err);
+		if (rc == 0)
+			rc = cairn_runner_send_jobs(runner, err);
+		if (rc == 0 &&
+			cairn_group_is_due(&runner->group, count_running(runner) < runner->n_slots))
+			rc = cairn_runner_flush(runner, err);
+	} while (rc == 0 && runner->may_go_on);
+	return rc;
+}
+
 int cairn_runner_loop(cairn_runner *runner, cairn_error *err)
 {
 	struct pollfd *fds = cairn_alloc(runner->n_slots + 1, sizeof(*fds));
 	int rc = fds ? 0 : cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the scheduler");
 
+	for (size_t i = 0; i < runner->plan->n_stages; i++)
+		cairn_runner_note_state(runner, i);
 	while (rc == 0) {
-		rc = start_ready(runner, err);
+		rc = go_on(runner, err);
 		if (rc < 0 || (!count_running(runner) && !is_backing_off(runner)))
 			break;
 		wait_for_news(runner, fds);
@@ -236,7 +307,8 @@ int cairn_runner_loop(cairn_runner *runner, cairn_error *err)
 			rc = beat(runner, err);
 	}
 	if (rc < 0)
-		end_all(runner);
+		kill_all(runner);
+	end_children(runner);
 	free(fds);
 	return rc;
 }

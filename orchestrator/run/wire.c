@@ -118,6 +118,13 @@ int cairn_wire_decode(cairn_wire_record *out, const char *bytes, size_t len, cai
 	cairn_error why = {0};
 
 	memset(out, 0, sizeof(*out));
+	if (len && !bytes[0]) {
+		out->type = CAIRN_WIRE_PACKET;
+		out->packet = bytes + 1;
+		out->packet_len = len - 1;
+		out->kept = -1;
+		return 0;
+	}
 	if (cairn_json_parse(&json, bytes, len, "wire", &why) < 0 || !json_is_object(json)) {
 		json_decref(json);
 		cairn_error_set(err, CAIRN_EBUG, "a stage process sent what is no record");
@@ -143,6 +150,11 @@ int cairn_wire_decode(cairn_wire_record *out, const char *bytes, size_t len, cai
 	if (out->has_flop) {
 		cairn_wire_account_of(out->flop, flop);
 		cairn_wire_account_of(out->flop_real, real);
+	}
+	if (out->type == CAIRN_WIRE_BYE) {
+		out->result = json_object_get(json, "result");
+		out->stays = json_is_true(json_object_get(json, "stays"));
+		out->has_log = json_is_true(json_object_get(json, "log"));
 	}
 	if (out->type == CAIRN_WIRE_ERROR)
 		cairn_wire_error_of(&out->error, json_object_get(json, "error"));
@@ -225,41 +237,62 @@ static int send_all(int fd, const void *bytes, size_t len, cairn_error *err)
 	return 0;
 }
 
-int cairn_wire_send(int fd, const json_t *json, cairn_error *err)
+static void add_head(cairn_text *frames, size_t len)
+{
+	const char head[HEAD_BYTES] = {
+		(char)len, (char)(len >> 8), (char)(len >> 16), (char)(len >> 24)};
+
+	cairn_text_add_bytes(frames, head, sizeof(head));
+}
+
+int cairn_wire_send_packet(
+	int fd, const void *packet, size_t len, const json_t *json, cairn_error *err)
 {
 	char *text = cairn_json_canonical(json);
-	cairn_text frame = {0};
-	size_t len = text ? strlen(text) : 0;
-	uint8_t head[HEAD_BYTES] = {
-		(uint8_t)len, (uint8_t)(len >> 8), (uint8_t)(len >> 16), (uint8_t)(len >> 24)};
+	size_t text_len = text ? strlen(text) : 0;
+	cairn_text frames = {0};
 	int rc;
 
-	if (!text || len > UINT32_MAX) {
+	if (!text || text_len > UINT32_MAX || len >= CAIRN_WIRE_MAX) {
 		free(text);
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory writing a record");
 	}
-	/* One buffer: a record should wake the reader once, not twice. */
-	cairn_text_add_bytes(&frame, head, sizeof(head));
-	cairn_text_add_bytes(&frame, text, len);
-	rc = frame.failed ? cairn_error_set(err, CAIRN_ENOMEM, "out of memory writing a record")
-			  : send_all(fd, frame.data, frame.len, err);
-	cairn_text_free(&frame);
+	/* One buffer: what belongs together should wake the reader once. */
+	if (packet) {
+		add_head(&frames, len + 1);
+		cairn_text_add_bytes(&frames, "", 1);
+		cairn_text_add_bytes(&frames, packet, len);
+	}
+	add_head(&frames, text_len);
+	cairn_text_add_bytes(&frames, text, text_len);
+	rc = frames.failed ? cairn_error_set(err, CAIRN_ENOMEM, "out of memory writing a record")
+			   : send_all(fd, frames.data, frames.len, err);
+	cairn_text_free(&frames);
 	free(text);
 	return rc;
 }
 
+int cairn_wire_send(int fd, const json_t *json, cairn_error *err)
+{
+	return cairn_wire_send_packet(fd, NULL, 0, json, err);
+}
+
+/* 0; 1 where nothing came before the end. */
 static int receive_all(int fd, void *bytes, size_t len, cairn_error *err)
 {
 	char *at = bytes;
+	size_t left = len;
 
-	while (len) {
-		ssize_t n = read(fd, at, len);
+	while (left) {
+		ssize_t n = read(fd, at, left);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0 && left == len)
+			return 1;
 		if (n <= 0)
 			return cairn_error_set(err, CAIRN_EIO, "the wire ended before the job did");
 		at += n;
-		len -= (size_t)n;
+		left -= (size_t)n;
 	}
 	return 0;
 }
@@ -271,7 +304,7 @@ int cairn_wire_receive(json_t **out, int fd, size_t max, cairn_error *err)
 	uint32_t len;
 	int rc = receive_all(fd, head, sizeof(head), err);
 
-	if (rc < 0)
+	if (rc != 0)
 		return rc;
 	len = get_length(head);
 	if (len > max)
@@ -281,6 +314,8 @@ int cairn_wire_receive(json_t **out, int fd, size_t max, cairn_error *err)
 	if (!text)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading the job");
 	rc = receive_all(fd, text, len, err);
+	if (rc == 1)
+		rc = cairn_error_set(err, CAIRN_EIO, "the wire ended before the job did");
 	if (rc == 0)
 		rc = cairn_json_parse(out, text, len, "wire", err);
 	free(text);

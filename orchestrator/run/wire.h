@@ -15,10 +15,15 @@
  *   committed   {"kept", "flop", ...}                      the result is in the store
  *   error       {"error": {code, message, detail, hint, place}}
  *   bye         {"code","step","flop", ...}                the answer of run(); the last one
+ *                                                          of the attempt
  *
  * A value that is no number travels as text ("nan", "inf"). Records of unknown type are
- * skipped, unknown fields ignored. The other way goes one frame: the job (job.h). Data never
- * crosses the wire: artifacts go through the store.
+ * skipped, unknown fields ignored. The other way go jobs (job.h): one, and where the bye had
+ * "stays": true, more.
+ *
+ * A short stage may hand over what it made rather than commit it: a frame that begins with a
+ * NUL byte, behind which is a packet (store.h: cairn_batch_pack), and a bye with "result" and
+ * "kept". All else never crosses the wire: artifacts go through the store.
  */
 #ifndef CAIRN_RUN_WIRE_H
 #define CAIRN_RUN_WIRE_H
@@ -33,6 +38,7 @@
 #define CAIRN_WIRE_MAX         (1u << 20)  /* of a record */
 #define CAIRN_WIRE_MAX_JOB     (64u << 20) /* of the job */
 #define CAIRN_WIRE_MAX_METRICS 256
+#define CAIRN_WIRE_MAX_PACKET  (256u << 10)
 
 enum cairn_wire_type {
 	CAIRN_WIRE_UNKNOWN = 0,
@@ -44,6 +50,7 @@ enum cairn_wire_type {
 	CAIRN_WIRE_COMMITTED,
 	CAIRN_WIRE_ERROR,
 	CAIRN_WIRE_BYE,
+	CAIRN_WIRE_PACKET, /* not a JSON record */
 };
 
 /* A decoded record; strings are borrowed from `json`. */
@@ -61,6 +68,11 @@ typedef struct cairn_wire_record {
 	int level, code;
 	const char *text;
 	cairn_error error;
+	json_t *result;     /* of a bye; or NULL */
+	bool stays;         /* of a bye: the process takes another job */
+	bool has_log;       /* of a bye: something is in the log file */
+	const void *packet; /* until more is fed to the reader */
+	size_t packet_len;
 } cairn_wire_record;
 
 /* 0 where the bytes are a record, of whatever type; EBUG where they are not. */
@@ -82,7 +94,11 @@ void cairn_wire_reader_clear(cairn_wire_reader *reader);
 
 /* One frame, in full; blocks. EIO where the other side is gone. */
 CAIRN_MUST int cairn_wire_send(int fd, const json_t *json, cairn_error *err);
-/* Reads one frame, of at most `max` bytes, in full: for the job. New reference. */
+/* A packet, and a record behind it. */
+CAIRN_MUST int cairn_wire_send_packet(
+	int fd, const void *packet, size_t len, const json_t *json, cairn_error *err);
+/* Reads one frame, of at most `max` bytes, in full: for the job. New reference. 1: the other side
+ * said no more. */
 CAIRN_MUST int cairn_wire_receive(json_t **out, int fd, size_t max, cairn_error *err);
 
 /* Numbers that JSON cannot say become texts, and back. New reference. */

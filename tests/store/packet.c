@@ -21,12 +21,25 @@ static void *pack_one(
 	return bytes;
 }
 
+/* Somebody else's commit: what a process has committed itself it relies on, and cannot pack. */
+static int commit_old(void *directory)
+{
+	cairn_store *store = support_open(directory, CAIRN_STORE_CREATE);
+
+	support_commit(store, 2, 100, 7);
+	cairn_store_close(store);
+	return 0;
+}
+
 static void test_store_packet__many_become_one_commit(void **state)
 {
-	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
 	cairn_error err = {0};
-	cairn_id ids[20], old = support_commit(store, 2, 100, 7);
+	cairn_store *store;
 	cairn_batch *batch;
+	cairn_id ids[20];
+
+	assert_int_equal(support_child(commit_old, *state), 0);
+	store = support_open(*state, 0);
 
 	OK(cairn_batch_begin(&batch, store, &err));
 	for (uint64_t i = 0; i < 20; i++) {
@@ -42,7 +55,6 @@ static void test_store_packet__many_become_one_commit(void **state)
 	cairn_error_clear(&err);
 	for (uint64_t i = 0; i < 20; i++)
 		OK(support_verify(store, &ids[i], 3, 100, i % 2 ? 7 : 100 * i, &err));
-	OK(support_verify(store, &old, 2, 100, 7, &err));
 	cairn_store_close(store);
 }
 
@@ -100,9 +112,8 @@ static void test_store_packet__damage_is_refused(void **state)
 		cut += cairn_batch_unpack(batch, bytes, n, &why) == CAIRN_EINTEGRITY;
 		cairn_batch_abort(batch);
 	}
-	/* All but: NEW taken off an item leaves its length to be read as the next item, and BLOB
-	 * for ARTIFACT is right for the bytes. The former may by chance be well-formed. */
-	assert_true(refused > len * 8 - 16);
+	/* All but: BLOB for ARTIFACT is right for the bytes, and names nothing. */
+	assert_true(refused >= len * 8 - 6);
 	/* A cut between two items is a packet of fewer. */
 	assert_true(cut > len - 16 && cut < len);
 	OK(cairn_batch_begin(&batch, store, &err));

@@ -105,8 +105,8 @@ void cairn_batch_on_commit(cairn_batch *batch, cairn_batch_fn fn, void *arg);
 CAIRN_MUST int cairn_batch_commit(cairn_batch *batch, cairn_error *err);
 void cairn_batch_abort(cairn_batch *batch);
 /* What a batch holds, as bytes that another process of this program unpacks into a batch of its
- * own, to commit many together. 0; 1 where it cannot be (large chunks, record changes, more than
- * `max` bytes): commit it then. The batch stays as it is; *bytes is the caller's to free. */
+ * own, to commit many together. 0; 1 where it cannot be (large chunks, record changes, reliance on
+ * what is in the index, more than `max` bytes): commit it then. The batch stays as it is; *bytes is the caller's to free. */
 CAIRN_MUST int cairn_batch_pack(const cairn_batch *batch, size_t max, void **bytes, size_t *len);
 /* EINTEGRITY where they are no packet: every id is checked. A failure leaves part of it, which
  * nothing names. */
