@@ -16,6 +16,8 @@ cairn_arena *cairn_arena_new(void);
 void cairn_arena_free(cairn_arena *arena);
 /* Zeroed, aligned to 16. */
 void *cairn_arena_alloc(cairn_arena *arena, size_t n, size_t size);
+/* For text: not aligned, and not to be relied on to be zero. */
+char *cairn_arena_bytes(cairn_arena *arena, size_t len);
 char *cairn_arena_strdup(cairn_arena *arena, const char *text);
 char *cairn_arena_strndup(cairn_arena *arena, const char *text, size_t len);
 char *cairn_arena_printf(cairn_arena *arena, const char *format, ...) CAIRN_PRINTF(2, 3);

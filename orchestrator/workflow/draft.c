@@ -30,6 +30,27 @@ void *cairn_draft__grow(cairn_arena *arena, void *array, size_t n, size_t *cap, 
 	return larger;
 }
 
+void *cairn_draft__extend(void *array, size_t n, size_t *cap, size_t size)
+{
+	size_t larger = *cap ? *cap * 2 : 64;
+	void *moved;
+
+	if (n < *cap)
+		return array;
+	moved = cairn_realloc(array, larger, size);
+	CAIRN_ASSERT(moved); /* as an arena: bounded by the size of the file */
+	*cap = larger;
+	return moved;
+}
+
+void cairn_draft__end(cairn_draft *draft)
+{
+	cairn_text_free(&draft->text);
+	free(draft->sections);
+	free(draft->entries);
+	free(draft->stages);
+}
+
 static size_t file_number(const cairn_draft *draft, const char *file)
 {
 	for (size_t i = 0; i < draft->n_files; i++) {

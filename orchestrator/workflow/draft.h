@@ -8,9 +8,12 @@
  *   ini.c          lines -> sections and entries, each with its place
  *   sections.c     sections -> constants, axes, stages
  *   interpolate.c  ${...}
- *   stage.c        a stage's keys: plugin, foreach, settings, inputs, parameters
- *   expand.c       foreach -> instances, with their parameters and settings
- *   resolve.c      references -> bindings
+ *   stage.c        a stage's plugin and foreach
+ *   expand.c       foreach -> instances
+ *   then for one stage after the other
+ *     stage.c        its keys: settings, inputs, parameters
+ *     expand.c       its instances' parameters and settings
+ *     resolve.c      its references -> bindings
  *   sort.c         instances -> topological order
  *
  * No step stops at a mistake: it reports the mistake, marks the entry or stage as broken
@@ -116,16 +119,23 @@ typedef struct cairn_draft_stage {
 	const char *name;
 	const cairn_section *section;
 	cairn_draft_plugin *plugin; /* NULL: reported already, the stage is broken */
-	const cairn_axis *axes[CAIRN_MAX_AXES];
+	const cairn_axis **axes;    /* n_axes of them */
 	size_t n_axes;
-	size_t first, n;      /* its instances, the last axis running fastest */
-	cairn_entry **inputs; /* by the plugin's port table; NULL: not given */
-	cairn_entry **params; /* by its parameter table */
-	cairn_entry *settings[CAIRN_SETTINGS];
-	cairn_entry *seed;
-	bool varies;       /* parameters or settings differ among its instances */
+	size_t first, n;   /* its instances, the last axis running fastest */
+	bool is_broken;    /* its keys are read, that is all; reported already */
 	bool is_in_circle; /* reported already */
 } cairn_draft_stage;
+
+/* The entries of the stage that is being worked on, each where it belongs. One such table serves
+ * all stages, one after the other. */
+typedef struct cairn_stage_keys {
+	cairn_entry **inputs; /* by the plugin's port table; NULL: not given */
+	cairn_entry **params; /* by its parameter table */
+	size_t cap_inputs, cap_params;
+	cairn_entry *settings[CAIRN_SETTINGS];
+	cairn_entry *seed;
+	bool varies; /* parameters or settings differ among its instances */
+} cairn_stage_keys;
 
 struct cairn_mistake;
 
@@ -163,6 +173,7 @@ typedef struct cairn_draft {
 	cairn_draft_stage *stages;
 	size_t n_stages, cap_stages;
 	cairn_map stage_by_name;
+	cairn_stage_keys keys;
 
 	cairn_instance *instances;
 	size_t n_instances, n_bindings;
@@ -181,6 +192,10 @@ cairn_error *cairn_draft__adopt(
 void cairn_draft__tell(cairn_draft *draft, cairn_errors *errors);
 /* Makes room for one more element; answers the array, perhaps a new one. */
 void *cairn_draft__grow(cairn_arena *arena, void *array, size_t n, size_t *cap, size_t size);
+/* The same for the few arrays that get as long as the file: they are moved, not copied, and end
+ * with cairn_draft__end(). */
+void *cairn_draft__extend(void *array, size_t n, size_t *cap, size_t size);
+void cairn_draft__end(cairn_draft *draft);
 /* A text for a message: cut after 60 bytes, between characters. */
 const char *cairn_draft__clip(cairn_draft *draft, const char *text);
 /* The name nearest to `word` in an array of structs that begin with their name; or NULL. */
@@ -197,9 +212,9 @@ const char *cairn_draft__place(cairn_draft *draft, cairn_place place);
 /* Reads the file and its includes. EIO where it cannot be read, EWORKFLOW (reported) where
  * it is no text. */
 CAIRN_MUST int cairn_source__read(cairn_draft *draft, const char *file, cairn_error *err);
-/* Appends the sections and entries of one file's text. */
-void cairn_ini__read(
-	cairn_draft *draft, const char *file, const char *bytes, size_t len, unsigned depth);
+/* Appends the sections and entries of one file's text, which it cuts into their strings: it must
+ * last as long as they. A NUL follows it. */
+void cairn_ini__read(cairn_draft *draft, const char *file, char *bytes, size_t len, unsigned depth);
 /* Constants, axes and stages by name; the [workflow] section. */
 void cairn_sections__read(cairn_draft *draft, const cairn_override *overrides, size_t n_overrides);
 
@@ -217,23 +232,29 @@ const char *cairn_interpolate__entry(
 /* Works out all constants. */
 void cairn_interpolate__constants(cairn_draft *draft);
 
-/* Plugin, axes and keys of every stage. */
+/* Plugin and axes of every stage. */
 void cairn_stage__read_all(cairn_draft *draft);
+/* Its other keys, into draft->keys. */
+void cairn_stage__read_keys(cairn_draft *draft, const cairn_draft_stage *stage);
 /* One of the runner's keys. */
 CAIRN_MUST int cairn_settings__set(cairn_settings *out, enum cairn_setting setting,
 	const char *text, cairn_arena *arena, cairn_error *err);
 extern const cairn_settings cairn_settings__fallback;
 extern const char *const cairn_settings__names[CAIRN_SETTINGS];
 
-/* Instances with parameters and settings. */
+/* Instances of all stages, by name. */
 void cairn_expand__all(cairn_draft *draft);
+/* Parameters and settings of a stage's instances, from draft->keys. */
+void cairn_expand__fill(cairn_draft *draft, const cairn_draft_stage *stage);
 /* The instance's number of each axis of its stage. */
 void cairn_expand__position(const cairn_draft_stage *stage, size_t instance, size_t *position);
 /* "rows=12725,n_ctx=2048" as a JSON object in the workflow's arena; NULL where it is no such list.
  */
 const char *cairn_planned__meta(cairn_draft *draft, const char *pairs);
-/* Bindings. */
-void cairn_resolve__all(cairn_draft *draft);
+/* Bindings of a stage's instances, from draft->keys. */
+typedef struct cairn_resolver cairn_resolver;
+cairn_resolver *cairn_resolve__new(cairn_draft *draft);
+void cairn_resolve__stage(cairn_resolver *resolver, const cairn_draft_stage *stage);
 /* Topological order, into the workflow. */
 void cairn_sort__all(cairn_draft *draft);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * expand.c - foreach -> instances, each with its parameters, settings and seed.
+ * expand.c - foreach -> instances, and then, stage by stage, parameters, settings and seed.
  *
  * The instances of a stage stand side by side, the last axis of its `foreach` running
  * fastest, so that a reference finds its instance by arithmetic (resolve.c). Where nothing
@@ -29,7 +29,7 @@ static void count(cairn_draft *draft)
 		cairn_error *err;
 
 		stage->first = draft->n_instances;
-		stage->n = stage->plugin ? 1 : 0;
+		stage->n = stage->is_broken ? 0 : 1;
 		for (size_t j = 0; j < stage->n_axes && stage->n <= CAIRN_MAX_INSTANCES; j++)
 			stage->n *= stage->axes[j]->n;
 		if (stage->n > CAIRN_MAX_INSTANCES - draft->n_instances) {
@@ -38,7 +38,7 @@ static void count(cairn_draft *draft)
 			cairn_error_detail(err, "at most %u", CAIRN_MAX_INSTANCES);
 			cairn_error_hint(err, "Take fewer values, or split the workflow.");
 			stage->n = 0;
-			stage->plugin = NULL;
+			stage->is_broken = true;
 		}
 		draft->n_instances += stage->n;
 	}
@@ -95,7 +95,7 @@ static void set_settings(
 
 	instance->settings = cairn_settings__fallback;
 	for (int i = 0; i < CAIRN_SETTINGS; i++) {
-		cairn_entry *entry = stage->settings[i];
+		cairn_entry *entry = draft->keys.settings[i];
 
 		text = entry ? cairn_interpolate__entry(draft, entry, &scope, title) : NULL;
 		if (text && cairn_settings__set(&instance->settings, (enum cairn_setting)i, text,
@@ -105,14 +105,14 @@ static void set_settings(
 		}
 	}
 	instance->seed = draft->workflow->seed;
-	if (!stage->seed)
+	if (!draft->keys.seed)
 		return;
-	text = cairn_interpolate__entry(draft, stage->seed, &scope, title);
+	text = cairn_interpolate__entry(draft, draft->keys.seed, &scope, title);
 	if (text && !cairn_parse_i64(text, &instance->seed)) {
 		cairn_error_set(&error, CAIRN_EWORKFLOW, "seed must be a whole number, not '%s'",
 			cairn_draft__clip(draft, text));
 		cairn_error_hint(&error, "Write it as a decimal number, e.g. `seed = 1`.");
-		tell(draft, stage, stage->seed, instance, &error);
+		tell(draft, stage, draft->keys.seed, instance, &error);
 	}
 }
 
@@ -137,7 +137,7 @@ static const cairn_value *make_values(
 	bool ok = true;
 
 	for (uint64_t i = 0; i < info->n_params; i++) {
-		cairn_entry *entry = stage->params[i];
+		cairn_entry *entry = draft->keys.params[i];
 		const cairn_param *param = &info->params[i];
 		cairn_error error = {0};
 		const char *text;
@@ -189,7 +189,7 @@ static bool check_values(
 	return false;
 }
 
-static void fill(cairn_draft *draft, const cairn_draft_stage *stage)
+void cairn_expand__fill(cairn_draft *draft, const cairn_draft_stage *stage)
 {
 	bool ok = true;
 
@@ -197,10 +197,9 @@ static void fill(cairn_draft *draft, const cairn_draft_stage *stage)
 		cairn_instance *instance = &draft->instances[i];
 		const cairn_instance *first = &draft->instances[stage->first];
 
-		name_instance(draft, stage, i, instance);
 		if (!ok)
-			continue;
-		if (instance == first || stage->varies) {
+			return;
+		if (instance == first || draft->keys.varies) {
 			set_settings(draft, stage, instance);
 			instance->values = make_values(draft, stage, instance);
 			ok = instance->values && check_values(draft, stage, instance);
@@ -215,8 +214,12 @@ static void fill(cairn_draft *draft, const cairn_draft_stage *stage)
 void cairn_expand__all(cairn_draft *draft)
 {
 	count(draft);
-	draft->instances = cairn_arena_alloc(
-		draft->scratch, draft->n_instances + 1, sizeof(*draft->instances));
-	for (size_t i = 0; i < draft->n_stages; i++)
-		fill(draft, &draft->stages[i]);
+	draft->instances =
+		cairn_arena_alloc(draft->arena, draft->n_instances + 1, sizeof(*draft->instances));
+	for (size_t i = 0; i < draft->n_stages; i++) {
+		const cairn_draft_stage *stage = &draft->stages[i];
+
+		for (size_t j = stage->first; j < stage->first + stage->n; j++)
+			name_instance(draft, stage, j, &draft->instances[j]);
+	}
 }

@@ -14,6 +14,8 @@
  *   a continuation line         a tab and the rest, comment cut
  *   a line beyond inih's buffer reported, and its beginning marked as broken
  *
+ * What inih answers lies in the copy of the line that it was given; the same place in the file's
+ * own bytes becomes the string (in_place()), so that a key costs no copy.
  * A line that was handed out and brought no call of the handler is no `key = value`.
  * Values broken over several lines are joined with single blanks.
  */
@@ -24,15 +26,19 @@
 
 struct reader {
 	cairn_draft *draft;
-	const char *file, *next, *end;
+	const char *file;
+	char *next, *end; /* of the bytes, which are ours to cut into strings */
 	unsigned depth;
 	int line;             /* number of the line handed out last */
 	bool is_open;         /* a key was read in this section: an indented line continues it */
 	bool is_continuation; /* the line handed out last */
 	bool is_cut;          /* that line was too long */
 	bool is_unanswered;   /* the handler was not called for that line yet */
-	cairn_text value;     /* of the newest entry */
-	bool has_value;       /* it is not stored yet */
+	char *line_bytes;     /* that line, and the copy of it that inih has */
+	const char *line_copy;
+	size_t line_len;
+	cairn_text value; /* of the newest entry, while it consists of several lines */
+	bool has_value;   /* it does */
 };
 
 static const char *const kinds[] = {"workflow", "params", "axis", "labelers", "stage"};
@@ -53,6 +59,7 @@ static void close_value(struct reader *r)
 	r->has_value = false;
 	entry = &draft->entries[draft->n_entries - 1];
 	entry->value = cairn_arena_strndup(draft->arena, cairn_text_get(&r->value), r->value.len);
+	cairn_text_clear(&r->value);
 	if (r->value.failed || r->value.len > CAIRN_MAX_VALUE) {
 		cairn_draft__mistake(draft, entry->place, NULL,
 			"value of '%s' is longer than %u bytes",
@@ -68,14 +75,39 @@ static void add_section(
 
 	close_value(r);
 	r->is_open = false;
-	draft->sections = cairn_draft__grow(draft->scratch, draft->sections, draft->n_sections,
-		&draft->cap_sections, sizeof(*draft->sections));
+	draft->sections = cairn_draft__extend(
+		draft->sections, draft->n_sections, &draft->cap_sections, sizeof(*draft->sections));
 	draft->sections[draft->n_sections++] = (cairn_section){.kind = kind,
 		.name = name,
 		.title = title,
 		.place = {r->file, line},
 		.first = draft->n_entries,
 		.depth = r->depth};
+}
+
+/* A part of the line as a string that lasts. */
+static char *in_place(struct reader *r, const char *part)
+{
+	size_t len = strlen(part), at = (size_t)(part - r->line_copy);
+
+	if (part < r->line_copy || at + len > r->line_len)
+		return cairn_arena_strndup(r->draft->arena, part, len);
+	r->line_bytes[at + len] = '\0';
+	return r->line_bytes + at;
+}
+
+/* A value that goes on in another line. */
+static void continue_value(struct reader *r, const char *more)
+{
+	cairn_entry *entry = &r->draft->entries[r->draft->n_entries - 1];
+
+	if (!r->has_value)
+		cairn_text_add(&r->value, entry->value);
+	if (r->value.len)
+		cairn_text_add_char(&r->value, ' ');
+	cairn_text_add(&r->value, more);
+	r->has_value = true;
+	entry->is_broken |= r->is_cut;
 }
 
 /* inih's handler: a new key, or more of its value. */
@@ -87,10 +119,7 @@ static int on_entry(void *user, const char *section, const char *key, const char
 	(void)section;
 	r->is_unanswered = false;
 	if (r->is_continuation) {
-		if (r->value.len)
-			cairn_text_add_char(&r->value, ' ');
-		cairn_text_add(&r->value, value);
-		draft->entries[draft->n_entries - 1].is_broken |= r->is_cut;
+		continue_value(r, value);
 		return 1;
 	}
 	close_value(r);
@@ -99,17 +128,24 @@ static int on_entry(void *user, const char *section, const char *key, const char
 		r->is_unanswered = true;
 		return 1;
 	}
-	draft->entries = cairn_draft__grow(draft->scratch, draft->entries, draft->n_entries,
-		&draft->cap_entries, sizeof(*draft->entries));
-	draft->entries[draft->n_entries++] =
-		(cairn_entry){.key = cairn_arena_strdup(draft->arena, key),
-			.place = {r->file, r->line},
-			.is_broken = r->is_cut};
+	draft->entries = cairn_draft__extend(
+		draft->entries, draft->n_entries, &draft->cap_entries, sizeof(*draft->entries));
+	draft->entries[draft->n_entries++] = (cairn_entry){.key = in_place(r, key),
+		.value = in_place(r, value),
+		.place = {r->file, r->line},
+		.is_broken = r->is_cut};
 	draft->sections[draft->n_sections - 1].n++;
-	cairn_text_clear(&r->value);
-	cairn_text_add(&r->value, value);
-	r->has_value = r->is_open = true;
+	r->is_open = true;
 	return 1;
+}
+
+static const char *kind_of(cairn_draft *draft, const char *text, size_t len)
+{
+	for (size_t i = 0; i < CAIRN_COUNT(kinds); i++) {
+		if (strlen(kinds[i]) == len && memcmp(kinds[i], text, len) == 0)
+			return kinds[i];
+	}
+	return cairn_arena_strndup(draft->arena, text, len);
 }
 
 /* "[stage ppo]": kind and name are the first word and the rest. */
@@ -119,7 +155,7 @@ static void read_header(struct reader *r, const char *line, size_t len)
 	const char *close = memchr(line, ']', len);
 	size_t inside = close ? (size_t)(close - line) - 1 : len - 1;
 	const char *kind = line + 1, *name;
-	size_t kind_len, name_len;
+	size_t kind_len, name_len, title_len;
 	char *title;
 	cairn_error *err;
 
@@ -137,10 +173,15 @@ static void read_header(struct reader *r, const char *line, size_t len)
 		name++;
 		name_len--;
 	}
-	title = cairn_arena_printf(draft->arena, "%.*s%s%.*s", (int)kind_len, kind,
-		name_len ? " " : "", (int)name_len, name);
-	add_section(r, cairn_arena_strndup(draft->arena, kind, kind_len),
-		cairn_arena_strndup(draft->arena, name, name_len), title, r->line);
+	title_len = kind_len + (name_len > 0) + name_len;
+	title = cairn_arena_bytes(draft->arena, title_len + 1);
+	memcpy(title, kind, kind_len);
+	if (name_len)
+		title[kind_len] = ' ';
+	memcpy(title + title_len - name_len, name, name_len);
+	title[title_len] = '\0';
+	add_section(
+		r, kind_of(draft, kind, kind_len), title + title_len - name_len, title, r->line);
 	if (close && close + 1 == line + len)
 		return;
 	err = cairn_draft__mistake(draft, (cairn_place){r->file, r->line}, NULL,
@@ -167,9 +208,14 @@ static bool is_header(const char *line, size_t len)
 /* Length of the line without comment, line end and blanks at its end. */
 static size_t content_length(const char *line, size_t len)
 {
-	for (size_t i = 1; i < len; i++) {
-		if (line[i] == ';' && is_blank(line[i - 1]))
-			len = i;
+	const char *at = line;
+
+	while (len && (at = memchr(at, ';', (size_t)(line + len - at)))) {
+		if (at > line && is_blank(at[-1])) {
+			len = (size_t)(at - line);
+			break;
+		}
+		at++;
 	}
 	while (len && (is_blank(line[len - 1]) || line[len - 1] == '\r'))
 		len--;
@@ -191,7 +237,7 @@ static void check_answer(struct reader *r)
 }
 
 /* Hands a line of `len` bytes to inih, behind a tab if it continues the one before. */
-static char *hand_out(struct reader *r, char *out, size_t room, const char *line, size_t len)
+static char *hand_out(struct reader *r, char *out, size_t room, char *line, size_t len)
 {
 	size_t tab = r->is_continuation;
 	cairn_error *err;
@@ -209,6 +255,9 @@ static char *hand_out(struct reader *r, char *out, size_t room, const char *line
 		out[0] = '\t';
 	memcpy(out + tab, line, len);
 	out[tab + len] = '\0';
+	r->line_bytes = line;
+	r->line_copy = out + tab;
+	r->line_len = len;
 	r->is_unanswered = !r->is_cut;
 	return out;
 }
@@ -220,8 +269,8 @@ static char *next_line(char *out, int num, void *stream)
 
 	check_answer(r);
 	while (r->next < r->end) {
-		const char *line = r->next;
-		const char *eol = memchr(line, '\n', (size_t)(r->end - line));
+		char *line = r->next;
+		char *eol = memchr(line, '\n', (size_t)(r->end - line));
 		size_t len, lead = 0;
 
 		if (!eol)
@@ -246,8 +295,7 @@ static char *next_line(char *out, int num, void *stream)
 	return NULL;
 }
 
-void cairn_ini__read(
-	cairn_draft *draft, const char *file, const char *bytes, size_t len, unsigned depth)
+void cairn_ini__read(cairn_draft *draft, const char *file, char *bytes, size_t len, unsigned depth)
 {
 	struct reader r = {.draft = draft, .file = file, .next = bytes, .end = bytes + len};
 

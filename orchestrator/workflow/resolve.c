@@ -24,7 +24,7 @@
 
 #define ALL SIZE_MAX /* on an axis */
 
-struct resolver {
+struct cairn_resolver {
 	cairn_draft *draft;
 	const cairn_draft_stage *stage;
 	const cairn_instance *instance;
@@ -35,14 +35,14 @@ struct resolver {
 	size_t n, cap;
 };
 
-static cairn_error *mistake(struct resolver *r, const char *what, const char *text)
+static cairn_error *mistake(struct cairn_resolver *r, const char *what, const char *text)
 {
 	r->entry->is_broken = true;
 	return cairn_draft__mistake(r->draft, r->entry->place, r->stage->section->title, "%s '%s'",
 		what, cairn_draft__clip(r->draft, text));
 }
 
-static cairn_binding *add(struct resolver *r, enum cairn_source_type type, const char *text)
+static cairn_binding *add(struct cairn_resolver *r, enum cairn_source_type type, const char *text)
 {
 	cairn_binding *binding;
 
@@ -58,7 +58,7 @@ static cairn_binding *add(struct resolver *r, enum cairn_source_type type, const
 	return binding;
 }
 
-static cairn_error *wrong_kind(struct resolver *r, const char *text, const char *kind)
+static cairn_error *wrong_kind(struct cairn_resolver *r, const char *text, const char *kind)
 {
 	cairn_error *err = mistake(r, "wrong kind of input:", text);
 
@@ -67,7 +67,7 @@ static cairn_error *wrong_kind(struct resolver *r, const char *text, const char 
 	return err;
 }
 
-static void add_file(struct resolver *r, const char *text)
+static void add_file(struct cairn_resolver *r, const char *text)
 {
 	cairn_draft *draft = r->draft;
 	const char *path = text + strlen("file:");
@@ -98,7 +98,7 @@ static void add_file(struct resolver *r, const char *text)
 		binding->path = path;
 }
 
-static void add_artifact(struct resolver *r, const char *text)
+static void add_artifact(struct cairn_resolver *r, const char *text)
 {
 	uint8_t digest[CAIRN_DIGEST_BYTES];
 	char hex[2 * CAIRN_DIGEST_BYTES + 1];
@@ -113,7 +113,7 @@ static void add_artifact(struct resolver *r, const char *text)
 }
 
 /* Whether there is such a name is the plan's business: this floor has no store. */
-static void add_ref(struct resolver *r, const char *text)
+static void add_ref(struct cairn_resolver *r, const char *text)
 {
 	const char *name = text + strlen("ref:");
 	cairn_binding *binding;
@@ -128,7 +128,7 @@ static void add_ref(struct resolver *r, const char *text)
 		binding->path = name;
 }
 
-static void add_planned(struct resolver *r, const char *text)
+static void add_planned(struct cairn_resolver *r, const char *text)
 {
 	const char *meta = cairn_planned__meta(r->draft, text + strlen("planned:"));
 	cairn_binding *binding;
@@ -146,7 +146,7 @@ static void add_planned(struct resolver *r, const char *text)
 
 /* "stage:port" for one value of each axis that `from` has. */
 static bool match_axes(
-	struct resolver *r, const cairn_draft_stage *from, const char *port, size_t *selected)
+	struct cairn_resolver *r, const cairn_draft_stage *from, const char *port, size_t *selected)
 {
 	cairn_error *err;
 
@@ -175,8 +175,8 @@ static bool match_axes(
 }
 
 /* "v1,v2", where each may be "*"; a single "*" stands for all. */
-static bool pick_values(
-	struct resolver *r, const cairn_draft_stage *from, const char *values, size_t *selected)
+static bool pick_values(struct cairn_resolver *r, const cairn_draft_stage *from, const char *values,
+	size_t *selected)
 {
 	const char *word, *near;
 	size_t len, n = 0;
@@ -221,8 +221,8 @@ static bool pick_values(
 }
 
 /* Binds every selected instance of `from`, the last axis running fastest. */
-static void add_instances(struct resolver *r, const cairn_draft_stage *from,
-	const cairn_port *output, const size_t *selected)
+static void add_instances(struct cairn_resolver *r, const cairn_draft_stage *from,
+	const cairn_port *output, const size_t *selected, const char *text)
 {
 	size_t counter[CAIRN_MAX_AXES] = {0};
 
@@ -234,9 +234,10 @@ static void add_instances(struct resolver *r, const cairn_draft_stage *from,
 			index = index * from->axes[i]->n +
 				(selected[i] == ALL ? counter[i] : selected[i]);
 		index += from->first;
-		binding = add(r, CAIRN_FROM_INSTANCE,
-			cairn_arena_printf(r->draft->arena, "%s:%s",
-				r->draft->instances[index].name, output->name));
+		if (from->n_axes) /* otherwise it was written as it is named */
+			text = cairn_arena_printf(r->draft->arena, "%s:%s",
+				r->draft->instances[index].name, output->name);
+		binding = add(r, CAIRN_FROM_INSTANCE, text);
 		if (!binding)
 			return;
 		binding->instance = index;
@@ -254,7 +255,7 @@ static void add_instances(struct resolver *r, const cairn_draft_stage *from,
 }
 
 static const cairn_port *find_output(
-	struct resolver *r, const cairn_draft_stage *from, const char *name)
+	struct cairn_resolver *r, const cairn_draft_stage *from, const char *name)
 {
 	const cairn_plugin_info *info = from->plugin->info;
 	const cairn_port *output = cairn_plugin_output(info, name);
@@ -276,7 +277,7 @@ static const cairn_port *find_output(
 	return NULL;
 }
 
-static void unknown_stage(struct resolver *r, const char *name)
+static void unknown_stage(struct cairn_resolver *r, const char *name)
 {
 	const cairn_draft *draft = r->draft;
 	const char *near =
@@ -289,10 +290,11 @@ static void unknown_stage(struct resolver *r, const char *name)
 		cairn_draft__clip(r->draft, name));
 }
 
-static void add_stage(struct resolver *r, const char *text)
+static void add_stage(struct cairn_resolver *r, const char *text)
 {
 	cairn_draft *draft = r->draft;
-	const char *colon = strchr(text, ':'), *at, *port, *values, *name;
+	const char *colon = strchr(text, ':'), *at, *port, *values;
+	size_t name_len;
 	const cairn_draft_stage *from;
 	const cairn_port *output;
 	size_t selected[CAIRN_MAX_AXES], found;
@@ -305,14 +307,14 @@ static void add_stage(struct resolver *r, const char *text)
 	}
 	port = colon + 1;
 	at = memchr(text, '@', (size_t)(colon - text));
-	name = cairn_arena_strndup(draft->scratch, text, (size_t)((at ? at : colon) - text));
-	found = cairn_map_get(&draft->stage_by_name, name);
+	name_len = (size_t)((at ? at : colon) - text);
+	found = cairn_map_get_n(&draft->stage_by_name, text, name_len);
 	if (found == CAIRN_MAP_NONE) {
-		unknown_stage(r, name);
+		unknown_stage(r, cairn_arena_strndup(draft->scratch, text, name_len));
 		return;
 	}
 	from = &draft->stages[found];
-	if (!from->plugin) { /* told where that stage is; what it makes is not known */
+	if (from->is_broken) { /* told where that stage is; what it makes is not known */
 		r->entry->is_broken = true;
 		return;
 	}
@@ -332,19 +334,19 @@ static void add_stage(struct resolver *r, const char *text)
 	}
 	if (!at) {
 		if (match_axes(r, from, port, selected))
-			add_instances(r, from, output, selected);
+			add_instances(r, from, output, selected, text);
 		return;
 	}
 	values = cairn_arena_strndup(draft->scratch, at + 1, (size_t)(colon - at) - 1);
 	if (pick_values(r, from, values, selected))
-		add_instances(r, from, output, selected);
+		add_instances(r, from, output, selected, text);
 }
 
-static void add_reference(struct resolver *r, const char *text)
+static void add_reference(struct cairn_resolver *r, const char *text)
 {
 	static const struct {
 		const char *prefix;
-		void (*add)(struct resolver *r, const char *text);
+		void (*add)(struct cairn_resolver *r, const char *text);
 	} forms[] = {{"file:", add_file}, {"sha256:", add_artifact}, {"ref:", add_ref},
 		{"planned:", add_planned}};
 
@@ -358,7 +360,7 @@ static void add_reference(struct resolver *r, const char *text)
 }
 
 /* All references of one port. */
-static void resolve_port(struct resolver *r)
+static void resolve_port(struct cairn_resolver *r)
 {
 	const cairn_scope scope = {r->instance->axes, r->instance->n_axes};
 	size_t before = r->n, len;
@@ -367,9 +369,9 @@ static void resolve_port(struct resolver *r)
 
 	list = cairn_interpolate__entry(r->draft, r->entry, &scope, r->stage->section->title);
 	while (list && !r->entry->is_broken && (len = cairn_draft__word(&list, false, &word))) {
-		const char *text = cairn_arena_strndup(r->draft->arena, word, len);
-
-		add_reference(r, text);
+		/* The last word is a string as it stands. */
+		add_reference(
+			r, word[len] ? cairn_arena_strndup(r->draft->arena, word, len) : word);
 	}
 	if (r->entry->is_broken)
 		return;
@@ -384,7 +386,7 @@ static void resolve_port(struct resolver *r)
 	}
 }
 
-static void missing_input(struct resolver *r)
+static void missing_input(struct cairn_resolver *r)
 {
 	const char *title = r->stage->section->title;
 	cairn_error *err = cairn_draft__mistake(r->draft, r->stage->section->place, title,
@@ -395,7 +397,7 @@ static void missing_input(struct resolver *r)
 	cairn_error_hint(err, "Add `input.%s = STAGE:PORT`.", r->port->name);
 }
 
-static void resolve_instance(struct resolver *r, size_t index, bool is_first)
+static void resolve_instance(struct cairn_resolver *r, size_t index, bool is_first)
 {
 	const cairn_plugin_info *info = r->stage->plugin->info;
 	cairn_instance *instance = &r->draft->instances[index];
@@ -406,7 +408,7 @@ static void resolve_instance(struct resolver *r, size_t index, bool is_first)
 	cairn_expand__position(r->stage, index, r->position);
 	for (uint64_t i = 0; i < info->n_inputs; i++) {
 		r->port = &info->inputs[i];
-		r->entry = r->stage->inputs[i];
+		r->entry = r->draft->keys.inputs[i];
 		if (r->entry)
 			resolve_port(r);
 		else if (is_first && !(r->port->flags & CAIRN_PORT_OPTIONAL))
@@ -420,13 +422,17 @@ static void resolve_instance(struct resolver *r, size_t index, bool is_first)
 	instance->n_bindings = r->n;
 }
 
-void cairn_resolve__all(cairn_draft *draft)
+cairn_resolver *cairn_resolve__new(cairn_draft *draft)
 {
-	struct resolver r = {.draft = draft};
+	cairn_resolver *resolver = cairn_arena_alloc(draft->scratch, 1, sizeof(*resolver));
 
-	for (size_t i = 0; i < draft->n_stages; i++) {
-		r.stage = &draft->stages[i];
-		for (size_t j = 0; j < r.stage->n; j++)
-			resolve_instance(&r, r.stage->first + j, j == 0);
-	}
+	resolver->draft = draft;
+	return resolver;
+}
+
+void cairn_resolve__stage(cairn_resolver *resolver, const cairn_draft_stage *stage)
+{
+	resolver->stage = stage;
+	for (size_t i = 0; i < stage->n; i++)
+		resolve_instance(resolver, stage->first + i, i == 0);
 }

@@ -9,6 +9,8 @@
 
 #include "workflow/draft.h"
 
+#define FEW_KEYS 12 /* looking at all pairs of so many takes less time than sorting them */
+
 static const char *const kinds[] = {"workflow", "params", "axis", "labelers", "stage"};
 static const char *const labelers_keys[] = {"members", "utility", "noise", "from", "note"};
 
@@ -72,12 +74,26 @@ static int by_key_then_line(const void *left, const void *right)
 	return order ? order : (a->place.line > b->place.line) - (a->place.line < b->place.line);
 }
 
+/* Do two keys of a short section agree? */
+static bool has_repeats(const cairn_draft *draft, const cairn_section *section)
+{
+	const cairn_entry *entries = &draft->entries[section->first];
+
+	for (size_t i = 1; i < section->n; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(entries[i].key, entries[j].key) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* A key is given once in a section: the first one counts. */
 static void check_repeats(cairn_draft *draft, const cairn_section *section)
 {
 	cairn_entry **sorted;
 
-	if (section->n < 2)
+	if (section->n < FEW_KEYS && !has_repeats(draft, section))
 		return;
 	sorted = cairn_arena_alloc(draft->scratch, section->n, sizeof(*sorted));
 	for (size_t i = 0; i < section->n; i++)
@@ -201,10 +217,26 @@ static bool is_source_form(const char *name)
 	return false;
 }
 
-/* Is the section's name new and good? first: of that name, where there is one. */
-static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_map *map,
-	size_t number, const cairn_place *first)
+static cairn_place axis_place(const cairn_draft *draft, size_t number)
 {
+	return draft->axes[number].place;
+}
+
+static cairn_place labelers_place(const cairn_draft *draft, size_t number)
+{
+	return draft->labelers[number].place;
+}
+
+static cairn_place stage_place(const cairn_draft *draft, size_t number)
+{
+	return draft->stages[number].section->place;
+}
+
+/* Is the section's name new and good? place_of: where a numbered thing of its kind stands. */
+static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_map *map,
+	size_t number, cairn_place (*place_of)(const cairn_draft *draft, size_t number))
+{
+	size_t before;
 	bool is_stage = strcmp(section->kind, "stage") == 0;
 	cairn_error *err;
 
@@ -220,12 +252,12 @@ static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_m
 			is_stage ? ", and is not 'file', 'sha256', 'ref' or 'planned'" : "");
 		return false;
 	}
-	if (cairn_map_put(map, draft->scratch, section->name, number) == CAIRN_MAP_NONE)
+	before = cairn_map_put(map, draft->scratch, section->name, number);
+	if (before == CAIRN_MAP_NONE)
 		return true;
-	CAIRN_ASSERT(first);
 	err = cairn_draft__mistake(
 		draft, section->place, NULL, "section [%s] is given twice", section->title);
-	first_at(draft, err, *first);
+	first_at(draft, err, place_of(draft, before));
 	cairn_error_hint(err, "Give one of them another name.");
 	return false;
 }
@@ -233,11 +265,9 @@ static bool claim_name(cairn_draft *draft, const cairn_section *section, cairn_m
 static void read_axis(cairn_draft *draft, const cairn_section *section)
 {
 	static const char *const known[] = {"values"};
-	size_t before = cairn_map_get(&draft->axis_by_name, section->name);
 	cairn_axis *axis;
 
-	if (!claim_name(draft, section, &draft->axis_by_name, draft->n_axes,
-		    before == CAIRN_MAP_NONE ? NULL : &draft->axes[before].place))
+	if (!claim_name(draft, section, &draft->axis_by_name, draft->n_axes, axis_place))
 		return;
 	draft->axes = cairn_draft__grow(
 		draft->scratch, draft->axes, draft->n_axes, &draft->cap_axes, sizeof(*draft->axes));
@@ -256,10 +286,8 @@ static void read_axis(cairn_draft *draft, const cairn_section *section)
 
 static void read_labelers(cairn_draft *draft, const cairn_section *section)
 {
-	size_t before = cairn_map_get(&draft->labelers_by_name, section->name);
-
-	if (!claim_name(draft, section, &draft->labelers_by_name, draft->n_labelers,
-		    before == CAIRN_MAP_NONE ? NULL : &draft->labelers[before].place))
+	if (!claim_name(
+		    draft, section, &draft->labelers_by_name, draft->n_labelers, labelers_place))
 		return;
 	draft->labelers = cairn_draft__grow(draft->scratch, draft->labelers, draft->n_labelers,
 		&draft->cap_labelers, sizeof(*draft->labelers));
@@ -281,13 +309,10 @@ static void read_labelers(cairn_draft *draft, const cairn_section *section)
 
 static void read_stage(cairn_draft *draft, const cairn_section *section)
 {
-	size_t before = cairn_map_get(&draft->stage_by_name, section->name);
-
-	if (!claim_name(draft, section, &draft->stage_by_name, draft->n_stages,
-		    before == CAIRN_MAP_NONE ? NULL : &draft->stages[before].section->place))
+	if (!claim_name(draft, section, &draft->stage_by_name, draft->n_stages, stage_place))
 		return;
-	draft->stages = cairn_draft__grow(draft->scratch, draft->stages, draft->n_stages,
-		&draft->cap_stages, sizeof(*draft->stages));
+	draft->stages = cairn_draft__extend(
+		draft->stages, draft->n_stages, &draft->cap_stages, sizeof(*draft->stages));
 	draft->stages[draft->n_stages++] =
 		(cairn_draft_stage){.name = section->name, .section = section};
 }

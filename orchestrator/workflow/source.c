@@ -13,12 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "workflow/draft.h"
 #include "workflow/path.h"
 
-/* Reads a whole regular file of at most `limit` bytes; caller frees. */
-static int read_whole(char **out, size_t *len, const char *path, size_t limit, cairn_error *err)
+/* Reads a whole regular file of at most `limit` bytes, and puts a NUL behind it. */
+static int read_whole(char **out, size_t *len, const char *path, size_t limit, cairn_arena *arena,
+	cairn_error *err)
 {
 	int fd, rc = 0;
 	struct stat st;
@@ -39,11 +39,7 @@ static int read_whole(char **out, size_t *len, const char *path, size_t limit, c
 			err, "a workflow and its includes have at most %u bytes", CAIRN_MAX_SOURCE);
 		goto out;
 	}
-	bytes = cairn_alloc((size_t)st.st_size + 1, 1);
-	if (!bytes) {
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "no memory to read '%s'", path);
-		goto out;
-	}
+	bytes = cairn_arena_bytes(arena, (size_t)st.st_size + 1);
 	while (n < (size_t)st.st_size) {
 		ssize_t got = read(fd, bytes + n, (size_t)st.st_size - n);
 
@@ -57,11 +53,10 @@ static int read_whole(char **out, size_t *len, const char *path, size_t limit, c
 			break;
 		n += (size_t)got;
 	}
+	bytes[n] = '\0';
 	*out = bytes;
 	*len = n;
-	bytes = NULL;
 out:
-	free(bytes);
 	close(fd);
 	return rc;
 }
@@ -93,6 +88,21 @@ static bool is_plain(const char *bytes, size_t i, size_t len)
 	return c == '\t' || c == '\n' || (c >= 0x20 && c != 0x7f);
 }
 
+/* 8 where the next eight bytes are all of printable ASCII, else 0: most of a file goes by here. */
+static size_t printable(const char *bytes, size_t left)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+	uint64_t word;
+
+	if (left < sizeof(word))
+		return 0;
+	memcpy(&word, bytes, sizeof(word));
+	/* Beyond 0x7e, or below 0x20 (which borrows from the byte's high bit). */
+	if ((word | (word + ones)) & high || (word - ones * 0x20) & high)
+		return 0;
+	return sizeof(word);
+}
+
 /* false after reporting where the bytes are no text. */
 static bool check_text(cairn_draft *draft, const char *file, const char *bytes, size_t len)
 {
@@ -100,6 +110,9 @@ static bool check_text(cairn_draft *draft, const char *file, const char *bytes, 
 	cairn_error *err = NULL;
 
 	for (size_t i = 0, step; i < len; i += step) {
+		step = printable(bytes + i, len - i);
+		if (step)
+			continue;
 		step = utf8_length((const unsigned char *)bytes + i, len - i);
 		if (step == 0) {
 			err = cairn_draft__mistake(draft, place, NULL, "not valid UTF-8");
@@ -178,14 +191,14 @@ static int read_file(cairn_draft *draft, const char *file, unsigned depth, cairn
 {
 	char *bytes = NULL;
 	size_t len = 0, first = draft->n_sections;
-	int rc = read_whole(&bytes, &len, file, CAIRN_MAX_SOURCE - draft->n_bytes, err);
+	int rc = read_whole(
+		&bytes, &len, file, CAIRN_MAX_SOURCE - draft->n_bytes, draft->arena, err);
 
 	if (rc < 0)
 		return rc;
 	draft->files[draft->n_files++] = file;
 	draft->n_bytes += len;
 	if (!check_text(draft, file, bytes, len)) {
-		free(bytes);
 		if (err)
 			err->code = CAIRN_EWORKFLOW;
 		return CAIRN_EWORKFLOW;
@@ -194,7 +207,6 @@ static int read_file(cairn_draft *draft, const char *file, unsigned depth, cairn
 		cairn_text_printf(&draft->text, "\n; ---- included: %s\n", file);
 	cairn_text_add_bytes(&draft->text, bytes, len);
 	cairn_ini__read(draft, file, bytes, len, depth);
-	free(bytes);
 	follow_includes(draft, file, first, depth);
 	return 0;
 }

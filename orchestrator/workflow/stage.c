@@ -121,6 +121,9 @@ static bool add_axis(
 			draft, entry->place, title, "a stage has at most %u axes", CAIRN_MAX_AXES);
 		return false;
 	}
+	if (!stage->axes)
+		stage->axes =
+			cairn_arena_alloc(draft->scratch, CAIRN_MAX_AXES, sizeof(cairn_axis *));
 	stage->axes[stage->n_axes++] = &draft->axes[found];
 	return true;
 }
@@ -151,7 +154,7 @@ static void excuse(cairn_entry **place, cairn_entry *entry)
 }
 
 static void unknown_input(
-	cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry, const char *name)
+	cairn_draft *draft, const cairn_draft_stage *stage, cairn_entry *entry, const char *name)
 {
 	const cairn_plugin_info *info = stage->plugin->info;
 	const char *near =
@@ -162,7 +165,7 @@ static void unknown_input(
 
 	if (near) {
 		cairn_error_hint(err, "Did you mean 'input.%s'?", near);
-		excuse(&stage->inputs[cairn_plugin_input(info, near) - info->inputs], entry);
+		excuse(&draft->keys.inputs[cairn_plugin_input(info, near) - info->inputs], entry);
 	}
 	for (uint64_t i = 0; i < info->n_inputs; i++)
 		cairn_text_printf(&all, "%s%s", i ? ", " : "", info->inputs[i].name);
@@ -172,7 +175,7 @@ static void unknown_input(
 	cairn_text_free(&all);
 }
 
-static void unknown_param(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
+static void unknown_param(cairn_draft *draft, const cairn_draft_stage *stage, cairn_entry *entry)
 {
 	static const char *const own[] = {"plugin", "foreach", "seed"};
 	const cairn_plugin_info *info = stage->plugin->info;
@@ -187,10 +190,10 @@ static void unknown_param(cairn_draft *draft, cairn_draft_stage *stage, cairn_en
 		(unsigned long long)info->n_params, info->n_params == 1 ? "" : "s");
 	if (port) {
 		cairn_error_hint(err, "It is an input: write `input.%s = STAGE:PORT`.", entry->key);
-		excuse(&stage->inputs[port - info->inputs], entry);
+		excuse(&draft->keys.inputs[port - info->inputs], entry);
 	}
 	if (near)
-		excuse(&stage->params[cairn_plugin_param(info, near) - info->params], entry);
+		excuse(&draft->keys.params[cairn_plugin_param(info, near) - info->params], entry);
 	if (!near)
 		near = cairn_did_you_mean(entry->key, cairn_settings__names, CAIRN_SETTINGS);
 	if (!near)
@@ -202,42 +205,62 @@ static void unknown_param(cairn_draft *draft, cairn_draft_stage *stage, cairn_en
 }
 
 /* Where the entry belongs; NULL after reporting that nobody knows it. */
-static cairn_entry **place_of(cairn_draft *draft, cairn_draft_stage *stage, cairn_entry *entry)
+static cairn_entry **place_of(
+	cairn_draft *draft, const cairn_draft_stage *stage, cairn_entry *entry)
 {
+	cairn_stage_keys *keys = &draft->keys;
 	const cairn_plugin_info *info = stage->plugin->info;
 	const char *key = entry->key;
 
 	if (strcmp(key, "seed") == 0)
-		return &stage->seed;
+		return &keys->seed;
 	for (size_t i = 0; i < CAIRN_SETTINGS; i++) {
 		if (strcmp(key, cairn_settings__names[i]) == 0)
-			return &stage->settings[i];
+			return &keys->settings[i];
 	}
 	if (strncmp(key, "input.", 6) == 0) {
 		const cairn_port *port = cairn_plugin_input(info, key + 6);
 
 		if (port)
-			return &stage->inputs[port - info->inputs];
+			return &keys->inputs[port - info->inputs];
 		unknown_input(draft, stage, entry, key + 6);
 		return NULL;
 	}
 	for (uint64_t i = 0; i < info->n_params; i++) {
 		if (strcmp(key, info->params[i].name) == 0)
-			return &stage->params[i];
+			return &keys->params[i];
 	}
 	unknown_param(draft, stage, entry);
 	return NULL;
 }
 
-static void read_keys(cairn_draft *draft, cairn_draft_stage *stage)
+/* An empty row of n places, in `row` if that is long enough. */
+static cairn_entry **clear_row(cairn_arena *arena, cairn_entry **row, size_t n, size_t *cap)
 {
-	const cairn_plugin_info *info = stage->plugin->info;
+	if (n <= *cap) {
+		memset(row, 0, n * sizeof(cairn_entry *));
+		return row;
+	}
+	*cap = n;
+	return cairn_arena_alloc(arena, n, sizeof(cairn_entry *));
+}
+
+static void clear_keys(cairn_draft *draft, const cairn_plugin_info *info)
+{
+	cairn_stage_keys *keys = &draft->keys;
+
+	keys->inputs = clear_row(draft->scratch, keys->inputs, info->n_inputs, &keys->cap_inputs);
+	keys->params = clear_row(draft->scratch, keys->params, info->n_params, &keys->cap_params);
+	memset(keys->settings, 0, sizeof(keys->settings));
+	keys->seed = NULL;
+	keys->varies = false;
+}
+
+void cairn_stage__read_keys(cairn_draft *draft, const cairn_draft_stage *stage)
+{
 	const cairn_section *section = stage->section;
 
-	stage->inputs =
-		cairn_arena_alloc(draft->scratch, info->n_inputs + 1, sizeof(cairn_entry *));
-	stage->params =
-		cairn_arena_alloc(draft->scratch, info->n_params + 1, sizeof(cairn_entry *));
+	clear_keys(draft, stage->plugin->info);
 	for (size_t i = section->first; i < section->first + section->n; i++) {
 		cairn_entry *entry = &draft->entries[i], **place;
 
@@ -250,7 +273,7 @@ static void read_keys(cairn_draft *draft, cairn_draft_stage *stage)
 			*place = entry;
 		if (stage->n_axes && strncmp(entry->key, "input.", 6) != 0 &&
 			strstr(entry->value, "${"))
-			stage->varies = true;
+			draft->keys.varies = true;
 	}
 }
 
@@ -271,9 +294,6 @@ void cairn_stage__read_all(cairn_draft *draft)
 		}
 		read_plugin(draft, stage, plugin);
 		read_foreach(draft, stage, foreach);
-		if (stage->plugin)
-			read_keys(draft, stage);
-		if (foreach && foreach->is_broken)
-			stage->plugin = NULL;
+		stage->is_broken = !stage->plugin || (foreach && foreach->is_broken);
 	}
 }

@@ -24,8 +24,23 @@ static void keep(cairn_draft *draft)
 				(cairn_axis_value){constant->name, constant->value};
 	}
 	workflow->params = params;
-	workflow->text =
-		cairn_arena_strndup(draft->arena, cairn_text_get(&draft->text), draft->text.len);
+	workflow->text = draft->text.data; /* it may be large: handed over */
+	draft->text = (cairn_text){0};
+}
+
+static void read_stages(cairn_draft *draft)
+{
+	cairn_resolver *resolver = cairn_resolve__new(draft);
+
+	for (size_t i = 0; i < draft->n_stages; i++) {
+		const cairn_draft_stage *stage = &draft->stages[i];
+
+		if (!stage->plugin)
+			continue;
+		cairn_stage__read_keys(draft, stage);
+		cairn_expand__fill(draft, stage);
+		cairn_resolve__stage(resolver, stage);
+	}
 }
 
 static int load(cairn_draft *draft, const cairn_override *overrides, size_t n_overrides,
@@ -42,7 +57,7 @@ static int load(cairn_draft *draft, const cairn_override *overrides, size_t n_ov
 		cairn_sections__read(draft, overrides, n_overrides);
 		cairn_stage__read_all(draft);
 		cairn_expand__all(draft);
-		cairn_resolve__all(draft);
+		read_stages(draft);
 		cairn_sort__all(draft);
 	}
 	if (draft->n_mistakes) {
@@ -70,7 +85,7 @@ int cairn_workflow_load(cairn_workflow **out, const char *file, const cairn_over
 	draft->scratch = scratch;
 	draft->registry = registry;
 	rc = load(draft, overrides, n_overrides, errors);
-	cairn_text_free(&draft->text);
+	cairn_draft__end(draft);
 	cairn_arena_free(scratch);
 	if (rc < 0) {
 		cairn_workflow_free(workflow);
@@ -82,8 +97,10 @@ int cairn_workflow_load(cairn_workflow **out, const char *file, const cairn_over
 
 void cairn_workflow_free(cairn_workflow *workflow)
 {
-	if (workflow)
-		cairn_arena_free(workflow->arena);
+	if (!workflow)
+		return;
+	free((char *)workflow->text);
+	cairn_arena_free(workflow->arena);
 }
 
 /* A stage of several instances was named without '@'. */

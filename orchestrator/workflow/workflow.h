@@ -91,7 +91,7 @@ typedef struct cairn_workflow {
 	const char *name;
 	const char *file;      /* as given */
 	const char *directory; /* of the file */
-	const char *text;      /* the INI as read, with includes appended: kept as an artifact */
+	const char *text;      /* the INI as read, with includes appended: kept as an artifact; malloc */
 	const char *device;    /* "auto", "cpu" */
 	int64_t seed;
 	const cairn_instance *instances; /* topological order; ties in file order */
