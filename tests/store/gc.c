@@ -12,7 +12,7 @@
 
 enum {
 	SMALL = 3000,      /* lies in the index */
-	LARGE = 300 << 10, /* lies in a segment */
+	LARGE = 128 << 10, /* lies in a segment, as one chunk */
 };
 
 /* ---- roots: what the refs name ------------------------------------------------------------ */
