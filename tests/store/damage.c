@@ -111,6 +111,159 @@ static void test_store_damage__a_truncated_or_missing_segment_is_an_error(void *
 	cairn_store_close(store);
 }
 
+/* ---- what is mapped ----------------------------------------------------------------------- */
+
+enum {
+	TENSOR = 3 * CAIRN_CHUNK_BYTES +
+		 4100, /* three chunks in the segment, and one in the index */
+};
+
+static cairn_id commit_tensor(cairn_store *store, uint8_t *bytes, size_t len)
+{
+	cairn_error err = {0};
+	cairn_tensor tensor = {.name = "w",
+		.dtype = CAIRN_F32,
+		.n_dims = 1,
+		.dims = {len / 4},
+		.data = bytes,
+		.bytes = len};
+	cairn_batch *batch;
+	cairn_id id;
+
+	support_fill(bytes, len, 3);
+	OK(cairn_batch_begin(&batch, store, &err));
+	OK(cairn_batch_artifact_begin(batch, "model/lm", &err));
+	OK(cairn_batch_artifact_put(batch, &tensor, &err));
+	OK(cairn_batch_artifact_end(batch, NULL, &id, &err));
+	OK(cairn_batch_commit(batch, &err));
+	return id;
+}
+
+/* Mappings of segments that this process has. */
+static int count_maps(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	char line[512];
+	int n = 0;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		n += strstr(line, ".seg") != NULL;
+	fclose(file);
+	return n;
+}
+
+static void test_store_damage__a_large_tensor_is_mapped_until_it_is_released(void **state)
+{
+	static const size_t lens[] = {TENSOR, 1 << 20, CAIRN_CHUNK_BYTES, CAIRN_CHUNK_BYTES + 4,
+		2 * CAIRN_CHUNK_BYTES - 4};
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	uint8_t *bytes = malloc(TENSOR);
+	cairn_error err = {0};
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < CAIRN_COUNT(lens); i++) {
+		cairn_id id = commit_tensor(store, bytes, lens[i]);
+		cairn_object *object;
+		cairn_tensor got;
+
+		OK(cairn_object_open(&object, store, &id, &err));
+		for (int again = 0; again < 2; again++) {
+			store->copies_reads = again == 1;
+			OK(cairn_object_read(object, "w", &got, &err));
+			assert_int_equal((uintptr_t)got.data % 64, 0);
+			assert_memory_equal(got.data, bytes, lens[i]);
+			assert_true(again ? count_maps() == 0 : count_maps() > 0);
+			cairn_object_release(object, "w");
+			assert_int_equal(count_maps(), 0);
+		}
+		store->copies_reads = false;
+		OK(cairn_object_read(object, "w", &got, &err));
+		cairn_object_close(object);
+		assert_int_equal(count_maps(), 0);
+	}
+	free(bytes);
+	cairn_store_close(store);
+}
+
+static int read_tensor(cairn_store *store, const cairn_id *id, cairn_error *err)
+{
+	cairn_object *object;
+	cairn_tensor got;
+	int rc;
+
+	cairn_error_clear(err);
+	support_check(cairn_object_open(&object, store, id, err), err, "open", __FILE__, __LINE__);
+	rc = cairn_object_read(object, "w", &got, err);
+	cairn_object_close(object);
+	assert_int_equal(count_maps(), 0); /* a failed read leaves none */
+	return rc;
+}
+
+/* A flip is met by the digest, through the mapping; a file that ends early before anybody touches
+ * what is not there (which would be a SIGBUS). */
+static void test_store_damage__is_met_before_a_mapping_is_handed_out(void **state)
+{
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	uint8_t *bytes = malloc(TENSOR);
+	cairn_error err = {0};
+	cairn_id id;
+	char path[600];
+	uint64_t size;
+
+	assert_non_null(bytes);
+	id = commit_tensor(store, bytes, TENSOR);
+	segment_path(path, sizeof(path), *state);
+	for (int i = 0; i < 3; i++) {
+		uint64_t at = CAIRN_BLOCK_BYTES +
+			      (uint64_t)i * (CAIRN_BLOCK_BYTES + CAIRN_CHUNK_BYTES) +
+			      CAIRN_BLOCK_BYTES + 12345;
+		char chunk[32];
+
+		snprintf(chunk, sizeof(chunk), "chunk %d of 4", i + 1);
+		flip(path, at, 8);
+		assert_int_equal(read_tensor(store, &id, &err), CAIRN_EINTEGRITY);
+		assert_non_null(strstr(err.detail, chunk));
+		flip(path, at, 8);
+		assert_int_equal(read_tensor(store, &id, &err), 0);
+	}
+	size = support_size(*state, "seg");
+	for (uint64_t cut = 1; cut < size; cut += 1234567) {
+		assert_int_equal(truncate(path, (off_t)(size - cut)), 0);
+		assert_int_equal(read_tensor(store, &id, &err), CAIRN_EINTEGRITY);
+		assert_non_null(strstr(err.message, "truncated"));
+	}
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(read_tensor(store, &id, &err), CAIRN_EINTEGRITY);
+	assert_non_null(strstr(err.message, "missing"));
+	free(bytes);
+	cairn_store_close(store);
+}
+
+/* A segment that is removed under a mapping, as a collector does after moving what lives, stays
+ * readable there. */
+static void test_store_damage__a_mapping_outlives_its_segment(void **state)
+{
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	uint8_t *bytes = malloc(TENSOR);
+	cairn_error err = {0};
+	cairn_object *object;
+	cairn_tensor got;
+	cairn_id id;
+	char path[600];
+
+	assert_non_null(bytes);
+	id = commit_tensor(store, bytes, TENSOR);
+	OK(cairn_object_open(&object, store, &id, &err));
+	OK(cairn_object_read(object, "w", &got, &err));
+	segment_path(path, sizeof(path), *state);
+	assert_int_equal(unlink(path), 0);
+	assert_memory_equal(got.data, bytes, TENSOR);
+	cairn_object_close(object);
+	free(bytes);
+	cairn_store_close(store);
+}
+
 /* ---- the index -------------------------------------------------------------------------- */
 
 enum {
@@ -308,6 +461,9 @@ int main(void)
 		TEST(test_store_damage__names_entry_chunk_and_segment),
 		TEST(test_store_damage__no_flip_in_a_payload_passes),
 		TEST(test_store_damage__a_truncated_or_missing_segment_is_an_error),
+		TEST(test_store_damage__a_large_tensor_is_mapped_until_it_is_released),
+		TEST(test_store_damage__is_met_before_a_mapping_is_handed_out),
+		TEST(test_store_damage__a_mapping_outlives_its_segment),
 		TEST(test_store_damage__no_flip_in_the_index_gives_wrong_bytes),
 		TEST(test_store_damage__a_truncated_index_is_refused),
 		TEST(test_store_damage__a_full_disk_loses_nothing),
