@@ -59,12 +59,22 @@ static void on_term(int signal)
 	cairn_host_ask_stop();
 }
 
+/* The runner died. With us goes what we started, which the kernel does not tie to anybody: the
+ * shell of an `exec` stage, and what that started. We lead the group, and it is ours alone. */
+static void on_orphaned(int signal)
+{
+	(void)signal;
+	kill(getpgrp() == getpid() ? 0 : getpid(), SIGKILL);
+}
+
 /* False where the runner is gone already: then nobody wants this attempt. */
 static bool tie_to_parent(const char *parent)
 {
+	struct sigaction orphaned = {.sa_handler = on_orphaned};
 	int64_t pid;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigaction(SIGRTMAX, &orphaned, NULL); /* one that no plugin has another use for */
+	prctl(PR_SET_PDEATHSIG, SIGRTMAX);
 	return cairn_parse_i64(parent, &pid) && getppid() == (pid_t)pid;
 }
 
