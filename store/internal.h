@@ -532,6 +532,9 @@ typedef struct cairn_marks {
 	size_t n_slots, n;
 } cairn_marks;
 
+/* NULL: it is not there. */
+const cairn_mark *cairn_marks__find(
+	const cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id);
 bool cairn_marks__has(const cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id);
 /* The mark, made where it was not there; valid until the next one is added. NULL: no memory. */
 cairn_mark *cairn_marks__add(

@@ -48,9 +48,17 @@ static bool make_room(cairn_marks *marks)
 	return true;
 }
 
+const cairn_mark *cairn_marks__find(
+	const cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id)
+{
+	const cairn_mark *mark = marks->n_slots ? &marks->slots[slot_of(marks, kind, id)] : NULL;
+
+	return mark && mark->is_taken ? mark : NULL;
+}
+
 bool cairn_marks__has(const cairn_marks *marks, enum cairn_mark_kind kind, const cairn_id *id)
 {
-	return marks->n_slots && marks->slots[slot_of(marks, kind, id)].is_taken;
+	return cairn_marks__find(marks, kind, id) != NULL;
 }
 
 cairn_mark *cairn_marks__add(

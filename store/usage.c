@@ -11,14 +11,10 @@
 #include "cairn/gc.h"
 #include "store/internal.h"
 
-struct owner {
-	uint64_t total, exclusive;
-};
-
 struct cairn_usage {
 	cairn_store *store;
 	cairn_marks marks;
-	struct owner *owners;
+	cairn_usage_sums *owners;
 	size_t n_owners;
 };
 
@@ -46,21 +42,40 @@ void cairn_usage_free(cairn_usage *usage)
 
 struct visit {
 	cairn_usage *usage;
+	cairn_txn *txn;
 	uint32_t owner;
 	bool is_missing;
 };
 
-static uint64_t bytes_of(const cairn_part *part)
+static int bytes_of(
+	const struct visit *visit, const cairn_part *part, uint64_t *out, cairn_error *err)
 {
-	const cairn_place place = {.stored_len = (uint32_t)part->len};
+	cairn_place place;
+	int rc;
 
-	return part->table == CAIRN_TABLE_CHUNK ? cairn_reclaim__bytes(&place) : part->len;
+	*out = part->len;
+	if (part->bytes)
+		return 0;
+	if (part->table == CAIRN_TABLE_CHUNK) {
+		rc = cairn_catalog__get_chunk(visit->txn, &part->id, &place, err);
+		if (!rc)
+			*out = cairn_reclaim__bytes(&place);
+	} else {
+		const void *bytes;
+		size_t len;
+
+		rc = cairn_index__get(visit->txn, part->table, part->id.bytes, sizeof(part->id),
+			&bytes, &len, err);
+		if (!rc)
+			*out = len;
+	}
+	return rc;
 }
 
 static int add_part(void *arg, const cairn_part *part, cairn_error *err)
 {
 	struct visit *visit = arg;
-	struct owner *owner = &visit->usage->owners[visit->owner];
+	cairn_usage_sums *owner = &visit->usage->owners[visit->owner];
 	cairn_mark *mark;
 	bool is_new;
 
@@ -73,8 +88,13 @@ static int add_part(void *arg, const cairn_part *part, cairn_error *err)
 	if (!mark)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	if (is_new) {
+		uint64_t bytes = 0;
+
+		/* One that is missing or damaged takes no room that is known. */
+		if (bytes_of(visit, part, &bytes, NULL) != 0)
+			bytes = 0;
 		mark->owner = visit->owner;
-		mark->bytes = (uint32_t)bytes_of(part);
+		mark->bytes = (uint32_t)bytes;
 		owner->exclusive += mark->bytes;
 	} else if (mark->last == visit->owner) {
 		return 1; /* and all below it: seen */
@@ -84,13 +104,15 @@ static int add_part(void *arg, const cairn_part *part, cairn_error *err)
 	}
 	mark->last = visit->owner;
 	owner->total += mark->bytes;
+	if (mark->owner != 0)
+		owner->beyond_first += mark->bytes;
 	return 0;
 }
 
 static int make_room(cairn_usage *usage, uint32_t owner, cairn_error *err)
 {
 	size_t n = usage->n_owners ? usage->n_owners : 16;
-	struct owner *grown;
+	cairn_usage_sums *grown;
 
 	if (owner < usage->n_owners)
 		return 0;
@@ -107,24 +129,33 @@ static int make_room(cairn_usage *usage, uint32_t owner, cairn_error *err)
 
 int cairn_usage_add(cairn_usage *usage, uint32_t owner, const cairn_id *artifact, cairn_error *err)
 {
-	struct visit visit = {usage, owner, false};
-	cairn_txn *txn;
+	struct visit visit = {.usage = usage, .owner = owner};
 	int rc = make_room(usage, owner, err);
 
-	if (rc || (rc = cairn_index__begin(&txn, usage->store->index, false, err)))
+	if (rc || (rc = cairn_index__begin(&visit.txn, usage->store->index, false, err)))
 		return rc;
-	rc = cairn_walk(txn, artifact, add_part, &visit, err);
-	cairn_index__abort(txn);
+	rc = cairn_walk(visit.txn, artifact, add_part, &visit, err);
+	cairn_index__abort(visit.txn);
 	return rc ? rc : visit.is_missing ? CAIRN_ENOTFOUND : 0;
 }
 
-void cairn_usage_of(const cairn_usage *usage, uint32_t owner, uint64_t *total, uint64_t *exclusive)
+void cairn_usage_of(const cairn_usage *usage, uint32_t owner, cairn_usage_sums *out)
 {
-	const struct owner none = {0},
-			   *at = owner < usage->n_owners ? &usage->owners[owner] : &none;
+	*out = owner < usage->n_owners ? usage->owners[owner] : (cairn_usage_sums){0};
+}
 
-	*total = at->total;
-	*exclusive = at->exclusive;
+bool cairn_usage_is_first(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact)
+{
+	const cairn_mark *mark = cairn_marks__find(&usage->marks, CAIRN_MARK_ARTIFACT, artifact);
+
+	return mark && mark->owner == owner;
+}
+
+bool cairn_usage_is_last(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact)
+{
+	const cairn_mark *mark = cairn_marks__find(&usage->marks, CAIRN_MARK_ARTIFACT, artifact);
+
+	return mark && mark->last == owner;
 }
 
 /* ---- the store as a whole -------------------------------------------------------------------- */

@@ -375,6 +375,9 @@ static int put_edge(cairn_batch *batch, const char *table, const json_t *port, c
 
 	if (rc < 0)
 		return rc;
+	rc = cairn_batch_use(batch, &id, false, err);
+	if (rc < 0)
+		return rc;
 	memcpy(at, id.bytes, SHA_BYTES);
 	memcpy(at + SHA_BYTES, key->bytes, SHA_BYTES);
 	return cairn_batch_put(batch, table, at, sizeof(at), "", 0, err);

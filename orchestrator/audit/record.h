@@ -12,11 +12,13 @@
  *              "args": [..], "params": {name: value},
  *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "pid",
  *              "boot_id", "pid_start", "host", "user", "version", "device", "threads",
- *              "n_stages", "provenance": {...} (provenance.h) }
+ *              "n_stages", "provenance": {...} (provenance.h), "collected_ms": when `cairn gc` was
+ *              told to keep nothing for this run any more (roots.h) }
  * stage      { "instance", "stage", "plugin", "axes": {axis: value}, "key" (or null while
  *              inputs are missing), "state": pending|running|cached|done|failed|stopped|
  *              waiting|blocked|skipped, "reason" (why it ran: "no result", "checkpoint at
- *              step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show": bool }
+ *              step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show": bool,
+ *              "outside": [id] (inputs that no stage of the run makes; where there are some) }
  * attempt    { "run", "instance", "plugin", "attempt": n, "state": running|done|failed|
  *              stopped|killed|waiting, "pid", "boot_id", "pid_start", "start_ms", "end_ms",
  *              "resumed_step", "step", "total", "flop": [..], "flop_real": [..] (spent in
@@ -48,6 +50,9 @@
 #include "cairn/store.h"
 
 #define CAIRN_RUN_TEXT 27
+
+/* A key in `note` while a stage runs: prefix, stage key (32), attempt u32 BE -> run id. */
+#define CAIRN_LIVE_PREFIX "live:"
 
 #define CAIRN_PF_DAY 8.64e19 /* FLOP in one petaflop/s-day: 1e15 * 86400 */
 

@@ -191,6 +191,33 @@ static json_t *axes_of(const cairn_instance *instance)
 	return axes;
 }
 
+/* The record names what the stage reads and has made: a collection that runs beside us is told, and
+ * what one took since the plan was made is an error (cairn_batch_use). */
+static json_t *use_artifacts(cairn_journal *journal, const cairn_planned *planned)
+{
+	static const cairn_id none;
+	const cairn_instance *instance = planned->instance;
+	json_t *outside = NULL;
+	char text[CAIRN_ID_TEXT];
+
+	for (size_t b = 0; planned->outside && b < instance->n_bindings; b++) {
+		if (!planned->outside[b])
+			continue;
+		if (!outside)
+			outside = json_array();
+		cairn_id_format(planned->outside[b], text);
+		json_array_append_new(outside, json_string(text));
+		note_failure(journal, cairn_batch_use(journal->batch, planned->outside[b], true,
+					      &journal->error));
+	}
+	for (size_t o = 0; planned->outputs && o < instance->plugin->n_outputs; o++) {
+		if (cairn_id_compare(&planned->outputs[o], &none) != 0)
+			note_failure(journal, cairn_batch_use(journal->batch, &planned->outputs[o],
+						      true, &journal->error));
+	}
+	return outside;
+}
+
 static void put_stage(cairn_journal *journal, size_t i)
 {
 	const cairn_planned *planned = &journal->plan->stages[i];
@@ -204,12 +231,13 @@ static void put_stage(cairn_journal *journal, size_t i)
 	if (!batch)
 		return;
 	cairn_key_format(&planned->key, key);
-	record = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:i, s:o, s:b}", "instance",
+	record = json_pack("{s:s, s:s, s:s, s:o, s:s?, s:s, s:o, s:i, s:o, s:b, s:o*}", "instance",
 		instance->name, "stage", instance->stage, "plugin", instance->plugin->name, "axes",
 		axes_of(instance), "key", planned->has_key ? key : NULL, "state",
 		is_ready ? "pending" : cairn_state_name(planned->state), "reason",
 		cairn_record_text(planned->reason), "attempt", (int)planned->attempt, "inputs",
-		sources_of(instance), "show", (int)instance->settings.show);
+		sources_of(instance), "show", (int)instance->settings.show, "outside",
+		use_artifacts(journal, planned));
 	note_failure(journal, record ? cairn_record_put_stage(batch, &journal->run, (uint32_t)i,
 					       record, &journal->error)
 				     : CAIRN_ENOMEM);

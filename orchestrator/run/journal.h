@@ -66,9 +66,8 @@ CAIRN_MUST int cairn_journal_flush(cairn_journal *journal, cairn_error *err);
 /* recover.c: marks what a dead run left behind as killed. Call under the run lock. */
 CAIRN_MUST int cairn_run_recover(cairn_store *store, cairn_error *err);
 
-/* Keys in `note`. */
-#define CAIRN_LIVE_PREFIX "live:"       /* + stage key (32) + attempt u32 BE -> run id */
-#define CAIRN_LIVE_RUN    "live-run"    /* -> run id */
-#define CAIRN_LIVE_CHILD  "live-child:" /* + run id (16) + pid u32 BE -> who it is, JSON */
+/* Keys in `note`, beside CAIRN_LIVE_PREFIX. */
+#define CAIRN_LIVE_RUN   "live-run"    /* -> run id */
+#define CAIRN_LIVE_CHILD "live-child:" /* + run id (16) + pid u32 BE -> who it is, JSON */
 
 #endif

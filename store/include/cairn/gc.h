@@ -68,16 +68,22 @@ CAIRN_MUST int cairn_store_gc(cairn_store *store, const cairn_gc_options *option
 
 /* ---- usage ------------------------------------------------------------------------------ */
 
-/* Owners are numbered from 0. Bytes of parts that only one owner reaches are exclusively its. */
+/* Owners are numbered from 0, and told of one after the other. */
 typedef struct cairn_usage cairn_usage;
+typedef struct cairn_usage_sums {
+	uint64_t total, exclusive; /* all that it reaches; that no other owner does */
+	uint64_t beyond_first;     /* that owner 0 does not */
+} cairn_usage_sums;
 CAIRN_MUST int cairn_usage_new(cairn_usage **out, cairn_store *store, cairn_error *err);
 void cairn_usage_free(cairn_usage *usage);
 /* `owner` reaches this artifact and all it is made of. ENOTFOUND (*err untouched) where the
  * artifact is not in the store; missing and damaged parts are passed over. */
 CAIRN_MUST int cairn_usage_add(
 	cairn_usage *usage, uint32_t owner, const cairn_id *artifact, cairn_error *err);
-/* What an owner reaches, and what of that nobody else does. */
-void cairn_usage_of(const cairn_usage *usage, uint32_t owner, uint64_t *total, uint64_t *exclusive);
+void cairn_usage_of(const cairn_usage *usage, uint32_t owner, cairn_usage_sums *out);
+/* Was it this owner who reached the artifact first, or last? */
+bool cairn_usage_is_first(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact);
+bool cairn_usage_is_last(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact);
 
 typedef struct cairn_store_sizes {
 	uint64_t n_segments, segment_bytes, segment_live_bytes;
