@@ -30,6 +30,7 @@ enum {
 	STAGES = 4,
 	STAGE_BYTES = 8 << 20,
 	WRITERS = 2,
+	RESERVE_BYTES = 64 << 20, /* at first; then as much again as there is */
 };
 
 struct stage {
@@ -51,9 +52,10 @@ struct cairn_segments {
 	/* The open segment; fd -1: none. */
 	int fd;
 	uint32_t number;
-	uint64_t end;  /* where the next record goes */
-	bool is_dirty; /* something was appended since the last sync */
-	bool is_kept;  /* the index names bytes of it */
+	uint64_t end;      /* where the next record goes */
+	uint64_t reserved; /* the file's size, where it is ahead of that */
+	bool is_dirty;     /* something was appended since the last sync */
+	bool is_kept;      /* the index names bytes of it */
 	uint64_t failures;
 	int *held; /* full segments of batches that wait for their commit */
 	size_t n_held;
@@ -165,6 +167,29 @@ static int drain(cairn_segments *segments)
 	return rc;
 }
 
+/* Makes the file larger than what is written to it: a file system lets only one write at a time
+ * through that grows a file, and several that do not. Where it cannot, nothing is lost but that. */
+static void reserve(cairn_segments *segments, uint64_t end)
+{
+	uint64_t more = end < RESERVE_BYTES ? RESERVE_BYTES : end;
+
+	if (end <= segments->reserved || segments->n_writers == 0)
+		return;
+	if (end < CAIRN_SEGMENT_BYTES && more > CAIRN_SEGMENT_BYTES - end)
+		more = CAIRN_SEGMENT_BYTES - end;
+	if (fallocate(segments->fd, 0, 0, (off_t)(end + more)) == 0)
+		segments->reserved = end + more;
+}
+
+/* 0 or an errno value. */
+static int trim(cairn_segments *segments)
+{
+	if (segments->reserved <= segments->end)
+		return 0;
+	segments->reserved = 0;
+	return ftruncate(segments->fd, (off_t)segments->end) == 0 ? 0 : errno;
+}
+
 /* Hands the staged bytes to a thread and goes on in the next stage. */
 static int hand_over(cairn_segments *segments)
 {
@@ -175,6 +200,8 @@ static int hand_over(cairn_segments *segments)
 	if (segments->fill == 0)
 		return 0;
 	stage->len = segments->fill;
+	if (stage->len == STAGE_BYTES)
+		reserve(segments, stage->at + stage->len);
 	if (segments->n_writers == 0) {
 		rc = write_all(segments->fd, stage->bytes, stage->len, stage->at);
 		segments->error = rc;
@@ -276,6 +303,7 @@ static void drop_segment(cairn_segments *segments)
 	if (segments->fd < 0)
 		return;
 	(void)drain(segments);
+	(void)trim(segments); /* of what was never synced nothing is named: a tail may stay */
 	close(segments->fd);
 	segments->fd = -1;
 	if (!segments->is_kept) {
@@ -397,6 +425,7 @@ static int begin_segment(cairn_segments *segments, cairn_error *err)
 		return rc;
 	segments->is_kept = false;
 	segments->end = segments->stages[segments->current].at = 0;
+	segments->reserved = 0;
 	segments->fill = 0;
 	segments->error = 0;
 	if (fsync(segments->directory_fd) != 0)
@@ -447,7 +476,7 @@ int cairn_segments__sync(cairn_segments *segments, cairn_error *err)
 
 	if (segments->fd < 0 || !segments->is_dirty)
 		return 0;
-	if ((rc = hand_over(segments)) || (rc = drain(segments)))
+	if ((rc = hand_over(segments)) || (rc = drain(segments)) || (rc = trim(segments)))
 		return give_up(segments, rc, err);
 	if (fdatasync(segments->fd) != 0)
 		return give_up(segments, errno, err);
