@@ -6,6 +6,7 @@
 
 #include "audit/ledger.h"
 #include "base/alloc.h"
+#include "base/text.h"
 
 /* ---- runs ----------------------------------------------------------------------------- */
 
@@ -76,6 +77,38 @@ int cairn_report_status(
 	json_object_set_new(json, "record", record);
 	*out = json;
 	return 0;
+}
+
+int cairn_report_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
+	const char *instance, cairn_error *err)
+{
+	json_t *stages = NULL, *stage;
+	const char **names, *near;
+	size_t i, n = 0;
+	int rc = cairn_record_stages(&stages, snapshot, run, err);
+
+	if (rc < 0)
+		return rc;
+	json_array_foreach(stages, i, stage)
+	{
+		if (strcmp(cairn_json_string(stage, "instance", ""), instance) == 0) {
+			*out = json_incref(stage);
+			json_decref(stages);
+			return 0;
+		}
+	}
+	names = err ? cairn_alloc(json_array_size(stages) + 1, sizeof(*names)) : NULL;
+	json_array_foreach(names ? stages : NULL, i, stage) names[n++] =
+		cairn_json_string(stage, "instance", "");
+	near = cairn_did_you_mean(instance, names, n);
+	cairn_error_set(err, CAIRN_ENOTFOUND, "the run has no stage '%.200s'", instance);
+	if (near)
+		cairn_error_hint(err, "Did you mean '%s'?", near);
+	else
+		cairn_error_hint(err, "`cairn status` lists the stages.");
+	free(names);
+	json_decref(stages);
+	return CAIRN_ENOTFOUND;
 }
 
 int cairn_report_runs(json_t **out, cairn_snapshot *snapshot, size_t limit, cairn_error *err)
@@ -202,50 +235,66 @@ json_t *cairn_report_changes(const json_t *before, const json_t *after)
 }
 
 /* The key under which `instance` ended well in one run; false where it did not. */
-static bool key_in_run(const json_t *stages, const char *instance, cairn_key *out)
+static bool key_in_run(const json_t *stage, cairn_key *out)
 {
-	json_t *stage;
-	size_t i;
+	const char *state = cairn_json_string(stage, "state", "");
 
-	json_array_foreach(stages, i, stage)
-	{
-		const char *state = cairn_json_string(stage, "state", "");
-		if (strcmp(cairn_json_string(stage, "instance", ""), instance) == 0 &&
-			(strcmp(state, "done") == 0 || strcmp(state, "cached") == 0))
-			return cairn_key_parse(out, cairn_json_string(stage, "key", ""), NULL) == 0;
-	}
-	return false;
+	return (strcmp(state, "done") == 0 || strcmp(state, "cached") == 0) &&
+	       cairn_key_parse(out, cairn_json_string(stage, "key", ""), NULL) == 0;
+}
+
+struct last_result {
+	cairn_snapshot *snapshot;
+	const char *instance;
+	cairn_key key;
+	json_t *result;
+};
+
+static int take_last(const cairn_run_id *run, void *arg, cairn_error *err)
+{
+	struct last_result *last = arg;
+	json_t *stage = NULL;
+	int rc = cairn_report_stage(&stage, last->snapshot, run, last->instance, NULL);
+
+	if (rc == 0 && key_in_run(stage, &last->key))
+		rc = cairn_record_result(&last->result, last->snapshot, &last->key, err);
+	json_decref(stage);
+	return rc == CAIRN_ENOTFOUND ? 0 : rc < 0 ? rc : last->result != NULL;
+}
+
+/* A run notes the key under which an instance ended well last: "key:WORKFLOW/INSTANCE". */
+static bool noted_key(
+	cairn_key *out, cairn_snapshot *snapshot, const char *workflow, const char *instance)
+{
+	const void *value;
+	char name[512]; /* with its NUL: a key of the store */
+	size_t len;
+	int n = snprintf(name, sizeof(name), "key:%s/%s", workflow, instance);
+
+	if (n < 0 || (size_t)n >= sizeof(name) ||
+		cairn_snapshot_get(snapshot, "note", name, (size_t)n, &value, &len, NULL) < 0 ||
+		len != sizeof(out->bytes))
+		return false;
+	memcpy(out->bytes, value, len);
+	return true;
 }
 
 int cairn_report_last_result(json_t **out, cairn_key *key, cairn_snapshot *snapshot,
 	const char *workflow, const char *instance, cairn_error *err)
 {
-	json_t *runs = NULL, *record;
-	cairn_run_id run;
-	cairn_key found;
-	size_t i;
-	int rc = cairn_record_runs(&runs, snapshot, 0, err);
+	struct last_result last = {.snapshot = snapshot, .instance = instance};
+	int rc = CAIRN_ENOTFOUND;
 
+	if (noted_key(key, snapshot, workflow, instance))
+		rc = cairn_record_result(out, snapshot, key, err);
+	if (rc != CAIRN_ENOTFOUND)
+		return rc;
+	rc = cairn_record_scan_runs(snapshot, workflow, NULL, take_last, &last, err);
 	if (rc < 0)
 		return rc;
-	rc = CAIRN_ENOTFOUND;
-	json_array_foreach(runs, i, record)
-	{
-		json_t *stages = NULL;
-		if (rc != CAIRN_ENOTFOUND)
-			break;
-		if (strcmp(cairn_json_string(record, "workflow", ""), workflow) != 0 ||
-			cairn_run_id_parse(&run, cairn_json_string(record, "run", ""), NULL) < 0)
-			continue;
-		rc = cairn_record_stages(&stages, snapshot, &run, err);
-		if (rc == 0)
-			rc = key_in_run(stages, instance, &found)
-				     ? cairn_record_result(out, snapshot, &found, err)
-				     : CAIRN_ENOTFOUND;
-		json_decref(stages);
-	}
-	if (rc == 0)
-		*key = found;
-	json_decref(runs);
-	return rc;
+	if (!last.result)
+		return CAIRN_ENOTFOUND;
+	*out = last.result;
+	*key = last.key;
+	return 0;
 }

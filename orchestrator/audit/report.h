@@ -28,6 +28,9 @@ CAIRN_MUST int cairn_resolve_run(
  *  "summary": {}, "seconds", "flop", "kept_flop"}]} */
 CAIRN_MUST int cairn_report_status(
 	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
+/* The record of one stage of a run; ENOTFOUND with a filled error, and what was meant perhaps. */
+CAIRN_MUST int cairn_report_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
+	const char *instance, cairn_error *err);
 /* {"runs": [record...]}, newest first. */
 CAIRN_MUST int cairn_report_runs(
 	json_t **out, cairn_snapshot *snapshot, size_t limit, cairn_error *err);

@@ -32,6 +32,9 @@ static const char *kind_of(const char *verb, const char *word, size_t len)
 	/* Only a run has logs; what is explained is in the file. */
 	if (strcmp(verb, "log") == 0 && len == 5 && strncmp(word, "STAGE", len) == 0)
 		return "run-stages";
+	/* Mostly today's: the first word is a stage then. */
+	if (strcmp(verb, "explain") == 0 && len == 3 && strncmp(word, "RUN", len) == 0)
+		return "stages";
 	if (strcmp(verb, "plugins") == 0 && len == 4 && strncmp(word, "NAME", len) == 0)
 		return "plugins";
 	for (size_t i = 0; i < CAIRN_COUNT(kinds); i++) {

@@ -1,129 +1,222 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * explain.c - `cairn explain STAGE`: the components of the last result beside today's.
+ * explain.c - `cairn explain STAGE`: today's components beside those of the last result;
+ * `cairn explain RUN STAGE`: those of a past run beside those of the result before it.
  *
- * A key is a hash; what a person wants to know is which of the values behind it differs.
+ * A key is a hash; what a person wants to know is which of the values behind it differs, and in
+ * which stage the difference began.
  */
+#include "audit/explain.h"
+
 #include <string.h>
 
+#include "audit/difference.h"
 #include "cli/cli.h"
+#include "run/explain.h"
 
-typedef struct answer {
-	const cairn_planned *stage;
-	const json_t *result; /* of a stage that is up to date */
-	json_t *last;         /* the last result of this instance; NULL: there was none */
-	cairn_key last_key;
-	json_t *today;   /* components by name; NULL while inputs are unknown */
-	json_t *changes; /* cairn_report_changes */
-	json_t *waits_for;
-	bool is_up_to_date;
-} answer;
-
-static json_t *components_json(cli *c, const cairn_plan *plan, size_t i)
-{
-	const cairn_component *components;
-	size_t n = cairn_plan_components(plan, i, &components, c->arena);
-	json_t *json = json_object();
-
-	for (size_t k = 0; k < n; k++)
-		json_object_set_new(
-			json, components[k].name, cairn_record_text(components[k].value));
-	return json;
-}
-
-static json_t *unknown_inputs(const cairn_plan *plan, size_t i)
-{
-	const cairn_instance *instance = plan->stages[i].instance;
-	json_t *json = json_array();
-
-	for (size_t b = 0; b < instance->n_bindings; b++) {
-		if (!cairn_plan_input(plan, i, b))
-			json_array_append_new(json, cairn_record_text(instance->bindings[b].text));
-	}
-	return json;
-}
-
-static int find_last(answer *a, const cli_work *work, cairn_error *err)
-{
-	cairn_snapshot *snapshot = NULL;
-	int rc = cairn_snapshot_begin(&snapshot, work->store, err);
-
-	if (rc < 0)
-		return rc;
-	rc = cairn_report_last_result(&a->last, &a->last_key, snapshot, work->workflow->name,
-		a->stage->instance->name, err);
-	cairn_snapshot_end(snapshot);
-	return rc == CAIRN_ENOTFOUND ? 0 : rc;
-}
+#define CAUSES_SHOWN 12
 
 /* A short id instead of 64 digits; nothing else is cut. */
-static const char *value_text(cli *c, const json_t *value)
+static const char *value_text(cli *c, const json_t *value, const char *none)
 {
 	const char *text = json_string_value(value);
 
 	if (!text)
-		return "(none)";
+		return none;
 	if (strncmp(text, "sha256:", 7) == 0)
 		return cairn_arena_printf(c->arena, "%.12s", text + 7);
 	return text[0] ? cli_safe(c, text) : "''";
 }
 
-static void print_answer(cli *c, const answer *a)
+/* "input.demos.0" is "input.demos" to a person, unless the port takes several. */
+static const char *name_text(cli *c, const json_t *components, const char *name)
 {
-	const char *name = a->stage->instance->name;
-	json_t *change, *input;
-	char text[32];
+	size_t len = strlen(name);
+	char *second = cairn_arena_strdup(c->arena, name);
+
+	if (strncmp(name, "input.", 6) != 0 || len < 3 || strcmp(name + len - 2, ".0") != 0)
+		return cli_safe(c, name);
+	second[len - 1] = '1';
+	if (json_object_get(components, second))
+		return cli_safe(c, name);
+	second[len - 2] = '\0';
+	return cli_safe(c, second);
+}
+
+/* ---- for people --------------------------------------------------------------------------- */
+
+static void print_head(cli *c, const json_t *a)
+{
+	const char *name = cli_safe(c, cairn_json_string(a, "instance", "?"));
+	const char *state = cairn_json_string(a, "state", "?");
+	const json_t *last = json_object_get(a, "last"), *blessed = json_object_get(a, "blessed");
+	bool is_past = cairn_json_string(a, "run", NULL) != NULL;
+	char when[32];
+
+	if (json_is_true(json_object_get(a, "up_to_date")) && json_is_object(blessed))
+		printf("%s %s: the result of run %s was accepted for it by %s on %s: %s\n", name,
+			is_past ? "did not run" : "is up to date",
+			cli_safe(c, cairn_json_string(last, "run", "?")),
+			cli_safe(c, cairn_json_string(blessed, "by", "?")),
+			cli_time(when, cairn_json_integer(blessed, "ms", 0)),
+			cli_safe(c, cairn_json_string(blessed, "reason", "?")));
+	else if (json_is_true(json_object_get(a, "up_to_date")))
+		printf("%s %s: every component is as in the result of run %s (%s)\n", name,
+			is_past ? "did not run" : "is up to date",
+			cli_safe(c, cairn_json_string(last, "run", "?")),
+			cli_time(when, cairn_json_integer(last, "end_ms", 0)));
+	else if (is_past)
+		printf("%s, %s in run %s: %s\n", name, cli_safe(c, state),
+			cli_safe(c, cairn_json_string(a, "run", "?")),
+			cli_safe(c, cairn_json_string(a, "reason", "?")));
+	else if (json_is_null(json_object_get(a, "key")))
+		printf("%s runs after its inputs are known\n", name);
+	else if (json_array_size(json_object_get(a, "changes")))
+		printf("%s runs: %zu of its components %s not what they were in run %s (%s)\n",
+			name, json_array_size(json_object_get(a, "changes")),
+			json_array_size(json_object_get(a, "changes")) == 1 ? "is" : "are",
+			cli_safe(c, cairn_json_string(last, "run", "?")),
+			cli_time(when, cairn_json_integer(last, "end_ms", 0)));
+	else
+		printf("%s runs: %s\n", name, cli_safe(c, cairn_json_string(a, "reason", "?")));
+}
+
+static void print_difference(cli *c, const json_t *change)
+{
+	const json_t *difference = json_object_get(change, "difference");
+	cairn_text text = {0};
+
+	if (!difference)
+		return;
+	cairn_difference_text(&text, difference);
+	printf(" (%s)", cli_safe(c, cairn_text_get(&text)));
+	cairn_text_free(&text);
+}
+
+static void print_changes(cli *c, const json_t *a)
+{
+	json_t *change;
 	size_t i;
 
-	if (a->is_up_to_date)
-		printf("%s is up to date: every component is as in the result of run %s (%s)\n",
-			name, cli_safe(c, cairn_json_string(a->result, "run", "?")),
-			cli_time(text, cairn_json_integer(a->result, "end_ms", 0)));
-	else if (!a->today)
-		printf("%s runs after its inputs are known\n", name);
-	else
-		printf("%s runs: %s\n", name, cli_safe(c, a->stage->reason));
-	json_array_foreach(a->waits_for, i, input)
-		printf("  waits for %s\n", cli_safe(c, json_string_value(input)));
-	if (!a->last && !a->is_up_to_date)
-		printf("  there is no earlier result of this stage to compare with\n");
-	json_array_foreach(a->changes, i, change)
-		printf("  %s%s%s  %s -> %s\n", cli_style(c->color_out, CLI_BOLD),
-			cli_safe(c, cairn_json_string(change, "name", "?")),
+	json_array_foreach(json_object_get(a, "changes"), i, change)
+	{
+		const char *source = cairn_json_string(change, "source", "");
+		printf("  %s%s%s  %s -> %s", cli_style(c->color_out, CLI_BOLD),
+			name_text(c, json_object_get(a, "components"),
+				cairn_json_string(change, "name", "?")),
 			cli_style(c->color_out, CLI_PLAIN),
-			value_text(c, json_object_get(change, "before")),
-			value_text(c, json_object_get(change, "after")));
-	if (c->verbose && a->today) {
-		const char *key;
-		json_t *value;
-		printf("components of today:\n");
-		json_object_foreach(a->today, key, value)
-			printf("  %s = %s\n", cli_safe(c, key), value_text(c, value));
+			value_text(c, json_object_get(change, "before"), "(none)"),
+			value_text(c, json_object_get(change, "after"),
+				source[0] && json_array_size(json_object_get(a, "waits_for"))
+					? "(not known yet)"
+					: "(none)"));
+		print_difference(c, change);
+		if (source[0])
+			printf(", %s", cli_safe(c, source));
+		putchar('\n');
 	}
 }
 
-static json_t *answer_json(const answer *a)
+static void print_via(cli *c, const json_t *cause)
 {
-	char key[CAIRN_KEY_TEXT], last_key[CAIRN_KEY_TEXT];
+	json_t *via = json_object_get(cause, "via"), *name;
+	size_t i;
 
-	cairn_key_format(&a->stage->key, key);
-	cairn_key_format(&a->last_key, last_key);
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:O, s:O, s:o, s:o}", "instance",
-		a->stage->instance->name, "plugin", a->stage->instance->plugin->name, "state",
-		cairn_state_name(a->stage->state), "key",
-		a->stage->has_key ? json_string(key) : json_null(), "up_to_date", a->is_up_to_date,
-		"reason", cairn_record_text(a->stage->reason), "changes", a->changes, "waits_for",
-		a->waits_for, "components", a->today ? json_incref(a->today) : json_null(),
-		"last_key", a->last ? json_string(last_key) : json_null());
+	json_array_foreach(via, i, name)
+		printf("%s%s", i ? ", " : "; through ", cli_safe(c, json_string_value(name)));
 }
 
-int cli_explain(cli *c)
+static void print_causes(cli *c, const json_t *a)
 {
-	cli_work work;
-	answer a = {0};
+	json_t *causes = json_object_get(a, "causes"), *cause;
+	size_t i;
+
+	json_array_foreach(causes, i, cause)
+	{
+		const char *reason = cairn_json_string(cause, "reason", NULL);
+		if (i == CAUSES_SHOWN) {
+			printf("  and %zu more causes: --json has them\n",
+				json_array_size(causes) - i);
+			break;
+		}
+		printf("  because %s%s%s: ", cli_style(c->color_out, CLI_BLUE),
+			cli_safe(c, cairn_json_string(cause, "instance", "?")),
+			cli_style(c->color_out, CLI_PLAIN));
+		if (reason)
+			printf("%s", cli_safe(c, reason));
+		else
+			printf("%s  %s -> %s",
+				name_text(c, NULL, cairn_json_string(cause, "name", "?")),
+				value_text(c, json_object_get(cause, "before"), "(none)"),
+				value_text(c, json_object_get(cause, "after"), "(none)"));
+		print_difference(c, cause);
+		print_via(c, cause);
+		putchar('\n');
+	}
+}
+
+static void print_attempt(cli *c, const json_t *attempt)
+{
+	const char *message = cairn_json_string(json_object_get(attempt, "error"), "message", NULL);
+	char when[32];
+
+	if (!json_is_object(attempt))
+		return;
+	printf("  its attempt %lld %s (%s)%s%s\n",
+		(long long)cairn_json_integer(attempt, "attempt", 0),
+		cli_safe(c, cairn_json_string(attempt, "state", "?")),
+		cli_time(when, cairn_json_integer(attempt, "end_ms", 0)), message ? ": " : "",
+		message ? cli_safe(c, message) : "");
+}
+
+static void print_answer(cli *c, const json_t *a)
+{
+	const json_t *components = json_object_get(a, "components");
+	bool is_up_to_date = json_is_true(json_object_get(a, "up_to_date"));
+	const char *name;
+	json_t *value, *waits_for = NULL;
+	size_t i;
+
+	print_head(c, a);
+	print_changes(c, a);
+	/* With an earlier result they are among the changes. */
+	if (json_is_null(json_object_get(a, "last")))
+		waits_for = json_object_get(a, "waits_for");
+	json_array_foreach(waits_for, i, value)
+		printf("  waits for %s\n", cli_safe(c, json_string_value(value)));
+	print_causes(c, a);
+	print_attempt(c, json_object_get(a, "last_attempt"));
+	if (!is_up_to_date && json_is_null(json_object_get(a, "last")))
+		puts("  there is no earlier result of this stage to compare with");
+	if (c->verbose && json_is_object(components)) {
+		printf("components %s:\n", cairn_json_string(a, "run", NULL) ? "then" : "of today");
+		json_object_foreach((json_t *)components, name, value) printf("  %s = %s\n",
+			name_text(c, components, name), value_text(c, value, "(none)"));
+	}
+}
+
+/* ---- the verb ------------------------------------------------------------------------------- */
+
+static int explain_past(cli *c, json_t **out)
+{
+	cli_reader reader = {0};
+	cairn_run_id run;
+	cairn_error err = {0};
+	int rc = cli_reader_open(c, &reader, &err);
+
+	if (rc == 0)
+		rc = cairn_resolve_run(&run, reader.snapshot, c->args[0], &err);
+	if (rc == 0)
+		rc = cairn_explain_past(out, reader.store, reader.snapshot, &run, c->args[1], &err);
+	cli_reader_close(&reader);
+	return rc < 0 ? cli_error(c, &err) : CLI_OK;
+}
+
+static int explain_today(cli *c, json_t **out)
+{
 	const cairn_instance *instance;
 	cairn_error err = {0};
-	size_t i;
+	cli_work work;
 	int status =
 		cli_work_open(c, &work, NULL, CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
 
@@ -132,33 +225,28 @@ int cli_explain(cli *c)
 	instance = cairn_workflow_find(work.workflow, c->args[0], &err);
 	if (!instance) {
 		status = cli_error(c, &err);
-		cli_work_close(&work);
 		/* The word is from the command line, whatever the code of the planner's error. */
-		return status == CLI_USAGE ? CLI_NOT_FOUND : status;
-	}
-	i = (size_t)(instance - work.workflow->instances);
-	a.stage = &work.plan->stages[i];
-	a.result = cairn_plan_result(work.plan, i);
-	a.is_up_to_date = a.stage->state == CAIRN_STATE_CACHED;
-	if (find_last(&a, &work, &err) < 0) {
+		status = status == CLI_USAGE ? CLI_NOT_FOUND : status;
+	} else if (cairn_plan_explain(out, work.plan, (size_t)(instance - work.workflow->instances),
+			   &err) < 0) {
 		status = cli_error(c, &err);
-	} else {
-		json_t *before = json_object_get(a.last, "components");
-		a.today = a.stage->has_key ? components_json(c, work.plan, i) : NULL;
-		a.waits_for = unknown_inputs(work.plan, i);
-		a.changes =
-			before && a.today ? cairn_report_changes(before, a.today) : json_array();
-		if (c->json)
-			status = cli_print_json(answer_json(&a), "cairn.explain/1");
-		else
-			print_answer(c, &a);
 	}
-	if (status == CLI_OK && c->exit_code && !a.is_up_to_date)
-		status = CLI_FAILED;
-	json_decref(a.last);
-	json_decref(a.today);
-	json_decref(a.waits_for);
-	json_decref(a.changes);
 	cli_work_close(&work);
 	return status;
+}
+
+int cli_explain(cli *c)
+{
+	json_t *answer = NULL;
+	int status = c->n_args == 2 ? explain_past(c, &answer) : explain_today(c, &answer);
+	bool is_up_to_date = json_is_true(json_object_get(answer, "up_to_date"));
+
+	if (status != CLI_OK)
+		return status;
+	if (c->json)
+		status = cli_print_json(json_incref(answer), "cairn.explain/1");
+	else
+		print_answer(c, answer);
+	json_decref(answer);
+	return status == CLI_OK && c->exit_code && !is_up_to_date ? CLI_FAILED : status;
 }

@@ -86,37 +86,6 @@ typedef struct stage_log {
 	uint32_t n;
 } stage_log;
 
-static int find_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
-	const char *name, cairn_error *err)
-{
-	json_t *stages = NULL, *stage;
-	const char *names[1024], *near;
-	size_t i, n_names = 0;
-	int rc = cairn_record_stages(&stages, snapshot, run, err);
-
-	if (rc < 0)
-		return rc;
-	json_array_foreach(stages, i, stage)
-	{
-		const char *instance = cairn_json_string(stage, "instance", "");
-		if (strcmp(instance, name) == 0) {
-			*out = json_incref(stage);
-			json_decref(stages);
-			return 0;
-		}
-		if (n_names < CAIRN_COUNT(names))
-			names[n_names++] = instance;
-	}
-	near = cairn_did_you_mean(name, names, n_names);
-	cairn_error_set(err, CAIRN_ENOTFOUND, "the run has no stage '%.200s'", name);
-	if (near)
-		cairn_error_hint(err, "Did you mean '%s'?", near);
-	else
-		cairn_error_hint(err, "`cairn status` lists the stages.");
-	json_decref(stages);
-	return CAIRN_ENOTFOUND;
-}
-
 static int find_attempt(
 	cli *c, stage_log *out, cairn_snapshot *snapshot, const char *name, cairn_error *err)
 {
@@ -230,7 +199,7 @@ int cli_log(cli *c)
 		rc = cairn_resolve_run(
 			&run, reader.snapshot, c->n_args == 2 ? c->args[0] : NULL, &err);
 	if (rc == 0)
-		rc = find_stage(&log.stage, reader.snapshot, &run, stage, &err);
+		rc = cairn_report_stage(&log.stage, reader.snapshot, &run, stage, &err);
 	if (rc == 0)
 		rc = find_attempt(c, &log, reader.snapshot, stage, &err);
 	status = rc < 0 ? cli_error(c, &err) : show(c, &reader, &log);

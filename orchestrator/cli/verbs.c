@@ -29,11 +29,12 @@ static const cli_verb verbs[] = {
 		"with --metrics the rows that it reported. One argument is taken as a run where "
 		"there is such a run, else as a stage of the newest.",
 		0, 2, cli_log},
-	{"explain", NULL, "STAGE", "why a stage runs, or why it does not",
+	{"explain", "why", "[RUN] STAGE", "why a stage runs, or why it does not",
 		"Compares the named components of the stage's last result with those of today: "
-		"plugin version, parameters, seed, inputs. With --exit-code the status is 1 where "
-		"it would run.",
-		1, 1, cli_explain},
+		"plugin version, parameters, seed, inputs; says what differs inside of inputs, and in "
+		"which stage the change began. With RUN, a past run's with the result before it. With "
+		"--exit-code the status is 1 where it would run, or ran.",
+		1, 2, cli_explain},
 	{"graph", NULL, "[FILE]", "the workflow as a graph: in the terminal, DOT or Mermaid",
 		"Stages and what flows between them, with their states in the newest run. On a terminal "
 		"one line a stage, with the edges as lanes beside it; in DOT and Mermaid a cluster per "
@@ -48,10 +49,12 @@ static const cli_verb verbs[] = {
 		"interruption wasted. For an artifact: with all its ancestors, each counted once. "
 		"1 petaflop/s-day is 8.64e19 FLOP.",
 		0, 1, cli_cost},
-	{"plugins", NULL, "[NAME | describe FILE.so]",
+	{"plugins", NULL, "[NAME | describe FILE.so | check FILE.so]",
 		"the stage plugins and their parameters; the tools",
 		"The list; with NAME the ports and parameters of one, with defaults and "
-		"documentation. `plugins describe` reads a shared object wherever it lies.",
+		"documentation. `plugins describe` reads a shared object wherever it lies; `plugins "
+		"check` tries whether it keeps the contract, also with a stage of a workflow: -f FILE "
+		"--stage STAGE, or where it reads nothing with its parameters: -p NAME=VALUE.",
 		0, 2, cli_plugins},
 	{"generate", NULL, "MODEL [PROMPT]", "let a model write on",
 		"MODEL is an artifact (an id or its first digits, WORKFLOW/STAGE:PORT, STAGE:PORT) or "
