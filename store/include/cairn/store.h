@@ -7,8 +7,9 @@
  * Three ideas:
  *
  *   artifact  immutable: kind, metadata, named entries (tensors or files). Its id is the
- *             SHA-256 of its manifest. Entries are cut into chunks of 4 MiB per entry, so
- *             equal tensors are stored once.
+ *             SHA-256 of its manifest. Entries are cut into chunks, tensors every 4 MiB and
+ *             bytes where their content says, so equal tensors are stored once, and so is what
+ *             two versions of a data set have in common.
  *   record    a small mutable value in a named table (runs, attempts, results, refs ...).
  *             What the values mean is the caller's (orchestrator/audit/record.h).
  *   batch     artifacts written so far become visible, together with record changes, in
@@ -127,7 +128,8 @@ uint64_t cairn_object_count(const cairn_object *object);
 /* Entry `index` in bytewise order of names; data is NULL. Borrowed until close. */
 CAIRN_MUST int cairn_object_entry(
 	const cairn_object *object, uint64_t index, cairn_tensor *out, cairn_error *err);
-/* Reads and verifies an entry; data is aligned to 64 bytes and borrowed until close.
+/* Reads and verifies an entry; data is aligned to 64 bytes, read-only and borrowed until close. Behind
+ * bytes (u8, one dimension) stands a NUL. Large tensors are mapped from the store (README.md, Reading).
  * ENOTFOUND, EINTEGRITY (names the chunk and segment), EIO, ENOMEM. */
 CAIRN_MUST int cairn_object_read(
 	cairn_object *object, const char *name, cairn_tensor *out, cairn_error *err);
