@@ -30,6 +30,7 @@ enum {
 	STAGES = 4,
 	STAGE_BYTES = 8 << 20,
 	WRITERS = 2,
+	PREFETCH_BYTES = 128 << 10,
 	RESERVE_BYTES = 64 << 20, /* at first; then as much again as there is */
 };
 
@@ -516,6 +517,14 @@ static int open_for_reading(
 	return 0;
 }
 
+/* Has the disk read all of it at once. Linux takes no more than its read-ahead from one such call.
+ */
+static void prefetch(int fd, off_t from, off_t len)
+{
+	for (off_t at = 0; at < len; at += PREFETCH_BYTES)
+		(void)posix_fadvise(fd, from + at, PREFETCH_BYTES, POSIX_FADV_WILLNEED);
+}
+
 static int truncated(const cairn_segments *segments, uint32_t number, cairn_error *err)
 {
 	return cairn_error_set(err, CAIRN_EINTEGRITY, "segment '%s/%08x.seg' is truncated",
@@ -530,6 +539,8 @@ int cairn_segments__read(cairn_segments *segments, cairn_segment_reader *reader,
 	size_t left = place->stored_len;
 	int rc = open_for_reading(segments, reader, place->segment, err);
 
+	if (!rc && left > PREFETCH_BYTES)
+		prefetch(reader->fd, (off_t)at, (off_t)left);
 	while (!rc && left > 0) {
 		ssize_t n = pread(reader->fd, to, left, (off_t)at);
 
@@ -567,7 +578,7 @@ int cairn_segments__map(cairn_segments *segments, cairn_segment_reader *reader,
 		return truncated(segments, place->segment, err);
 	if (mmap(at, len, PROT_READ, MAP_SHARED | MAP_FIXED, reader->fd, from) == MAP_FAILED)
 		return 1;
-	(void)posix_fadvise(reader->fd, from, (off_t)len, POSIX_FADV_WILLNEED);
+	prefetch(reader->fd, from, (off_t)len);
 	return 0;
 }
 
