@@ -330,6 +330,7 @@ static int read_once(cairn_held *out, cairn_store *store, const cairn_content *c
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	if (!rc)
 		rc = locate_all(&r, err);
+	cairn_store__step("read");
 	if (!rc)
 		rc = fetch_chunks(&r, err);
 	if (rc)

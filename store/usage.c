@@ -144,6 +144,11 @@ void cairn_usage_of(const cairn_usage *usage, uint32_t owner, cairn_usage_sums *
 	*out = owner < usage->n_owners ? usage->owners[owner] : (cairn_usage_sums){0};
 }
 
+bool cairn_usage_has(const cairn_usage *usage, const cairn_id *artifact)
+{
+	return cairn_marks__has(&usage->marks, CAIRN_MARK_ARTIFACT, artifact);
+}
+
 bool cairn_usage_is_first(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact)
 {
 	const cairn_mark *mark = cairn_marks__find(&usage->marks, CAIRN_MARK_ARTIFACT, artifact);

@@ -61,6 +61,10 @@ typedef struct cli {
 	const cli_option *options; /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;
 	cli_tool tool;
+	int64_t keep_runs; /* of gc; 0: all */
+	double older_than_s;
+	bool checkpoints, delete;
+	const char *break_lease;
 	int64_t attempt, depth;
 	int64_t limit; /* -1: what the verb thinks right */
 	const char *progress, *color, *by, *table;
@@ -123,6 +127,9 @@ int cli_import(cli *c);
 int cli_export(cli *c);
 int cli_cat(cli *c);
 int cli_ls(cli *c);
+int cli_du(cli *c);
+int cli_gc(cli *c);
+int cli_compact(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);

@@ -44,6 +44,12 @@ static const cli_option options[] = {
 	{"attempt", 0, "N", " log ", "an earlier attempt"},
 	{"depth", 0, "N", " lineage ", "at most N edges from the start"},
 	{"limit", 0, "N", " lineage log ", "at most N nodes or runs; 0: all"},
+	{"keep-runs", 0, "N", " gc ", "give up all but the newest N runs of each workflow"},
+	{"older-than", 0, "DURATION", " gc ", "give up runs that ended longer ago: 12h, 30d"},
+	{"checkpoints", 0, NULL, " gc ", "give up the resume state of stages that do not run"},
+	{"delete", 0, NULL, " gc ", "do it, instead of saying what it would do"},
+	{"break-lease", 0, "ID", " gc ",
+		"end the lease of a process that is gone, on another host or in a container"},
 	{"help", 'h', NULL, NULL, "help, for the verb where one is given"},
 	{"version", 0, NULL, NULL, "version"},
 };
@@ -257,6 +263,28 @@ static int take_param(cli *c, const char *text)
 	return CLI_OK;
 }
 
+/* What `cairn gc` takes. */
+static int take_retention(cli *c, const cli_option *option, const char *text)
+{
+	int status = CLI_OK;
+
+	if (strcmp(option->name, "break-lease") == 0) {
+		c->break_lease = text;
+	} else if (strcmp(option->name, "older-than") == 0) {
+		if (!cairn_parse_duration(text, &c->older_than_s) || !(c->older_than_s > 0))
+			status = cli_fail(c, CAIRN_EUSAGE, "Write 12h or 30d.",
+				"option '--older-than' takes a duration, not '%.100s'", text);
+	} else if (strcmp(option->name, "keep-runs") == 0) {
+		status = take_number(c, option, text, 1000000000, &c->keep_runs);
+		if (status == CLI_OK && c->keep_runs == 0)
+			status = cli_fail(c, CAIRN_EUSAGE,
+				"To give up a workflow whole, keep its last "
+				"run and let it grow old: --older-than.",
+				"option '--keep-runs' keeps one run of each workflow at least");
+	}
+	return status;
+}
+
 static int take_value(cli *c, const cli_option *option, const char *text)
 {
 	const char *name = option->name;
@@ -296,6 +324,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_number(c, option, text, 1000000, &c->depth);
 	} else if (strcmp(name, "limit") == 0) {
 		status = take_number(c, option, text, 1000000000, &c->limit);
+	} else {
+		status = take_retention(c, option, text);
 	}
 	return status;
 }
@@ -308,7 +338,8 @@ static void take_flag(cli *c, const char *name)
 	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
-		{"metrics", &c->metrics}, {"overcommit", &c->overcommit}};
+		{"metrics", &c->metrics}, {"overcommit", &c->overcommit},
+		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

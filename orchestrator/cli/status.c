@@ -62,6 +62,17 @@ static void print_status(cli *c, const json_t *status)
 	cli_table_print(table, stdout, c->color_out);
 }
 
+/* What `cairn gc` was told to keep nothing for is not broken. */
+static void print_collected(const json_t *status)
+{
+	int64_t ms = cairn_json_integer(json_object_get(status, "record"), "collected_ms", 0);
+	char text[32];
+
+	if (ms)
+		printf("\ncollected %s: of its outputs, those that nothing else needs are gone\n",
+			cli_time(text, ms));
+}
+
 static void print_next(cli *c, const json_t *status)
 {
 	const char *state = cairn_json_string(status, "state", "");
@@ -90,6 +101,7 @@ int cli_status(cli *c)
 	if (c->json)
 		return cli_print_json(status, "cairn.status/1");
 	print_status(c, status);
+	print_collected(status);
 	print_next(c, status);
 	json_decref(status);
 	return CLI_OK;

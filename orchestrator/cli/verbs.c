@@ -88,6 +88,23 @@ static const cli_verb verbs[] = {
 	{"ls", NULL, "[ARTIFACT]",
 		"the entries of an artifact; without one, the names in the store",
 		"Names (refs) stand for artifacts: WORKFLOW/STAGE:PORT.", 0, 1, cli_ls},
+	{"du", NULL, "[RUN|NAME|ARTIFACT...]", "what takes the room in the store",
+		"A row for each run, and for what only a tool's import or a name holds: all bytes that "
+		"it needs, and those that no other row does. With arguments, a row for each of them. "
+		"Below: the files of the store and what of them is in use.",
+		0, 64, cli_du},
+	{"gc", NULL, "", "free what nothing needs any more",
+		"Keeps whatever a name, a run, resume state, an import or a process at work leads to. "
+		"With --keep-runs, --older-than (both: runs that fit both) or --checkpoints, runs are "
+		"given up: it says which, and what they lose. Records, costs and lineage stay, and "
+		"what is needed again is made again. Nothing is changed without --delete; runs may go "
+		"on beside it.",
+		0, 0, cli_gc},
+	{"compact", NULL, "", "make the files of the store smaller",
+		"Rewrites segments of which less than half is used, and copies the index without its "
+		"free pages. For the latter no other process may have the store open; it can be "
+		"killed at any time.",
+		0, 0, cli_compact},
 	{"init", NULL, "[FILE]", "write a first workflow file",
 		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "
 		"Never overwrites.",

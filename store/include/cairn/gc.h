@@ -81,7 +81,8 @@ void cairn_usage_free(cairn_usage *usage);
 CAIRN_MUST int cairn_usage_add(
 	cairn_usage *usage, uint32_t owner, const cairn_id *artifact, cairn_error *err);
 void cairn_usage_of(const cairn_usage *usage, uint32_t owner, cairn_usage_sums *out);
-/* Was it this owner who reached the artifact first, or last? */
+/* Has any owner reached it? Was this one the first, or the last? */
+bool cairn_usage_has(const cairn_usage *usage, const cairn_id *artifact);
 bool cairn_usage_is_first(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact);
 bool cairn_usage_is_last(const cairn_usage *usage, uint32_t owner, const cairn_id *artifact);
 
