@@ -36,6 +36,9 @@ static bool take_axes(cairn_draft *draft, cairn_draft_stage *stage)
 		size_t found = cairn_map_get(&draft->axis_by_name, name);
 		if (found == CAIRN_MAP_NONE || stage->n_axes == CAIRN_MAX_AXES)
 			return false;
+		if (!stage->axes)
+			stage->axes = cairn_arena_alloc(
+				draft->scratch, CAIRN_MAX_AXES, sizeof(cairn_axis *));
 		stage->axes[stage->n_axes++] = &draft->axes[found];
 		stage->n *= draft->axes[found].n;
 		if (stage->n > CAIRN_MAX_INSTANCES)
@@ -98,6 +101,6 @@ void cairn_outline_read(cairn_outline *out, const char *file, size_t limit, cair
 		out->instances = list.names;
 		out->n_instances = list.n;
 	}
-	cairn_text_free(&draft->text);
+	cairn_draft__end(draft);
 	cairn_arena_free(scratch);
 }
