@@ -267,14 +267,27 @@ void cli_work_close(cli_work *work);
 /* ---- progress.c, closing.c ----------------------------------------------------------------------
  */
 
+/* More than these are told of in groups, not one by one. */
+#define CLI_MANY_STAGES 100
+
 typedef struct cli_progress cli_progress;
+/* What this run spent on a stage. */
+typedef struct cli_spent {
+	double seconds, flop;
+} cli_spent;
 cli_progress *cli_progress_new(cli *c, const cairn_workflow *workflow);
 cairn_observer *cli_progress_observer(cli_progress *progress);
 /* Removes what is redrawn from the terminal. */
 void cli_progress_end(cli_progress *progress);
+const cli_spent *cli_progress_spent(const cli_progress *progress, size_t i);
+/* progress_json.c */
+void cli_progress_json(const cairn_plan *plan, const cairn_event *event);
 
 /* The table of a finished run, its reports' highlights and the last line. */
-int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary);
+int cli_closing(cli *c, const cli_work *work, const cli_progress *progress,
+	const cairn_run_summary *summary);
+/* closing_many.c: the table of a run of many stages. */
+void cli_closing_many(cli *c, const cairn_plan *plan, const cli_progress *progress);
 /* plan_table.c: `cairn plan --table NAME`. */
 int cli_plan_table(cli *c);
 /* "cairn run FILE -p name=value": the line that goes on with this workflow. */

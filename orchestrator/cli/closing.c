@@ -195,7 +195,8 @@ static json_t *summary_json(const cairn_run_summary *summary)
 		summary->seconds, "flop", summary->flop, "kept_flop", summary->kept_flop);
 }
 
-int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary)
+/* The report of the run, from its records. */
+static int close_with_status(cli *c, const cli_work *work, const cairn_run_summary *summary)
 {
 	cairn_snapshot *snapshot = NULL;
 	json_t *status = NULL;
@@ -211,14 +212,27 @@ int cli_closing(cli *c, const cli_work *work, const cairn_run_summary *summary)
 	if (status && c->json) {
 		json_object_set_new(status, "summary", summary_json(summary));
 		cli_print_json(json_incref(status), "cairn.run/1");
-	} else if (status && !c->quiet) {
+	} else if (status) {
 		print_table(c, status);
-		for (size_t i = 0; i < work->plan->n_stages; i++) {
-			if (work->plan->stages[i].instance->settings.show)
-				print_highlight(c, work->plan, i);
-		}
 	}
 	json_decref(status);
+	return rc;
+}
+
+int cli_closing(cli *c, const cli_work *work, const cli_progress *progress,
+	const cairn_run_summary *summary)
+{
+	const cairn_plan *plan = work->plan;
+	int rc = 0;
+
+	if (c->json || (!c->quiet && plan->n_stages <= CLI_MANY_STAGES))
+		rc = close_with_status(c, work, summary);
+	else if (!c->quiet)
+		cli_closing_many(c, plan, progress);
+	for (size_t i = 0; i < plan->n_stages && !c->json && !c->quiet && rc == 0; i++) {
+		if (plan->stages[i].instance->settings.show)
+			print_highlight(c, plan, i);
+	}
 	print_last_line(c, work, summary);
 	return rc < 0 ? cli_exit_status(rc) : CLI_OK;
 }

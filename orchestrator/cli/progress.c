@@ -7,6 +7,10 @@
  *   plain  one line per change of state, and a heartbeat each 30 s
  *   json   every event as one JSON line
  *   none   errors and warnings only
+ *
+ * Of a plan of many stages, tty and plain leave out what ended well within a second: the counter
+ * tells of it, plain once a second. So 10,000 short stages are a few lines, and printing them is
+ * not what takes the time.
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +25,8 @@
 #define SHOWN_METRICS  3
 #define LAST_LOG_LINES 20
 #define MAX_LOG_TAIL   65536
+#define SHORT_S        1.0
+#define COUNT_S        1.0
 
 enum mode {
 	MODE_NONE,
@@ -29,8 +35,10 @@ enum mode {
 	MODE_JSON
 };
 
+/* A running stage. */
 typedef struct live {
 	bool is_running;
+	size_t stage;
 	uint64_t step, total, tokens;
 	/* Where this attempt began to report: rates are of what it did itself. */
 	uint64_t first_step, first_tokens;
@@ -46,11 +54,14 @@ typedef struct live {
 struct cli_progress {
 	cairn_observer observer; /* first: the runner hands back a pointer to it */
 	cli *c;
+	const cairn_workflow *workflow;
 	enum mode mode;
-	live *stages;
-	const char **names; /* safe to print */
-	size_t n_stages, n_ended, n_lines;
-	double start_s, drawn_s, beat_s;
+	live *slots; /* as many as ran at once */
+	size_t n_slots;
+	cli_spent *spent; /* per stage, what this run spent on it */
+	size_t n_stages, n_ended, n_told, n_lines;
+	double start_s, drawn_s, beat_s, told_s;
+	char name[512]; /* name_of */
 };
 
 static double now_s(void)
@@ -59,6 +70,12 @@ static double now_s(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Safe to print, until the next call. */
+static const char *name_of(cli_progress *p, size_t i)
+{
+	return cli_safe_into(p->name, sizeof(p->name), p->workflow->instances[i].name);
 }
 
 /* ---- one stage in one line -------------------------------------------------------------- */
@@ -131,6 +148,15 @@ static void put_line(cli_progress *p, const char *text, size_t columns)
 	p->n_lines++;
 }
 
+static void recount(cli_progress *p, const cairn_plan *plan)
+{
+	p->n_ended = 0;
+	for (size_t i = 0; plan && i < plan->n_stages; i++)
+		p->n_ended += plan->stages[i].state != CAIRN_STATE_PENDING &&
+			      plan->stages[i].state != CAIRN_STATE_READY &&
+			      plan->stages[i].state != CAIRN_STATE_RUNNING;
+}
+
 static void draw(cli_progress *p)
 {
 	struct winsize window;
@@ -142,18 +168,18 @@ static void draw(cli_progress *p)
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 20)
 		columns = window.ws_col - 1u;
 	erase(p);
-	for (size_t i = 0; i < p->n_stages; i++)
-		n_running += p->stages[i].is_running;
+	for (size_t i = 0; i < p->n_slots; i++)
+		n_running += p->slots[i].is_running;
 	cairn_text_printf(&line, "[%zu/%zu] %zu running  %s", p->n_ended, p->n_stages, n_running,
 		cli_duration(number, now - p->start_s));
 	put_line(p, cairn_text_get(&line), columns);
-	for (size_t i = 0; i < p->n_stages; i++) {
-		const live *l = &p->stages[i];
+	for (size_t i = 0; i < p->n_slots; i++) {
+		const live *l = &p->slots[i];
 		if (!l->is_running)
 			continue;
 		cairn_text_clear(&line);
 		bar(bar_text, sizeof(bar_text) - 1, l);
-		cairn_text_printf(&line, "  %-16s %s ", p->names[i], bar_text);
+		cairn_text_printf(&line, "  %-16s %s ", name_of(p, l->stage), bar_text);
 		describe_live(&line, l, now);
 		put_line(p, cairn_text_get(&line), columns);
 	}
@@ -211,7 +237,7 @@ out:
 
 static void print_failure(cli_progress *p, const cairn_plan *plan, const cairn_event *event)
 {
-	const char *name = p->names[event->stage];
+	const char *name = name_of(p, event->stage);
 	char number[32];
 
 	counter(p, CLI_RED, "failed");
@@ -236,7 +262,7 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 		return;
 	}
 	counter(p, cli_state_style(state), state);
-	fprintf(stderr, "%s", p->names[event->stage]);
+	fprintf(stderr, "%s", name_of(p, event->stage));
 	if (stage->state != CAIRN_STATE_CACHED && stage->state != CAIRN_STATE_BLOCKED)
 		fprintf(stderr, "  %s", cli_duration(number, event->seconds));
 	if (event->max_rss_bytes)
@@ -295,54 +321,6 @@ static void print_line(cli_progress *p, const cairn_plan *plan, const cairn_even
 	}
 }
 
-/* ---- events as JSON --------------------------------------------------------------------- */
-
-static void print_json_event(const cairn_plan *plan, const cairn_event *event)
-{
-	static const char *const names[] = {"waiting_for_lock", "planned", "started", "progress",
-		"log", "checkpoint", "ended", "stopping", "warning"};
-	bool is_stage = event->type != CAIRN_EVENT_WAITING_FOR_LOCK &&
-			event->type != CAIRN_EVENT_PLANNED && event->type != CAIRN_EVENT_STOPPING &&
-			event->type != CAIRN_EVENT_WARNING;
-	json_t *json = json_pack(
-		"{s:s, s:I}", "event", names[event->type], "time_ms", (json_int_t)cairn_now_ms());
-	char *line;
-
-	if (is_stage) {
-		json_object_set_new(
-			json, "stage", json_string(plan->stages[event->stage].instance->name));
-		json_object_set_new(json, "state",
-			json_string(cairn_state_name(plan->stages[event->stage].state)));
-	}
-	if (event->text)
-		json_object_set_new(json, "text", cairn_record_text(event->text));
-	if (event->type == CAIRN_EVENT_STARTED)
-		json_object_set_new(
-			json, "resumed_step", json_integer((json_int_t)event->resumed_step));
-	if (event->type == CAIRN_EVENT_PROGRESS || event->type == CAIRN_EVENT_CHECKPOINT ||
-		event->type == CAIRN_EVENT_ENDED) {
-		json_t *metrics = json_object(), *numbers;
-		for (size_t i = 0; i < event->n_metrics; i++)
-			json_object_set_new(metrics, event->metrics[i].name,
-				json_real(event->metrics[i].value));
-		numbers = json_pack("{s:I, s:I, s:I, s:f, s:f, s:o}", "step",
-			(json_int_t)event->step, "total", (json_int_t)event->total, "tokens",
-			(json_int_t)event->tokens, "flop", event->flop, "seconds", event->seconds,
-			"metrics", metrics);
-		json_object_update(json, numbers);
-		json_decref(numbers);
-	}
-	if (event->phase)
-		json_object_set_new(json, "phase", cairn_record_text(event->phase));
-	if (event->error)
-		json_object_set_new(json, "error", cairn_record_error(event->error));
-	line = cairn_json_canonical(json);
-	if (line)
-		fprintf(stderr, "%s\n", line);
-	free(line);
-	json_decref(json);
-}
-
 /* ---- the observer ----------------------------------------------------------------------- */
 
 static void note_progress(live *l, const cairn_event *event)
@@ -371,21 +349,97 @@ static void note_progress(live *l, const cairn_event *event)
 	}
 }
 
+/* The slot of a running stage; a free one for a new stage. NULL: there is none. */
+static live *slot_of(cli_progress *p, size_t stage, bool is_new)
+{
+	live *free_slot = NULL, *grown;
+
+	for (size_t i = 0; i < p->n_slots; i++) {
+		if (p->slots[i].is_running && p->slots[i].stage == stage)
+			return &p->slots[i];
+		if (!p->slots[i].is_running && !free_slot)
+			free_slot = &p->slots[i];
+	}
+	if (!is_new || free_slot)
+		return is_new ? free_slot : NULL;
+	grown = cairn_realloc(p->slots, p->n_slots + 1, sizeof(*grown));
+	if (!grown)
+		return NULL;
+	p->slots = grown;
+	return &p->slots[p->n_slots++];
+}
+
+static void note_end(cli_progress *p, const cairn_plan *plan, const cairn_event *event)
+{
+	const cairn_planned *stage = &plan->stages[event->stage];
+	live *l = slot_of(p, event->stage, false);
+
+	if (l)
+		l->is_running = false;
+	if (stage->state != CAIRN_STATE_CACHED) {
+		p->spent[event->stage].seconds += event->seconds;
+		p->spent[event->stage].flop += event->flop;
+	}
+	if (stage->state == CAIRN_STATE_DONE || stage->state == CAIRN_STATE_CACHED)
+		p->n_ended++;
+	else
+		recount(p, plan); /* others were blocked by it */
+}
+
 static void note(cli_progress *p, const cairn_plan *plan, const cairn_event *event)
 {
-	live *l = event->stage < p->n_stages ? &p->stages[event->stage] : NULL;
+	live *l;
 
-	if (event->type == CAIRN_EVENT_STARTED && l)
-		*l = (live){.is_running = true, .started_s = now_s(), .step = event->resumed_step};
-	else if (event->type == CAIRN_EVENT_PROGRESS && l)
-		note_progress(l, event);
-	else if (event->type == CAIRN_EVENT_ENDED && l)
-		l->is_running = false;
-	p->n_ended = 0;
-	for (size_t i = 0; plan && i < plan->n_stages; i++)
-		p->n_ended += plan->stages[i].state != CAIRN_STATE_PENDING &&
-			      plan->stages[i].state != CAIRN_STATE_READY &&
-			      plan->stages[i].state != CAIRN_STATE_RUNNING;
+	switch (event->type) {
+	case CAIRN_EVENT_PLANNED:
+		recount(p, plan);
+		break;
+	case CAIRN_EVENT_STARTED:
+		l = slot_of(p, event->stage, true);
+		if (l)
+			*l = (live){.is_running = true,
+				.stage = event->stage,
+				.started_s = now_s(),
+				.step = event->resumed_step};
+		break;
+	case CAIRN_EVENT_PROGRESS:
+		l = slot_of(p, event->stage, false);
+		if (l)
+			note_progress(l, event);
+		break;
+	case CAIRN_EVENT_ENDED:
+		note_end(p, plan, event);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Is this one of many that nobody wants to read of? */
+static bool is_dull(const cli_progress *p, const cairn_plan *plan, const cairn_event *event)
+{
+	enum cairn_state state;
+
+	if (p->n_stages <= CLI_MANY_STAGES || p->c->verbose)
+		return false;
+	if (event->type == CAIRN_EVENT_STARTED)
+		return true;
+	if (event->type != CAIRN_EVENT_ENDED)
+		return false;
+	state = plan->stages[event->stage].state;
+	return state == CAIRN_STATE_CACHED ||
+	       (state == CAIRN_STATE_DONE && event->seconds < SHORT_S);
+}
+
+/* What is_dull() kept back. */
+static void tell_count(cli_progress *p, double now)
+{
+	if (p->mode != MODE_PLAIN || p->n_ended == p->n_told || now - p->told_s < COUNT_S)
+		return;
+	counter(p, CLI_GREEN, "done");
+	fputc('\n', stderr);
+	p->n_told = p->n_ended;
+	p->told_s = now;
 }
 
 static void on_event(cairn_observer *self, const cairn_plan *plan, const cairn_event *event)
@@ -395,7 +449,7 @@ static void on_event(cairn_observer *self, const cairn_plan *plan, const cairn_e
 
 	note(p, plan, event);
 	if (p->mode == MODE_JSON) {
-		print_json_event(plan, event);
+		cli_progress_json(plan, event);
 		return;
 	}
 	if (event->type == CAIRN_EVENT_PROGRESS || event->type == CAIRN_EVENT_PLANNED)
@@ -404,8 +458,11 @@ static void on_event(cairn_observer *self, const cairn_plan *plan, const cairn_e
 		(!is_loud || (event->type == CAIRN_EVENT_ENDED &&
 				     plan->stages[event->stage].state != CAIRN_STATE_FAILED)))
 		return;
+	if (is_dull(p, plan, event))
+		return;
 	erase(p);
 	print_line(p, plan, event);
+	p->n_told = p->n_ended;
 	if (p->mode == MODE_TTY)
 		draw(p);
 }
@@ -416,19 +473,22 @@ static void on_tick(cairn_observer *self, const cairn_plan *plan)
 	double now = now_s();
 	cairn_text line = {0};
 
-	(void)plan;
-	if (p->mode == MODE_TTY && now - p->drawn_s >= REDRAW_S)
+	if (p->mode == MODE_TTY && now - p->drawn_s >= REDRAW_S) {
+		recount(p, plan);
 		draw(p);
+	}
+	if (p->n_stages > CLI_MANY_STAGES)
+		tell_count(p, now);
 	if (p->mode != MODE_PLAIN || now - p->beat_s < HEARTBEAT_S)
 		return;
 	p->beat_s = now;
-	for (size_t i = 0; i < p->n_stages; i++) {
-		if (!p->stages[i].is_running)
+	for (size_t i = 0; i < p->n_slots; i++) {
+		if (!p->slots[i].is_running)
 			continue;
 		cairn_text_clear(&line);
-		describe_live(&line, &p->stages[i], now);
+		describe_live(&line, &p->slots[i], now);
 		counter(p, CLI_BLUE, "running");
-		fprintf(stderr, "%s  %s\n", p->names[i], cairn_text_get(&line));
+		fprintf(stderr, "%s  %s\n", name_of(p, p->slots[i].stage), cairn_text_get(&line));
 	}
 	cairn_text_free(&line);
 }
@@ -454,15 +514,14 @@ cli_progress *cli_progress_new(cli *c, const cairn_workflow *workflow)
 	*p = (cli_progress){
 		.observer = {on_event, on_tick},
 		.c = c,
+		.workflow = workflow,
 		.mode = choose_mode(c),
 		.n_stages = workflow->n_instances,
 		.start_s = now_s(),
 	};
 	p->beat_s = p->start_s;
-	p->stages = cairn_arena_alloc(c->arena, p->n_stages + 1, sizeof(live));
-	p->names = cairn_arena_alloc(c->arena, p->n_stages + 1, sizeof(*p->names));
-	for (size_t i = 0; i < p->n_stages; i++)
-		p->names[i] = cli_safe(c, workflow->instances[i].name);
+	p->told_s = p->start_s;
+	p->spent = cairn_arena_alloc(c->arena, p->n_stages + 1, sizeof(*p->spent));
 	return p;
 }
 
@@ -474,5 +533,13 @@ cairn_observer *cli_progress_observer(cli_progress *progress)
 void cli_progress_end(cli_progress *progress)
 {
 	erase(progress);
+	free(progress->slots);
+	progress->slots = NULL;
+	progress->n_slots = 0;
 	fflush(stderr);
+}
+
+const cli_spent *cli_progress_spent(const cli_progress *progress, size_t i)
+{
+	return &progress->spent[i];
 }

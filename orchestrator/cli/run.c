@@ -69,7 +69,7 @@ int cli_run(cli *c)
 	if (rc < 0) {
 		status = cli_error(c, &err);
 	} else {
-		status = cli_closing(c, &work, &summary);
+		status = cli_closing(c, &work, progress, &summary);
 		if (status == CLI_OK)
 			status = status_of(&summary);
 	}

@@ -31,14 +31,13 @@
 static int threads_of(const cairn_runner *runner, size_t i)
 {
 	int64_t cpus = runner->plan->stages[i].instance->settings.cpus;
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	int64_t share = runner->n_cpus / (int64_t)runner->n_slots;
 
 	if (cpus > 0)
 		return (int)cpus;
 	if (runner->options->threads > 0)
 		return runner->options->threads;
-	online /= (long)runner->n_slots;
-	return online > 0 ? (int)online : 1;
+	return share > 0 ? (int)share : 1;
 }
 
 /* Of a key that was tried in this run the last number is known, and may not be written yet. */
@@ -66,6 +65,14 @@ static bool may_repeat(const cairn_runner *runner, size_t i)
 	return runner->plan->stages[i].instance->plugin->capabilities & CAIRN_CAN_REPEAT;
 }
 
+/* It has no checkpoint to go on from, so what `started` would say is known. */
+static bool starts_at_once(const cairn_runner *runner, size_t i)
+{
+	uint64_t can = runner->plan->stages[i].instance->plugin->capabilities;
+
+	return (can & CAIRN_CAN_REPEAT) && !(can & CAIRN_CAN_CHECKPOINT);
+}
+
 static json_t *begin_fields(const cairn_runner *runner, const cairn_attempt *attempt)
 {
 	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
@@ -85,6 +92,34 @@ static void note_begin(cairn_runner *runner, cairn_attempt *attempt)
 	cairn_journal_attempt(&runner->journal, attempt->stage, record);
 	cairn_journal_live(&runner->journal, attempt->stage, true);
 	attempt->is_noted = true;
+}
+
+static double seconds_of(const cairn_attempt *attempt)
+{
+	return attempt->seconds > 0 ? attempt->seconds : cairn_runner_clock() - attempt->started;
+}
+
+static cairn_event event_of(const cairn_attempt *attempt, enum cairn_event_type type)
+{
+	return (cairn_event){
+		.type = type,
+		.stage = attempt->stage,
+		.step = attempt->step,
+		.total = attempt->total,
+		.resumed_step = attempt->resumed_step,
+		.flop = cairn_attempt_flop(attempt),
+		.seconds = seconds_of(attempt),
+		.max_rss_bytes = attempt->max_rss_bytes,
+		.log_path = attempt->log_path,
+	};
+}
+
+static void tell_started(cairn_runner *runner, const cairn_attempt *attempt)
+{
+	cairn_event event = event_of(attempt, CAIRN_EVENT_STARTED);
+
+	event.text = runner->plan->stages[attempt->stage].reason;
+	cairn_runner_tell(runner, &event);
 }
 
 int cairn_runner_start(cairn_runner *runner, cairn_attempt *slot, size_t i, cairn_error *err)
@@ -118,6 +153,8 @@ static int send_job(cairn_runner *runner, cairn_attempt *attempt, cairn_error *e
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a job");
 	cairn_attempt_send_job(attempt, job);
 	json_decref(job);
+	if (starts_at_once(runner, i))
+		tell_started(runner, attempt);
 	return 0;
 }
 
@@ -155,26 +192,11 @@ void cairn_runner_end_child(cairn_runner *runner, cairn_attempt *slot)
 /* ---- progress ----------------------------------------------------------------------------------
  */
 
-static cairn_event event_of(const cairn_attempt *attempt, enum cairn_event_type type)
-{
-	return (cairn_event){
-		.type = type,
-		.stage = attempt->stage,
-		.step = attempt->step,
-		.total = attempt->total,
-		.resumed_step = attempt->resumed_step,
-		.flop = cairn_attempt_flop(attempt),
-		.seconds = cairn_runner_clock() - attempt->started,
-		.max_rss_bytes = attempt->max_rss_bytes,
-		.log_path = attempt->log_path,
-	};
-}
-
 static json_t *heartbeat_fields(const cairn_attempt *attempt)
 {
 	json_t *fields = json_pack("{s:I, s:I, s:I, s:f}", "resumed_step",
 		(json_int_t)attempt->resumed_step, "step", (json_int_t)attempt->step, "total",
-		(json_int_t)attempt->total, "seconds", cairn_runner_clock() - attempt->started);
+		(json_int_t)attempt->total, "seconds", seconds_of(attempt));
 
 	json_object_set_new(fields, "flop", cairn_wire_account(attempt->flop));
 	json_object_set_new(fields, "flop_real", cairn_wire_account(attempt->flop_real));
@@ -216,16 +238,14 @@ void cairn_runner_heartbeat(cairn_runner *runner)
 static void take_record(
 	cairn_runner *runner, const cairn_attempt *attempt, const cairn_wire_record *record)
 {
-	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
 	cairn_event event;
 
 	switch (record->type) {
 	case CAIRN_WIRE_STARTED:
-		event = event_of(attempt, CAIRN_EVENT_STARTED);
-		event.text = planned->reason;
+		tell_started(runner, attempt);
 		if (attempt->is_noted)
 			journal_started(runner, attempt);
-		break;
+		return;
 	case CAIRN_WIRE_STEP:
 		event = event_of(attempt, CAIRN_EVENT_PROGRESS);
 		event.tokens = record->tokens;
@@ -416,6 +436,7 @@ static int end_attempt(cairn_runner *runner, cairn_attempt *attempt, cairn_error
 	cairn_error why = {0};
 	int rc = 0;
 
+	attempt->seconds = seconds_of(attempt);
 	runner->summary->flop += cairn_attempt_flop(attempt);
 	runner->summary->kept_flop += attempt->kept;
 	if (!attempt->result || settle_handed(runner, attempt, &why) < 0)

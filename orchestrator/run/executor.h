@@ -38,6 +38,7 @@ typedef struct cairn_attempt {
 	cairn_child child;
 	char *log_path;
 	double started, timeout_at, kill_at; /* monotonic seconds; 0: never */
+	double seconds;                      /* that it took, once it is over */
 	int64_t start_ms;
 	bool is_timed_out, is_asked; /* is_asked: to stop */
 	bool is_killed;              /* by us, as the user asked */

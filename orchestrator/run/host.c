@@ -208,8 +208,11 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 	int code;
 
 	run->checkpoint_begun = run->checkpoint_time = cairn_host_clock();
-	if (!(run->plugin.capabilities & CAIRN_CAN_CHECKPOINT))
+	if (!(run->plugin.capabilities & CAIRN_CAN_CHECKPOINT)) {
+		/* The runner knows of one that may repeat when it begins: with the job. */
+		run->is_started_sent = run->plugin.capabilities & CAIRN_CAN_REPEAT;
 		cairn_host_started(run, 0);
+	}
 	code = cairn_host_settle(run, run->plugin.run(&table, run, run->params));
 	cairn_host_started(run, 0);
 	cairn_host_flush_step(run);

@@ -213,6 +213,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		.summary = out,
 		.n_slots = options->jobs > 0 ? (size_t)options->jobs : 1,
 		.signals = {.fd = -1},
+		.n_cpus = sysconf(_SC_NPROCESSORS_ONLN),
 		.memory_bytes = cairn_memory_limit(),
 	};
 	int lock = -1, rc;

@@ -47,7 +47,8 @@ typedef struct cairn_runner {
 	size_t n_slots;
 	cairn_group group;
 	cairn_ready ready;
-	cairn_tries *tries;    /* per stage */
+	cairn_tries *tries; /* per stage */
+	int64_t n_cpus;
 	uint64_t memory_bytes; /* for all stages together; 0: not known */
 	int n_signals, signal;
 	bool has_failed;

@@ -70,7 +70,7 @@ static bool has_memory(const cairn_runner *runner, size_t i)
 static bool has_room(const cairn_runner *runner, size_t i)
 {
 	const cairn_settings *want = &runner->plan->stages[i].instance->settings;
-	int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN), gpus = want->gpus ? count_gpus() : 0;
+	int64_t cpus = runner->n_cpus, gpus = want->gpus ? count_gpus() : 0;
 	int64_t used_cpus = 0, used_gpus = 0;
 
 	for (size_t s = 0; s < runner->n_slots; s++) {

@@ -7,6 +7,7 @@
  *
  *   hello       {"pid"}                                    the child reads its job
  *   started     {"resumed": step}                          resume() was answered, or run() began
+ *                                                          (where that says more than the job)
  *   step        {"step","total","tokens","phase","metrics": [[name, value]..],
  *                "flop": [..], "flop_real": [..], "max_rss_bytes", "kernel_peak_bytes"}
  *                                                          at most ten a second, and the last
