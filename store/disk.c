@@ -48,8 +48,8 @@ int cairn_disk__fail(cairn_error *err, int errno_value, const char *path, const 
 			path);
 	else if (errno_value == EROFS || errno_value == EACCES || errno_value == EPERM)
 		cairn_error_hint(err,
-			"The store must be writable for this: see to the permissions "
-			"of '%s'.",
+			"The store must be writable for this, its lock file (meta/lock.mdb) even to "
+			"read: see to the permissions of '%s'.",
 			path);
 	else if (errno_value == ENOENT)
 		cairn_error_hint(err, "The directory above it must exist: is '%s' meant?", path);
