@@ -87,6 +87,9 @@ static int fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_e
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
+	case MDB_CURSOR_FULL:  /* a tree without an end, or of another kind; or a transaction */
+	case MDB_INCOMPATIBLE: /* that met one before */
+	case MDB_BAD_TXN:
 		code = CAIRN_EINTEGRITY;
 		break;
 	case MDB_VERSION_MISMATCH:

@@ -471,6 +471,13 @@ static int make(rebuild *r, cairn_error *err)
 	return rc ? rc : swap(r, err);
 }
 
+int cairn_store_exists(const char *directory, cairn_error *err)
+{
+	uint8_t uuid[CAIRN_UUID_BYTES];
+
+	return cairn_store__uuid(uuid, directory, err);
+}
+
 int cairn_store_rebuild(cairn_rebuilt *out, const char *directory,
 	const cairn_fsck_observer *observer, cairn_error *err)
 {

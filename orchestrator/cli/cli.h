@@ -58,6 +58,7 @@ typedef struct cli {
 	bool force;
 	const char *as; /* --as, of graph; NULL: as stdout is */
 	bool collapse;
+	bool index, repair, rebuild; /* of fsck */
 	const cli_option *options; /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;
 	cli_tool tool;
@@ -130,6 +131,7 @@ int cli_ls(cli *c);
 int cli_du(cli *c);
 int cli_gc(cli *c);
 int cli_compact(cli *c);
+int cli_fsck(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);

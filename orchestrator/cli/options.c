@@ -50,6 +50,9 @@ static const cli_option options[] = {
 	{"delete", 0, NULL, " gc ", "do it, instead of saying what it would do"},
 	{"break-lease", 0, "ID", " gc ",
 		"end the lease of a process that is gone, on another host or in a container"},
+	{"index", 0, NULL, " fsck ", "check the index alone, and read no data"},
+	{"repair", 0, NULL, " fsck ", "drop what is damaged, so that it is made again"},
+	{"rebuild", 0, NULL, " fsck ", "make the index anew; then as --repair"},
 	{"help", 'h', NULL, NULL, "help, for the verb where one is given"},
 	{"version", 0, NULL, NULL, "version"},
 };
@@ -339,7 +342,8 @@ static void take_flag(cli *c, const char *name)
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
 		{"metrics", &c->metrics}, {"overcommit", &c->overcommit},
-		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}};
+		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}, {"index", &c->index},
+		{"repair", &c->repair}, {"rebuild", &c->rebuild}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

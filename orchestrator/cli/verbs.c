@@ -105,6 +105,13 @@ static const cli_verb verbs[] = {
 		"free pages. For the latter no other process may have the store open; it can be "
 		"killed at any time.",
 		0, 0, cli_compact},
+	{"fsck", NULL, "", "check every byte of the store against its digest",
+		"Names what is damaged, what depends on it, and what would make it again; the exit "
+		"status is 4 then. Runs beside others. Crashes need none of this: it is for disks "
+		"that change what was written. --repair drops what is damaged, so that the next run "
+		"makes it again; --rebuild makes the index anew of its backup, of what can be read "
+		"of it and of the segments.",
+		0, 0, cli_fsck},
 	{"init", NULL, "[FILE]", "write a first workflow file",
 		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "
 		"Never overwrites.",

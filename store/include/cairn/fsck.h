@@ -88,6 +88,9 @@ CAIRN_MUST int cairn_fsck_repair(cairn_store *store, const cairn_fsck_target *ta
 CAIRN_MUST int cairn_snapshot_has_artifact(
 	cairn_snapshot *snapshot, const cairn_id *id, bool *out, cairn_error *err);
 
+/* 0 where the directory is a store, whatever its index is like; ENOTFOUND, EINPUT. */
+CAIRN_MUST int cairn_store_exists(const char *directory, cairn_error *err);
+
 /* ---- the index, lost and made again -------------------------------------------------------- */
 
 /* Copies the index to meta/backup.mdb where the last copy is older than a day and the index has at
