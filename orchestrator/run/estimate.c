@@ -200,6 +200,7 @@ static void add_checkpoint(
 {
 	uint64_t own = planned->instance->settings.memory_bytes;
 
+	cost->checkpoint_bytes = bytes;
 	cost->memory_bytes += bytes < STORE_BYTES ? bytes : STORE_BYTES;
 	cost->lacks_copy = (limit && cost->memory_bytes + bytes > limit) ||
 			   (own && cost->memory_bytes + bytes > own);

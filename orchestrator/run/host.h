@@ -86,7 +86,8 @@ typedef struct cairn_checkpoint {
 /* The checkpoint under way, and the memory for all of them. */
 typedef struct cairn_background {
 	cairn_staging staging;
-	bool is_refused; /* there was no memory for a copy: checkpoints are written at once */
+	bool is_prepared; /* ... or there was a checkpoint before it could be */
+	bool is_refused;  /* there was no memory for a copy: checkpoints are written at once */
 	cairn_checkpoint checkpoint;
 	bool is_busy; /* the thread was started and not joined */
 	pthread_t thread;
@@ -213,12 +214,16 @@ CAIRN_MUST int cairn_host_checkpoints(cairn_run *run, json_t **out, cairn_error 
 
 /* Opens the batch that a checkpoint is written into. */
 CAIRN_MUST int cairn_host_batch_begin(cairn_batch **out, cairn_run *run, cairn_error *err);
+/* From now on checkpoints are written at once. */
+void cairn_host_background_refuse(cairn_run *run);
 /* Instead of into memory, entries go into the store from now on, the copied ones first. */
 CAIRN_MUST int cairn_host_write_through(cairn_writer *writer, cairn_error *err);
 /* Publishes what the writer holds, and takes `checkpoint` over: beside the next steps where it
  * holds a copy, else before it returns. */
 CAIRN_MUST int cairn_host_publish(
 	cairn_writer *writer, cairn_checkpoint *checkpoint, cairn_error *err);
+/* At a step: beside the next ones, memory is made ready for the first checkpoint. */
+void cairn_host_background_prepare(cairn_run *run);
 /* Waits for the checkpoint under way, if there is one. Its failure is told once. */
 CAIRN_MUST int cairn_host_background_wait(cairn_run *run, cairn_error *err);
 /* The same where it is over already; does not wait. */

@@ -99,6 +99,7 @@ int cairn_host_step(cairn_run *run, const cairn_progress *progress)
 	if (run->metrics.failed)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the metric log");
 	cairn_host_watch_best(run, progress);
+	cairn_host_background_prepare(run);
 	cairn_host_started(run, 0);
 	json_decref(run->step_waiting);
 	run->step_waiting = step_record(run, progress);

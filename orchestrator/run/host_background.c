@@ -125,8 +125,17 @@ static void *write_beside(void *arg)
 	return NULL;
 }
 
+static void *prepare(void *arg)
+{
+	cairn_run *run = arg;
+
+	cairn_staging_prepare(&run->background.staging, run->job.checkpoint_bytes);
+	atomic_store(&run->background.is_over, true);
+	return NULL;
+}
+
 /* Signals are for the plugin's thread. false: there can be no thread. */
-static bool start_thread(cairn_run *run)
+static bool start_thread(cairn_run *run, void *(*function)(void *))
 {
 	cairn_background *background = &run->background;
 	sigset_t all, before;
@@ -137,15 +146,46 @@ static bool start_thread(cairn_run *run)
 	(void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	background->is_busy =
-		pthread_create(&background->thread, &attributes, write_beside, run) == 0;
+	atomic_store(&background->is_over, false);
+	background->is_busy = pthread_create(&background->thread, &attributes, function, run) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
 	return background->is_busy;
 }
 
+/* Half of the way to the first checkpoint: a shorter stage will have none. */
+static bool is_half_way(const cairn_run *run)
+{
+	const cairn_job *job = &run->job;
+
+	if (job->checkpoint_every_steps > 0)
+		return 2 * (run->step - run->checkpoint_step) >=
+		       (uint64_t)job->checkpoint_every_steps;
+	return 2 * (cairn_host_clock() - run->checkpoint_time) >= job->checkpoint_every_s;
+}
+
+void cairn_host_background_prepare(cairn_run *run)
+{
+	cairn_background *background = &run->background;
+
+	if (background->is_prepared || background->is_busy || !run->job.checkpoint_bytes ||
+		run->job.writes_at_once || !is_half_way(run))
+		return;
+	background->is_prepared = true;
+	background->staging.limit = run->job.memory_bytes;
+	(void)start_thread(run, prepare);
+}
+
 /* ---- the plugin's thread ----------------------------------------------------------------------
  */
+
+void cairn_host_background_refuse(cairn_run *run)
+{
+	if (!run->background.is_refused)
+		cairn_host_log(run, CAIRN_LOG_INFO,
+			"no memory for a copy of a checkpoint: training waits while it is written");
+	run->background.is_refused = true;
+}
 
 int cairn_host_write_through(cairn_writer *writer, cairn_error *err)
 {
@@ -157,9 +197,7 @@ int cairn_host_write_through(cairn_writer *writer, cairn_error *err)
 		return rc;
 	}
 	writer->staging = NULL;
-	cairn_host_log(run, CAIRN_LOG_INFO,
-		"no memory for a copy of the checkpoint: training waits while it is written");
-	run->background.is_refused = true;
+	cairn_host_background_refuse(run);
 	rc = cairn_staging_write(&run->background.staging, writer->batch, err);
 	cairn_staging_free(&run->background.staging);
 	return rc;
@@ -180,9 +218,7 @@ int cairn_host_publish(cairn_writer *writer, cairn_checkpoint *checkpoint, cairn
 	}
 	background->checkpoint = *checkpoint;
 	*checkpoint = (cairn_checkpoint){0};
-	background->code = 0;
-	atomic_store(&background->is_over, false);
-	if (start_thread(run))
+	if (start_thread(run, write_beside))
 		return 0;
 	write_beside(run);
 	return cairn_host_background_wait(run, err);

@@ -34,10 +34,13 @@ int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **ou
 	rc = cairn_host_background_wait(run, err);
 	background->wait_sum += cairn_host_clock() - begun;
 	run->checkpoint_begun = begun;
-	if (rc == 0 && (background->is_refused || run->job.writes_at_once))
+	if (run->job.writes_at_once)
+		cairn_host_background_refuse(run);
+	if (rc == 0 && background->is_refused)
 		rc = cairn_host_batch_begin(&batch, run, err);
 	if (rc < 0)
 		return rc;
+	background->is_prepared = true;
 	background->staging.limit = run->job.memory_bytes;
 	cairn_staging_clear(&background->staging);
 	*writer = (cairn_writer){

@@ -29,8 +29,8 @@ typedef struct cairn_job {
 	int64_t checkpoint_every_steps, keep_checkpoints, keep_every, threads;
 	const char *keep_best; /* a metric; NULL: none */
 	bool best_is_largest;
-	bool writes_at_once; /* checkpoints: there is no memory for a copy */
-	uint64_t memory_bytes;
+	bool writes_at_once;                     /* checkpoints: there is no memory for a copy */
+	uint64_t memory_bytes, checkpoint_bytes; /* of a checkpoint: an estimate, 0: none */
 } cairn_job;
 
 /* The plan's stage i, whose attempt number is set. New reference, NULL where there is no memory. */

@@ -46,9 +46,10 @@ typedef struct cairn_planned_cost {
 	double flop;
 	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
 	uint64_t memory_bytes, output_bytes;
-	bool lacks_copy; /* of checkpoints, which memory_bytes has no room for */
-	bool is_partial; /* something is not known yet: too low */
-	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
+	uint64_t checkpoint_bytes; /* of the entries of one */
+	bool lacks_copy;           /* of checkpoints, which memory_bytes has no room for */
+	bool is_partial;           /* something is not known yet: too low */
+	json_t *outputs;           /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;
 
 /* Small, for there may be a million. What else is to be known of a stage is asked for below. */

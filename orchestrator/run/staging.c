@@ -62,11 +62,20 @@ static bool make_room(cairn_staging *staging, size_t bytes)
 			NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (grown == MAP_FAILED)
 		return false;
-	/* Fresh small pages cost more than the copying. */
 	(void)madvise(grown, wanted, MADV_HUGEPAGE);
 	staging->bytes = grown;
 	staging->cap = wanted;
 	return true;
+}
+
+void cairn_staging_prepare(cairn_staging *staging, size_t bytes)
+{
+	long page = sysconf(_SC_PAGESIZE);
+
+	if (page <= 0 || !make_room(staging, bytes))
+		return;
+	for (size_t at = 0; at < bytes; at += (size_t)page)
+		*(volatile uint8_t *)(staging->bytes + at) = 0;
 }
 
 static bool make_entry(cairn_staging *staging)

@@ -3,8 +3,7 @@
  * staging.h - a copy of a checkpoint's entries, from which it is written while training goes on.
  *
  * One mapping of its own, outside the allocator: it is as large as the state that is trained, it
- * grows without being copied, and it is used again for the next checkpoint, so that only the
- * first one pays for fresh pages.
+ * grows without being copied, and it is used again for the next checkpoint.
  */
 #ifndef CAIRN_RUN_STAGING_H
 #define CAIRN_RUN_STAGING_H
@@ -29,6 +28,9 @@ typedef struct cairn_staging {
 	uint64_t limit;
 } cairn_staging;
 
+/* Has memory for so many bytes at hand, its pages too: fresh ones cost more than the copying. Where
+ * there is none, nothing happens. Only while there are no entries. */
+void cairn_staging_prepare(cairn_staging *staging, size_t bytes);
 /* Copies an entry. false: no memory for it; what was there stays. */
 CAIRN_MUST bool cairn_staging_add(cairn_staging *staging, const cairn_tensor *tensor);
 /* Puts all entries into the artifact that the batch is writing. */

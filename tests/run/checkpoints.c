@@ -208,8 +208,12 @@ static void test_run_checkpoints__no_memory_for_a_copy(void **state)
 {
 	static const char free_of[] = HEAD "[stage a]\nplugin = heavy\nsteps = 6\nbytes = 64M\n"
 					   "checkpoint_every = 2\n";
-	static const char limited[] = HEAD "[stage a]\nplugin = heavy\nsteps = 6\nbytes = 64M\n"
-					   "checkpoint_every = 2\nmemory = 150M\n";
+	/* Found out by the plan, and in the middle of the first copy. */
+	static const char *const limited[] = {HEAD
+		"[stage a]\nplugin = heavy\nsteps = 6\nbytes = 64M\n"
+		"checkpoint_every = 2\nmemory = 150M\n",
+		HEAD "[stage a]\nplugin = heavy\nsteps = 6\nbytes = 64M\n"
+		     "checkpoint_every = 2\nmemory = 150M\nestimates = no\n"};
 	fixture *f = *state;
 	char out[80], log[80];
 
@@ -218,13 +222,45 @@ static void test_run_checkpoints__no_memory_for_a_copy(void **state)
 #endif
 	undisturbed(f, free_of, out, log);
 	assert_false(has_logged(f, "no memory for a copy"));
-	test_fails_at(f, limited, "checkpointed:4");
-	assert_true(has_logged(f, "no memory for a copy"));
-	assert_int_equal(count_checkpoints(f, "a"), 1);
-	assert_int_equal(fixture_run(f, limited), 0);
-	assert_int_equal(event_of(f, CAIRN_EVENT_STARTED, "a")->resumed_step, 4);
-	assert_string_equal(output_of(f, "a", "out"), out);
-	assert_string_equal(output_of(f, "a", "metrics"), log);
+	for (size_t i = 0; i < CAIRN_COUNT(limited); i++) {
+		test_fails_at(f, limited[i], "checkpointed:4");
+		assert_true(has_logged(f, "no memory for a copy"));
+		assert_int_equal(count_checkpoints(f, "a"), 1);
+		assert_int_equal(fixture_run(f, limited[i]), 0);
+		assert_int_equal(event_of(f, CAIRN_EVENT_STARTED, "a")->resumed_step, 4);
+		assert_string_equal(output_of(f, "a", "out"), out);
+		assert_string_equal(output_of(f, "a", "metrics"), log);
+		fixture_new_store(f);
+	}
+}
+
+/* A machine that has no room for the copy runs the stage all the same; one that has no room for the
+ * stage does not. */
+static void test_run_checkpoints__the_plan_counts_the_copy(void **state)
+{
+	static const char heavy[] = HEAD "[stage a]\nplugin = heavy\nsteps = 2\nbytes = 8M\n"
+					 "checkpoint_every = 1\n";
+	static const struct {
+		const char *memory;
+		uint64_t planned; /* MiB: the stage 18, the store's buffers 8, the copy 8 */
+		bool lacks_copy;
+		int code;
+	} cases[] = {{"34M", 34, false, 0}, {"33M", 26, true, 0}, {"25M", 26, true, CAIRN_ELIMIT}};
+	fixture *f = *state;
+
+	for (size_t i = 0; i < CAIRN_COUNT(cases); i++) {
+		const cairn_planned_cost *cost;
+
+		setenv("CAIRN_MEMORY", cases[i].memory, 1);
+		assert_int_equal(fixture_run(f, heavy), cases[i].code);
+		cost = stage_of(f, "a")->cost;
+		assert_int_equal(cost->memory_bytes, cases[i].planned << 20);
+		assert_int_equal(cost->lacks_copy, cases[i].lacks_copy);
+		assert_int_equal(has_logged(f, "no memory for a copy"),
+			cases[i].lacks_copy && !cases[i].code);
+		fixture_new_store(f);
+	}
+	unsetenv("CAIRN_MEMORY");
 }
 
 /* ---- which stay ------------------------------------------------------------------------------ */
@@ -363,6 +399,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_checkpoints__full_disk),
 		FIXTURE_TEST(test_run_checkpoints__done_without_the_last),
 		FIXTURE_TEST(test_run_checkpoints__no_memory_for_a_copy),
+		FIXTURE_TEST(test_run_checkpoints__the_plan_counts_the_copy),
 		cmocka_unit_test(test_run_checkpoints__which_stay),
 		FIXTURE_TEST(test_run_checkpoints__kept_for_people),
 		FIXTURE_TEST(test_run_checkpoints__best_is_named),

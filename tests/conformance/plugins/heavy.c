@@ -4,8 +4,9 @@
  * next steps, and for the bench of the pause that they cause.
  *
  * Each step changes one word in every 4 KiB of the state, so that no chunk of a checkpoint is known
- * already. The log's last line is what the checkpoints cost, beside a plain copy of the same bytes
- * that is made before each: times are in the log and nowhere else. Metric "wave" goes down and up.
+ * already. The log's last line is what the checkpoints cost, the first one and the median, beside a
+ * plain copy of the same bytes that is made before each: times are in the log and nowhere else.
+ * Metric "wave" goes down and up.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +14,14 @@
 
 #include "cairn/stage.h"
 
-#define PARTS 4
+#define PARTS      4
+#define MOST_TIMES 64 /* of so many checkpoints, the first */
 
 struct params {
 	int64_t steps;
 	uint64_t bytes;
 	double work; /* seconds a step */
-	int32_t compares;
+	int32_t compares, estimates;
 };
 
 static const cairn_param params[] = {
@@ -32,6 +34,8 @@ static const cairn_param params[] = {
 	{"compares", "copy the state before each checkpoint, to know what that costs",
 		CAIRN_PARAM_BOOL, CAIRN_PARAM_NEUTRAL, offsetof(struct params, compares), "no", 0,
 		0, NULL, NULL},
+	{"estimates", "say before the run how large the state is", CAIRN_PARAM_BOOL,
+		CAIRN_PARAM_NEUTRAL, offsetof(struct params, estimates), "yes", 0, 0, NULL, NULL},
 };
 
 static const cairn_port outputs[] = {{"out", "report", 0, 0, "the sum of the state"}};
@@ -42,8 +46,8 @@ struct heavy {
 	const struct params *params;
 	uint64_t *words, *copy;
 	uint64_t n_words, step;
-	double pauses, copies;
-	uint64_t n;
+	double pauses[MOST_TIMES], copies[MOST_TIMES];
+	size_t n;
 };
 
 static double now(void)
@@ -66,16 +70,13 @@ static cairn_tensor part_of(const struct heavy *self, uint64_t i)
 
 static int save(struct heavy *self)
 {
-	double begun;
+	double begun = now(), copied;
 	cairn_writer *writer;
 	int rc;
 
-	if (self->copy) {
-		begun = now();
+	if (self->copy)
 		memcpy(self->copy, self->words, self->n_words * 8);
-		self->copies += now() - begun;
-	}
-	begun = now();
+	copied = now();
 	rc = self->host->checkpoint_begin(self->run, self->step, &writer);
 	for (uint64_t i = 0; i < PARTS && rc == 0; i++) {
 		cairn_tensor part = part_of(self, i);
@@ -83,8 +84,10 @@ static int save(struct heavy *self)
 	}
 	if (rc == 0)
 		rc = self->host->commit(writer);
-	self->pauses += now() - begun;
-	self->n++;
+	if (self->n < MOST_TIMES) {
+		self->copies[self->n] = copied - begun;
+		self->pauses[self->n++] = now() - copied;
+	}
 	return rc;
 }
 
@@ -143,6 +146,29 @@ static int write_output(struct heavy *self)
 	return rc < 0 ? rc : self->host->commit(writer);
 }
 
+static int by_size(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static double median_ms(double *times, size_t n)
+{
+	qsort(times, n, sizeof(*times), by_size);
+	return times[n / 2] * 1e3;
+}
+
+static void log_times(struct heavy *self)
+{
+	double first = self->pauses[0] * 1e3; /* before they are sorted */
+	double pause = median_ms(self->pauses, self->n), copy = median_ms(self->copies, self->n);
+
+	self->host->log(self->run, CAIRN_LOG_INFO,
+		"checkpoints %zu first_ms %.3f pause_ms %.3f copy_ms %.3f", self->n, first, pause,
+		copy);
+}
+
 static int train(struct heavy *self)
 {
 	int rc = load(self);
@@ -157,9 +183,7 @@ static int train(struct heavy *self)
 			rc = save(self);
 	}
 	if (rc >= 0 && self->n)
-		self->host->log(self->run, CAIRN_LOG_INFO,
-			"checkpoints %llu pause_ms %.3f copy_ms %.3f", (unsigned long long)self->n,
-			self->pauses * 1e3 / (double)self->n, self->copies * 1e3 / (double)self->n);
+		log_times(self);
 	return rc < 0 ? rc : write_output(self);
 }
 
@@ -180,6 +204,19 @@ static int run_heavy(const cairn_host *host, cairn_run *run, const void *params_
 	return rc;
 }
 
+static int estimate(
+	const void *params_, const cairn_estimate_input *in, uint64_t n_inputs, cairn_estimate *out)
+{
+	const struct params *p = params_;
+
+	(void)in, (void)n_inputs;
+	if (!p->estimates)
+		return 0;
+	out->memory_bytes = p->bytes * (p->compares ? 2 : 1) + (10 << 20);
+	out->checkpoint_bytes = p->bytes;
+	return 0;
+}
+
 CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.head = CAIRN_STAGE_HEAD(cairn_stage_plugin),
 	.name = "heavy",
@@ -195,4 +232,5 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.state_version = 1,
 	.state_version_oldest = 1,
 	.run = run_heavy,
+	.estimate = estimate,
 };
