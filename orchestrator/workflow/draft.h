@@ -133,7 +133,7 @@ typedef struct cairn_stage_keys {
 	cairn_entry **params; /* by its parameter table */
 	size_t cap_inputs, cap_params;
 	cairn_entry *settings[CAIRN_SETTINGS];
-	cairn_entry *seed;
+	cairn_entry *seed, *when;
 	bool varies; /* parameters or settings differ among its instances */
 } cairn_stage_keys;
 

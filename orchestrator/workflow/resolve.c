@@ -11,6 +11,8 @@
  *   ref:NAME             the artifact that has this name in the store when the plan is made
  *   planned:KEY=VALUE,.. data that do not exist yet; see planned.c
  *
+ * Every stage has, beside the outputs of its plugin, its metric log: stage:metrics.
+ *
  * Several references, separated by blanks, for a port that takes many. The order of the
  * table rather than of the lines keeps keys the same when lines are moved.
  */
@@ -21,6 +23,7 @@
 #include "base/digest.h"
 #include "workflow/draft.h"
 #include "workflow/path.h"
+#include "workflow/when.h"
 
 #define ALL SIZE_MAX /* on an axis */
 
@@ -258,6 +261,8 @@ static const cairn_port *find_output(
 	struct cairn_resolver *r, const cairn_draft_stage *from, const char *name)
 {
 	const cairn_plugin_info *info = from->plugin->info;
+	static const cairn_port metrics = {
+		.name = "metrics", .kind = "metrics", .flags = CAIRN_PORT_OPTIONAL};
 	const cairn_port *output = cairn_plugin_output(info, name);
 	cairn_text all = {0};
 	cairn_error *err;
@@ -265,6 +270,8 @@ static const cairn_port *find_output(
 
 	if (output)
 		return output;
+	if (strcmp(name, metrics.name) == 0)
+		return &metrics;
 	near = cairn_draft__nearest(name, info->outputs, info->n_outputs, sizeof(*info->outputs));
 	err = mistake(r, "unknown output", name);
 	cairn_error_detail(err, "stage '%s' runs plugin '%s'", from->name, info->name);
@@ -272,7 +279,7 @@ static const cairn_port *find_output(
 		cairn_error_hint(err, "Did you mean '%s:%s'?", from->name, near);
 	for (uint64_t i = 0; i < info->n_outputs; i++)
 		cairn_text_printf(&all, "%s%s", i ? ", " : "", info->outputs[i].name);
-	cairn_error_hint(err, "Its outputs are: %s.", cairn_text_get(&all));
+	cairn_error_hint(err, "Its outputs are: %s; and metrics, its log.", cairn_text_get(&all));
 	cairn_text_free(&all);
 	return NULL;
 }
@@ -290,14 +297,37 @@ static void unknown_stage(struct cairn_resolver *r, const char *name)
 		cairn_draft__clip(r->draft, name));
 }
 
+/* The stage that "stage" or "stage@values" names, of so many bytes; *at is its '@', or NULL. NULL
+ * after reporting, here or where that stage is. */
+static const cairn_draft_stage *find_stage(
+	struct cairn_resolver *r, const char *text, size_t len, const char **at)
+{
+	const cairn_draft *draft = r->draft;
+	const cairn_draft_stage *from;
+	size_t found;
+
+	*at = memchr(text, '@', len);
+	if (*at)
+		len = (size_t)(*at - text);
+	found = cairn_map_get_n(&draft->stage_by_name, text, len);
+	if (found == CAIRN_MAP_NONE) {
+		unknown_stage(r, cairn_arena_strndup(draft->scratch, text, len));
+		return NULL;
+	}
+	from = &draft->stages[found];
+	if (!from->is_broken)
+		return from;
+	r->entry->is_broken = true; /* what it makes is not known */
+	return NULL;
+}
+
 static void add_stage(struct cairn_resolver *r, const char *text)
 {
 	cairn_draft *draft = r->draft;
 	const char *colon = strchr(text, ':'), *at, *port, *values;
-	size_t name_len;
 	const cairn_draft_stage *from;
 	const cairn_port *output;
-	size_t selected[CAIRN_MAX_AXES], found;
+	size_t selected[CAIRN_MAX_AXES];
 	cairn_error *err;
 
 	if (!colon || !colon[1]) {
@@ -306,18 +336,9 @@ static void add_stage(struct cairn_resolver *r, const char *text)
 		return;
 	}
 	port = colon + 1;
-	at = memchr(text, '@', (size_t)(colon - text));
-	name_len = (size_t)((at ? at : colon) - text);
-	found = cairn_map_get_n(&draft->stage_by_name, text, name_len);
-	if (found == CAIRN_MAP_NONE) {
-		unknown_stage(r, cairn_arena_strndup(draft->scratch, text, name_len));
+	from = find_stage(r, text, (size_t)(colon - text), &at);
+	if (!from)
 		return;
-	}
-	from = &draft->stages[found];
-	if (from->is_broken) { /* told where that stage is; what it makes is not known */
-		r->entry->is_broken = true;
-		return;
-	}
 	output = find_output(r, from, port);
 	if (!output)
 		return;
@@ -386,6 +407,57 @@ static void resolve_port(struct cairn_resolver *r)
 	}
 }
 
+/* ---- conditions --------------------------------------------------------------------------- */
+
+/* Which instance a metric is of; false after reporting. */
+static bool find_metric(struct cairn_resolver *r, cairn_when_ref *ref)
+{
+	size_t selected[CAIRN_MAX_AXES], index = 0;
+	const char *at;
+	const cairn_draft_stage *from = find_stage(r, ref->stage, strlen(ref->stage), &at);
+
+	if (!from || !(at ? pick_values(r, from, at + 1, selected)
+			  : match_axes(r, from, ref->metric, selected)))
+		return false;
+	for (size_t i = 0; i < from->n_axes; i++) {
+		if (selected[i] == ALL) {
+			cairn_error_hint(
+				mistake(r, "`when` compares one number, not those of", ref->stage),
+				"Name one: `%s@VALUE:%s`, and join comparisons with `and`, `or`.",
+				from->name, ref->metric);
+			return false;
+		}
+		index = index * from->axes[i]->n + selected[i];
+	}
+	ref->instance = from->first + index;
+	return true;
+}
+
+static void resolve_when(struct cairn_resolver *r, cairn_instance *instance)
+{
+	const cairn_scope scope = {instance->axes, instance->n_axes};
+	const char *title = r->stage->section->title, *text;
+	cairn_error err = {0};
+	cairn_when *when;
+
+	r->entry = r->draft->keys.when;
+	text = cairn_interpolate__entry(r->draft, r->entry, &scope, title);
+	if (!text)
+		return;
+	if (cairn_when_parse(&when, text, r->draft->arena, &err) < 0) {
+		cairn_draft__adopt(r->draft, r->entry->place, title, &err);
+		r->entry->is_broken = true;
+		return;
+	}
+	for (size_t i = 0; i < when->n_refs; i++) {
+		if (!find_metric(r, &when->refs[i]))
+			return;
+	}
+	instance->when = when;
+}
+
+/* ---- instances ---------------------------------------------------------------------------- */
+
 static void missing_input(struct cairn_resolver *r)
 {
 	const char *title = r->stage->section->title;
@@ -414,6 +486,8 @@ static void resolve_instance(struct cairn_resolver *r, size_t index, bool is_fir
 		else if (is_first && !(r->port->flags & CAIRN_PORT_OPTIONAL))
 			missing_input(r);
 	}
+	if (r->draft->keys.when)
+		resolve_when(r, instance);
 	if (!r->n)
 		return;
 	bindings = cairn_arena_alloc(r->draft->arena, r->n, sizeof(*bindings));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "workflow/draft.h"
+#include "workflow/when.h"
 
 #define MAX_CIRCLES 20u /* that are told */
 #define MAX_NAMED   8u  /* stages of a circle that the message names */
@@ -21,6 +22,7 @@ struct sorter {
 	size_t *n_needed;         /* inputs of an instance that are not sorted yet */
 	size_t *first_user;       /* edges by producer, as lists */
 	size_t *next_user, *user; /* of an edge */
+	size_t n_edges;
 	size_t *heap, n_heap;
 	size_t *order, n_order;
 	bool *is_sorted;
@@ -51,13 +53,24 @@ static size_t pop(struct sorter *s)
 	return top;
 }
 
+static void add_edge(struct sorter *s, size_t producer, size_t user)
+{
+	s->user[s->n_edges] = user;
+	s->next_user[s->n_edges] = s->first_user[producer];
+	s->first_user[producer] = s->n_edges++;
+	s->n_needed[user]++;
+}
+
 static void collect_edges(struct sorter *s)
 {
 	cairn_arena *scratch = s->draft->scratch;
 	size_t n_edges = 0;
 
-	for (size_t i = 0; i < s->n; i++)
-		n_edges += s->draft->instances[i].n_bindings;
+	for (size_t i = 0; i < s->n; i++) {
+		const cairn_instance *instance = &s->draft->instances[i];
+
+		n_edges += instance->n_bindings + (instance->when ? instance->when->n_refs : 0);
+	}
 	s->n_needed = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
 	s->first_user = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
 	s->next_user = cairn_arena_alloc(scratch, n_edges + 1, sizeof(size_t));
@@ -67,20 +80,15 @@ static void collect_edges(struct sorter *s)
 	s->is_sorted = cairn_arena_alloc(scratch, s->n + 1, sizeof(bool));
 	for (size_t i = 0; i < s->n; i++)
 		s->first_user[i] = NONE;
-	n_edges = 0;
 	for (size_t i = 0; i < s->n; i++) {
 		const cairn_instance *instance = &s->draft->instances[i];
 
 		for (size_t j = 0; j < instance->n_bindings; j++) {
-			const cairn_binding *binding = &instance->bindings[j];
-
-			if (binding->type != CAIRN_FROM_INSTANCE)
-				continue;
-			s->user[n_edges] = i;
-			s->next_user[n_edges] = s->first_user[binding->instance];
-			s->first_user[binding->instance] = n_edges++;
-			s->n_needed[i]++;
+			if (instance->bindings[j].type == CAIRN_FROM_INSTANCE)
+				add_edge(s, instance->bindings[j].instance, i);
 		}
+		for (size_t j = 0; instance->when && j < instance->when->n_refs; j++)
+			add_edge(s, instance->when->refs[j].instance, i);
 	}
 }
 
@@ -100,15 +108,24 @@ static void sort_ready(struct sorter *s)
 	}
 }
 
-/* The first input of an instance that is not sorted: there is one, or it would be ready. */
-static const cairn_binding *open_input(const struct sorter *s, size_t instance)
+/* What an instance needs first of those that are not sorted, an input or a metric: there is one, or
+ * it would be ready. *place says where it is written. */
+static size_t open_need(const struct sorter *s, size_t instance, cairn_place *place)
 {
 	const cairn_instance *of = &s->draft->instances[instance];
 
+	*place = of->place;
 	for (size_t i = 0; i < of->n_bindings; i++) {
-		if (of->bindings[i].type == CAIRN_FROM_INSTANCE &&
-			!s->is_sorted[of->bindings[i].instance])
-			return &of->bindings[i];
+		const cairn_binding *binding = &of->bindings[i];
+
+		if (binding->type != CAIRN_FROM_INSTANCE || s->is_sorted[binding->instance])
+			continue;
+		*place = binding->place;
+		return binding->instance;
+	}
+	for (size_t i = 0; of->when && i < of->when->n_refs; i++) {
+		if (!s->is_sorted[of->when->refs[i].instance])
+			return of->when->refs[i].instance;
 	}
 	CAIRN_UNREACHABLE();
 }
@@ -127,6 +144,7 @@ static void report_circle(struct sorter *s, size_t start)
 	cairn_text names = {0};
 	size_t at = start, n = 0;
 	bool is_told = false;
+	cairn_place place;
 	cairn_error *err;
 
 	do {
@@ -136,12 +154,13 @@ static void report_circle(struct sorter *s, size_t start)
 			cairn_text_printf(&names, "%s -> ", draft->instances[at].name);
 		else if (n == MAX_NAMED + 1)
 			cairn_text_add(&names, "... -> ");
-		at = open_input(s, at)->instance;
+		at = open_need(s, at, &place);
 	} while (at != start);
 	cairn_text_add(&names, draft->instances[start].name);
 	if (!is_told) {
-		err = cairn_draft__mistake(draft, open_input(s, start)->place,
-			stage_of(s, start)->section->title, "stages need each other in a circle");
+		(void)open_need(s, start, &place);
+		err = cairn_draft__mistake(draft, place, stage_of(s, start)->section->title,
+			"stages need each other in a circle");
 		cairn_error_detail(err, "%s", cairn_text_get(&names));
 		cairn_error_hint(err, "Let one of them take its input from elsewhere.");
 	}
@@ -153,11 +172,12 @@ static void open_circle(struct sorter *s, size_t left)
 {
 	bool *seen = cairn_arena_alloc(s->draft->scratch, s->n + 1, sizeof(bool));
 	size_t at = left, start;
+	cairn_place place;
 
-	for (; !seen[at]; at = open_input(s, at)->instance)
+	for (; !seen[at]; at = open_need(s, at, &place))
 		seen[at] = true;
 	start = at;
-	for (size_t i = open_input(s, at)->instance; i != at; i = open_input(s, i)->instance)
+	for (size_t i = open_need(s, at, &place); i != at; i = open_need(s, i, &place))
 		start = i < start ? i : start; /* told from the first of the file */
 	report_circle(s, start);
 	s->n_needed[start] = 0;
@@ -175,7 +195,7 @@ static void renumber(struct sorter *s)
 	for (size_t i = 0; i < s->n; i++)
 		number[s->order[i]] = i;
 	for (size_t i = 0; i < s->n; i++) {
-		/* The bindings are ours until load() returns. */
+		/* Bindings and conditions are ours until load() returns. */
 		cairn_binding *bindings;
 
 		sorted[i] = draft->instances[s->order[i]];
@@ -184,6 +204,8 @@ static void renumber(struct sorter *s)
 			if (bindings[j].type == CAIRN_FROM_INSTANCE)
 				bindings[j].instance = number[bindings[j].instance];
 		}
+		for (size_t j = 0; sorted[i].when && j < sorted[i].when->n_refs; j++)
+			sorted[i].when->refs[j].instance = number[sorted[i].when->refs[j].instance];
 	}
 	workflow->instances = sorted;
 	workflow->n_instances = s->n;

@@ -177,7 +177,7 @@ static void unknown_input(
 
 static void unknown_param(cairn_draft *draft, const cairn_draft_stage *stage, cairn_entry *entry)
 {
-	static const char *const own[] = {"plugin", "foreach", "seed"};
+	static const char *const own[] = {"plugin", "foreach", "seed", "when"};
 	const cairn_plugin_info *info = stage->plugin->info;
 	const cairn_port *port = cairn_plugin_input(info, entry->key);
 	const char *near = cairn_draft__nearest(
@@ -214,6 +214,8 @@ static cairn_entry **place_of(
 
 	if (strcmp(key, "seed") == 0)
 		return &keys->seed;
+	if (strcmp(key, "when") == 0)
+		return &keys->when;
 	for (size_t i = 0; i < CAIRN_SETTINGS; i++) {
 		if (strcmp(key, cairn_settings__names[i]) == 0)
 			return &keys->settings[i];
@@ -252,7 +254,7 @@ static void clear_keys(cairn_draft *draft, const cairn_plugin_info *info)
 	keys->inputs = clear_row(draft->scratch, keys->inputs, info->n_inputs, &keys->cap_inputs);
 	keys->params = clear_row(draft->scratch, keys->params, info->n_params, &keys->cap_params);
 	memset(keys->settings, 0, sizeof(keys->settings));
-	keys->seed = NULL;
+	keys->seed = keys->when = NULL;
 	keys->varies = false;
 }
 

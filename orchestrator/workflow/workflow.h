@@ -72,6 +72,8 @@ typedef struct cairn_settings {
 	bool show;            /* print the report's highlight at the end of a run */
 } cairn_settings;
 
+struct cairn_when;
+
 typedef struct cairn_instance {
 	const char *name;  /* "rm@brief"; several axes: "eval@brief,courteous" */
 	const char *stage; /* "rm" */
@@ -83,7 +85,8 @@ typedef struct cairn_instance {
 	size_t n_bindings;
 	int64_t seed; /* of the workflow, unless the stage has its own */
 	cairn_settings settings;
-	cairn_place place; /* of the section */
+	const struct cairn_when *when; /* when.h; NULL: it runs whatever others find out */
+	cairn_place place;             /* of the section */
 } cairn_instance;
 
 typedef struct cairn_workflow {
@@ -91,8 +94,8 @@ typedef struct cairn_workflow {
 	const char *name;
 	const char *file;      /* as given */
 	const char *directory; /* of the file */
-	const char *text;      /* the INI as read, with includes appended: kept as an artifact; malloc */
-	const char *device;    /* "auto", "cpu" */
+	const char *text; /* the INI as read, with includes appended: kept as an artifact; malloc */
+	const char *device; /* "auto", "cpu" */
 	int64_t seed;
 	const cairn_instance *instances; /* topological order; ties in file order */
 	size_t n_instances;

@@ -259,15 +259,6 @@ static const struct fake_case head_cases[] = {
 		"  at -p seed=2\n"
 		"hint: Only what [params] of 't.ini' defines can be replaced.\n",
 		{"seed", "2"}},
-	{"when_is_not_known",
-		FAKE_HEAD "[stage a]\n"
-			  "plugin = node\n"
-			  "when = x\n",
-		"error: unknown parameter 'when' for plugin 'node'\n"
-		"  at t.ini:5, section [stage a]\n"
-		"detail: 'node' 1.0 accepts 0 parameters\n"
-		"hint: List them with `cairn plugins node`.\n",
-		{0}},
 };
 
 static const struct fake_case interpolate_cases[] = {

@@ -484,6 +484,53 @@ static const struct fake_case reference_cases[] = {
 		"detail: a -> c -> b -> a\n"
 		"hint: Let one of them take its input from elsewhere.\n",
 		{0}},
+	{"condition_on_nothing",
+		FAKE_HEAD "[stage train]\n"
+			  "plugin = node\n"
+			  "[stage b]\n"
+			  "plugin = node\n"
+			  "when = trian:loss < 1\n",
+		"error: unknown stage 'trian'\n"
+		"  at t.ini:7, section [stage b]\n"
+		"hint: Did you mean 'train'?\n",
+		{0}},
+	{"condition_that_is_none",
+		FAKE_HEAD "[stage a]\n"
+			  "plugin = node\n"
+			  "[stage b]\n"
+			  "plugin = node\n"
+			  "when = a:loss is low\n",
+		"error: `when` expects <, <=, >, >=, == or !=\n"
+		"  at t.ini:7, section [stage b]\n"
+		"detail: not 'is', at 'is low'\n"
+		"hint: Write `when = STAGE:METRIC >= NUMBER`; `and`, `or`, `not` and parentheses "
+		"join comparisons.\n",
+		{0}},
+	{"condition_on_several",
+		FAKE_HEAD "[axis group]\n"
+			  "values = x y\n"
+			  "[stage a]\n"
+			  "plugin = node\n"
+			  "foreach = group\n"
+			  "[stage b]\n"
+			  "plugin = node\n"
+			  "when = a@*:loss < 1\n",
+		"error: `when` compares one number, not those of 'a@*'\n"
+		"  at t.ini:10, section [stage b]\n"
+		"hint: Name one: `a@VALUE:loss`, and join comparisons with `and`, `or`.\n",
+		{0}},
+	{"condition_in_a_circle",
+		FAKE_HEAD "[stage a]\n"
+			  "plugin = node\n"
+			  "when = b:loss < 1\n"
+			  "[stage b]\n"
+			  "plugin = node\n"
+			  "input.in = a:out\n",
+		"error: stages need each other in a circle\n"
+		"  at t.ini:3, section [stage a]\n"
+		"detail: a -> b -> a\n"
+		"hint: Let one of them take its input from elsewhere.\n",
+		{0}},
 	{"circle_told_once_for_all_instances",
 		FAKE_HEAD "[axis group]\n"
 			  "values = concise, courteous\n"

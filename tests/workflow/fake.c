@@ -115,7 +115,8 @@ static const cairn_port ppo_in[] = {{.name = "policy", .kind = "model/lm"},
 	{.name = "prompts", .kind = "dataset/prompt|dataset/demo", .flags = OPTIONAL}};
 static const cairn_port ppo_out[] = {{.name = "model", .kind = "model/lm"}};
 static const cairn_port eval_in[] = {
-	{.name = "models", .kind = "model/lm|model/reward", .flags = MANY}};
+	{.name = "models", .kind = "model/lm|model/reward", .flags = MANY},
+	{.name = "logs", .kind = "metrics", .flags = MANY | OPTIONAL}};
 static const cairn_port eval_out[] = {{.name = "report", .kind = "report"}};
 static const cairn_port node_in[] = {{.name = "in", .kind = "file", .flags = MANY | OPTIONAL}};
 static const cairn_port node_out[] = {{.name = "out", .kind = "file"}};

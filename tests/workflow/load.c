@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "fake.h"
+#include "workflow/when.h"
 
 #define AXES FAKE_HEAD "[axis group]\nvalues = concise, courteous\n[axis s]\nvalues = 1 2 3\n"
 #define A    "[stage a]\nplugin = node\nforeach = group\n"
@@ -119,6 +120,41 @@ static void test_workflow_load__settings(void **state)
 	assert_true(full->settings.show);
 	assert_int_equal(steps->settings.checkpoint_every_steps, 50);
 	assert_true(steps->settings.checkpoint_every_s == 0);
+	cairn_workflow_free(workflow);
+}
+
+static void test_workflow_load__conditions(void **state)
+{
+	cairn_workflow *workflow = fake_load(
+		AXES "[params]\nlimit = 0.6\n"
+		     /* It stands first and comes last. */
+		     "[stage late]\nplugin = node\nforeach = group s\n"
+		     "when = a:accuracy >= ${limit} and b@2:x/y < ${s} or a@concise:loss == 1\n" A
+		     "[stage b]\nplugin = node\nforeach = s\n");
+	const cairn_instance *late = cairn_workflow_find(workflow, "late@courteous,3", NULL);
+	const cairn_when *when = late->when;
+
+	(void)state;
+	assert_string_equal(when->text, "a:accuracy >= 0.6 and b@2:x/y < 3 or a@concise:loss == 1");
+	assert_int_equal(when->n_refs, 3);
+	assert_string_equal(workflow->instances[when->refs[0].instance].name, "a@courteous");
+	assert_string_equal(when->refs[0].metric, "accuracy");
+	assert_string_equal(workflow->instances[when->refs[1].instance].name, "b@2");
+	assert_string_equal(workflow->instances[when->refs[2].instance].name, "a@concise");
+	for (size_t i = 0; i < when->n_refs; i++)
+		assert_true(&workflow->instances[when->refs[i].instance] < late);
+	assert_null(cairn_workflow_find(workflow, "a@concise", NULL)->when);
+	cairn_workflow_free(workflow);
+}
+
+static void test_workflow_load__every_stage_has_a_metric_log(void **state)
+{
+	cairn_workflow *workflow =
+		fake_load(FAKE_BASE "[stage e]\nplugin = eval\ninput.models = base:model\n"
+				    "input.logs = base:metrics demos:metrics\n");
+
+	(void)state;
+	check_bindings(workflow, "e", "base:model base:metrics demos:metrics");
 	cairn_workflow_free(workflow);
 }
 
@@ -397,6 +433,8 @@ int main(void)
 		cmocka_unit_test(test_workflow_load__head),
 		cmocka_unit_test(test_workflow_load__lines),
 		cmocka_unit_test(test_workflow_load__settings),
+		cmocka_unit_test(test_workflow_load__conditions),
+		cmocka_unit_test(test_workflow_load__every_stage_has_a_metric_log),
 		cmocka_unit_test(test_workflow_load__values),
 		cmocka_unit_test(test_workflow_load__interpolation),
 		cmocka_unit_test(test_workflow_load__overrides),
