@@ -347,8 +347,6 @@ static void forget_child(cairn_child *child)
 
 void cairn_attempt_clear(cairn_attempt *attempt)
 {
-	if (attempt->child.has_ended)
-		forget_child(&attempt->child);
 	free(attempt->log_path);
 	json_decref(attempt->result);
 	free(attempt->packet);

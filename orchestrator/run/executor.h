@@ -76,9 +76,9 @@ void cairn_attempt_ask_stop(cairn_attempt *attempt);
 void cairn_attempt_kill(cairn_attempt *attempt);
 /* Timeouts. */
 void cairn_attempt_tick(cairn_attempt *attempt, double now);
-/* Forgets the attempt; its process too, if that has ended. */
+/* Forgets the attempt, not its process. */
 void cairn_attempt_clear(cairn_attempt *attempt);
-/* Ends a process that waits: closes its wire and waits for it. */
+/* Forgets a process that has ended, and ends one that waits: closes its wire and waits for it. */
 void cairn_child_end(cairn_child *child);
 
 double cairn_attempt_flop(const cairn_attempt *attempt);
