@@ -45,7 +45,7 @@ sanitize: test-deps
 	@ctest --test-dir $(BUILD)-sanitize --output-on-failure -j $(JOBS) -L 'unit|store'
 
 THREADED = test-kernels-pool test-kernels-attention test-kernels-head test-kernels-updates \
-	test-store-artifact test-store-record
+	test-store-artifact test-store-cuts test-store-record
 
 tsan: test-deps
 	@cmake -G Ninja -S . -B $(BUILD)-tsan -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 \

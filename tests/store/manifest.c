@@ -186,12 +186,84 @@ static void test_store_manifest__refuses_other_forms(void **state)
 	cairn_text_free(&entry);
 }
 
+static int read_cut(const cairn_entry_node *head)
+{
+	static const cairn_id ids[8] = {{{1}}, {{2}}, {{3}}};
+	cairn_text node = {0};
+	cairn_error err = {0};
+	cairn_entry_node entry;
+	int rc;
+
+	cairn_manifest__add_entry_head(&node, head);
+	OK(cairn_manifest__add_list(&node, ids, 3, put_node, NULL, &err));
+	rc = cairn_manifest__read_entry(&entry, node.data, node.len, NULL);
+	if (!rc) {
+		assert_true(entry.is_cut_by_content);
+		assert_int_equal(entry.n_chunks, head->n_chunks);
+		assert_int_equal(entry.last_len, head->last_len);
+	}
+	for (size_t len = 0; len < node.len && !rc; len++) { /* and any shorter one is refused */
+		cairn_id *back = NULL;
+		int cut = cairn_manifest__read_entry(&entry, node.data, len, NULL);
+
+		if (!cut)
+			cut = cairn_manifest__read_list(&back, entry.list, entry.list_len,
+				entry.n_chunks, NULL, NULL, NULL);
+		assert_int_equal(cut, CAIRN_EINTEGRITY);
+	}
+	cairn_text_free(&node);
+	return rc;
+}
+
+/* Numbers that no cuts could have given, in a node that is right otherwise. */
+static void test_store_manifest__refuses_impossible_cuts(void **state)
+{
+	static const struct {
+		uint32_t dtype, n_dims;
+		uint64_t bytes, n_chunks;
+		uint32_t last_len;
+		int code;
+	} cases[] = {
+		{CAIRN_U8, 1, 500000, 3, 100000, 0},
+		{CAIRN_U8, 1, 2 * CAIRN_CUT_MIN + 1, 3, 1, 0},
+		{CAIRN_U8, 1, 3 * CAIRN_CUT_MAX, 3, CAIRN_CUT_MAX, 0},
+		{CAIRN_U8, 1, 200000, 1, 200000, 0},
+		{CAIRN_U8, 1, 500000, 3, 0, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 500000, 0, 100000, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 500000, 1, 100000, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 500000, 3, 500001, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 2 * CAIRN_CUT_MIN, 3, 1, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 3 * CAIRN_CUT_MAX + 1, 3, CAIRN_CUT_MAX, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 3 * CAIRN_CUT_MAX, 3, CAIRN_CUT_MAX + 1, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, 500000, UINT64_MAX, 100000, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 1, CAIRN_CUT_MIN, 1, CAIRN_CUT_MIN, CAIRN_EINTEGRITY},
+		{CAIRN_U8, 2, 500000, 3, 100000, CAIRN_EINTEGRITY},
+		{CAIRN_F32, 1, 500000, 3, 100000, CAIRN_EINTEGRITY},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < CAIRN_COUNT(cases); i++) {
+		const cairn_entry_node head = {.name = "f",
+			.name_len = 1,
+			.dtype = cases[i].dtype,
+			.n_dims = cases[i].n_dims,
+			.dims = {cases[i].bytes / (cases[i].dtype == CAIRN_F32 ? 4 : 1), 1},
+			.bytes = cases[i].bytes,
+			.is_cut_by_content = true,
+			.last_len = cases[i].last_len,
+			.n_chunks = cases[i].n_chunks};
+
+		assert_int_equal(read_cut(&head), cases[i].code);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_store_manifest__lists_of_any_length_read_back),
 		cmocka_unit_test(test_store_manifest__refuses_cut_and_longer_nodes),
 		cmocka_unit_test(test_store_manifest__refuses_other_forms),
+		cmocka_unit_test(test_store_manifest__refuses_impossible_cuts),
 	};
 
 	return cmocka_run_group_tests_name("store/manifest", tests, NULL, NULL);
