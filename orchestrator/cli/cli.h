@@ -68,6 +68,7 @@ typedef struct cli {
 	const char *break_lease;
 	int64_t attempt, depth;
 	int64_t limit; /* -1: what the verb thinks right */
+	double max_flop; /* --max-cost; < 0: none */
 	const char *progress, *color, *by, *table;
 	cairn_override params[CLI_MAX_PARAMS];
 	size_t n_params;
@@ -217,6 +218,8 @@ int cli_print_json(json_t *json, const char *schema);
 
 const char *cli_flop(char out[32], double flop);        /* 1.2 TFLOP */
 const char *cli_pf_days(char out[32], double flop);     /* 2.1e-09 */
+/* "0.5" petaflop/s-days, "18TFLOP" or "18 TFLOP", as FLOP. */
+bool cli_parse_cost(const char *text, double *flop);
 const char *cli_duration(char out[32], double seconds); /* 3m41s */
 const char *cli_bytes(char out[32], double bytes);      /* 4.2 MiB */
 const char *cli_peak(char out[32], const json_t *cost); /* its "peak_bytes"; "-": not known */

@@ -26,7 +26,7 @@ static int dispatch(cli *c)
 int main(int argc, char **argv)
 {
 	const char *store = getenv("CAIRN_STORE");
-	cli c = {.progress = "auto", .color = "auto", .by = "stage", .limit = -1};
+	cli c = {.progress = "auto", .color = "auto", .by = "stage", .limit = -1, .max_flop = -1};
 	bool stop = false, is_check;
 	int status;
 

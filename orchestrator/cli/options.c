@@ -35,6 +35,8 @@ static const cli_option options[] = {
 	{"collapse", 0, NULL, " graph ", "one node for all instances of a section"},
 	{"force", 0, NULL, " export ", "write into a directory that is not empty"},
 	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
+	{"max-cost", 0, "COST", " run plan ",
+		"refuse to spend more: petaflop/s-days, or FLOP with a unit (0.5, 18TFLOP)"},
 	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
 	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
 	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
@@ -325,6 +327,11 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_number(c, option, text, UINT32_MAX, &c->attempt);
 	} else if (strcmp(name, "depth") == 0) {
 		status = take_number(c, option, text, 1000000, &c->depth);
+	} else if (strcmp(name, "max-cost") == 0) {
+		if (!cli_parse_cost(text, &c->max_flop))
+			return cli_fail(c, CAIRN_EUSAGE,
+				"Write petaflop/s-days, as 0.5, or FLOP with a unit, as 18TFLOP.",
+				"option '--max-cost' takes a cost, not '%.100s'", text);
 	} else if (strcmp(name, "limit") == 0) {
 		status = take_number(c, option, text, 1000000000, &c->limit);
 	} else {

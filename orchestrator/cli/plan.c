@@ -4,6 +4,8 @@
 
 #include "audit/ledger.h"
 #include "cli/cli.h"
+#include "run/budget.h"
+#include "run/forecast.h"
 
 /* Of all stages that are not cached. */
 typedef struct totals {
@@ -13,24 +15,16 @@ typedef struct totals {
 	size_t n_cached;
 } totals;
 
-static totals add_up(const cairn_plan *plan)
+static totals add_up(const cairn_plan *plan, const cairn_forecasts *forecasts)
 {
-	totals sum = {0};
+	totals sum = {.flop = forecasts->flop, .is_partial = forecasts->is_partial};
 
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_planned *stage = &plan->stages[i];
 
-		if (stage->state == CAIRN_STATE_CACHED) {
+		if (stage->state == CAIRN_STATE_CACHED)
 			sum.n_cached++;
-			continue;
-		}
-		if (!stage->cost) { /* a plugin that has no estimate spends nothing worth one */
-			sum.is_partial |= stage->instance->plugin->has_estimate;
-			continue;
-		}
-		sum.flop += stage->cost->flop;
-		sum.is_partial |= stage->cost->is_partial;
-		if (stage->cost->memory_bytes > sum.memory_bytes)
+		else if (stage->cost && stage->cost->memory_bytes > sum.memory_bytes)
 			sum.memory_bytes = stage->cost->memory_bytes;
 	}
 	return sum;
@@ -50,9 +44,82 @@ static void number_cell(cli_table *table, const cairn_planned_cost *cost, double
 		cli_table_cell(table, "%s%s", format(text, value), cost->is_partial ? "+" : "");
 }
 
-static void print_table(cli *c, const cairn_plan *plan)
+/* A stage that waits does so for the sake of one that is ready: where that has changed, this is
+ * why. */
+static const cairn_planned *root_of(const cairn_plan *plan, size_t i)
 {
-	cli_table *table = cli_table_new(c, "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS|>MEMORY|REASON");
+	while (plan->stages[i].state == CAIRN_STATE_PENDING) {
+		const cairn_instance *instance = plan->stages[i].instance;
+		size_t b = 0, from = i;
+		for (; b < instance->n_bindings && from == i; b++) {
+			if (instance->bindings[b].type == CAIRN_FROM_INSTANCE &&
+				!cairn_plan_input(plan, i, b))
+				from = instance->bindings[b].instance;
+		}
+		if (from == i)
+			return NULL;
+		i = from;
+	}
+	return plan->stages[i].state == CAIRN_STATE_READY && strstr(plan->stages[i].reason, " -> ")
+		       ? &plan->stages[i]
+		       : NULL;
+}
+
+static const char *reason_of(cli *c, const cairn_plan *plan, size_t i)
+{
+	const cairn_planned *stage = &plan->stages[i], *root;
+	const json_t *blessed;
+
+	if (stage->state == CAIRN_STATE_CACHED) {
+		blessed = json_object_get(cairn_plan_result(plan, i), "blessed");
+		return blessed ? cairn_arena_printf(c->arena, "blessed by %s: %s",
+					 cairn_json_string(blessed, "by", "?"),
+					 cairn_json_string(blessed, "reason", "?"))
+			       : stage->reason;
+	}
+	root = stage->state == CAIRN_STATE_PENDING ? root_of(plan, i) : NULL;
+	return root ? cairn_arena_printf(c->arena, "%s (%s: %s)", stage->reason,
+			      root->instance->name, root->reason)
+		    : stage->reason;
+}
+
+/* Time is a column only where something is known of it. */
+static bool has_seconds(const cairn_plan *plan, const cairn_forecasts *forecasts)
+{
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		if (forecasts->of[i].seconds > 0)
+			return true;
+	}
+	return false;
+}
+
+static void forecast_cells(cli_table *table, const cairn_forecast *of, bool is_open, bool has_time)
+{
+	/* What was measured is no estimate, yet no better for what is to come: "~". */
+	const char *sign = of->is_partial ? "+" : "", *about = of->is_history ? "~" : "";
+	char text[32];
+
+	if (!is_open || !of->is_known || of->flop <= 0) {
+		cli_table_cell(table, "-");
+		cli_table_cell(table, "-");
+	} else {
+		cli_table_cell(table, "%s%s%s", about, cli_flop(text, of->flop), sign);
+		cli_table_cell(table, "%s%s%s", about, cli_pf_days(text, of->flop), sign);
+	}
+	if (!has_time)
+		return;
+	if (is_open && of->seconds >= 0 && !of->is_shared)
+		cli_table_cell(table, "%s", cli_duration(text, of->seconds));
+	else
+		cli_table_cell(table, "-");
+}
+
+static void print_table(cli *c, const cairn_plan *plan, const cairn_forecasts *forecasts)
+{
+	bool has_time = has_seconds(plan, forecasts);
+	cli_table *table = cli_table_new(
+		c, has_time ? "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS|>TIME|>MEMORY|REASON"
+			    : "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS|>MEMORY|REASON");
 
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_planned *stage = &plan->stages[i];
@@ -65,10 +132,10 @@ static void print_table(cli *c, const cairn_plan *plan)
 		cli_table_cell(table, "%s", stage->instance->plugin->name);
 		cli_table_cell(table, "%s", state);
 		cli_table_style(table, cli_state_style(state));
-		number_cell(table, cost, cost ? cost->flop : 0, cli_flop);
-		number_cell(table, cost, cost ? cost->flop : 0, cli_pf_days);
+		forecast_cells(
+			table, &forecasts->of[i], stage->state != CAIRN_STATE_CACHED, has_time);
 		number_cell(table, cost, cost ? (double)cost->memory_bytes : 0, cli_bytes);
-		cli_table_cell(table, "%s", stage->reason);
+		cli_table_cell(table, "%s", reason_of(c, plan, i));
 	}
 	cli_table_print(table, stdout, c->color_out);
 }
@@ -108,15 +175,23 @@ static const char *next_step(cli *c, const cairn_plan *plan, const totals *sum)
 	return cli_run_command(c, plan->workflow->file);
 }
 
-static void print_last_line(cli *c, const cairn_plan *plan, const totals *sum)
+static void print_last_line(
+	cli *c, const cairn_plan *plan, const totals *sum, const cairn_forecasts *forecasts)
 {
-	char days[32], memory[32];
+	char days[32], memory[32], time[32];
 
 	printf("%scached %zu, to run %zu | estimated %s%s PF-days", c->quiet ? "" : "\n",
 		sum->n_cached, plan->n_stages - sum->n_cached, sum->is_partial ? "at least " : "",
 		cli_pf_days(days, sum->flop));
+	if (forecasts->seconds > 0)
+		printf(", %s %s", forecasts->lacks_seconds ? "more than" : "about",
+			cli_duration(time, forecasts->seconds));
 	if (sum->memory_bytes)
 		printf(", largest stage %s", cli_bytes(memory, (double)sum->memory_bytes));
+	if (forecasts->saved_flop > 0)
+		printf(" | saved by the cache %s PF-days, %s",
+			cli_pf_days(days, forecasts->saved_flop),
+			cli_duration(time, forecasts->saved_seconds));
 	printf(" | next: %s\n", next_step(c, plan, sum));
 }
 
@@ -142,8 +217,20 @@ static json_t *number_json(const cairn_planned_cost *cost, double value, bool is
 	return is_integer ? json_integer((json_int_t)value) : json_real(value);
 }
 
-static json_t *stage_json(const cairn_planned *stage)
+static json_t *forecast_json(const cairn_forecast *of)
 {
+	return json_pack("{s:o, s:o, s:o, s:b, s:s, s:b}", "flop",
+		of->is_known ? json_real(of->flop) : json_null(), "pf_days",
+		of->is_known ? json_real(of->flop / CAIRN_PF_DAY) : json_null(), "seconds",
+		of->seconds >= 0 ? json_real(of->seconds) : json_null(), "is_partial",
+		(int)of->is_partial, "from", of->is_history ? "history" : "estimate", "is_shared",
+		(int)of->is_shared);
+}
+
+static json_t *stage_json(
+	cli *c, const cairn_plan *plan, size_t i, const cairn_forecasts *forecasts)
+{
+	const cairn_planned *stage = &plan->stages[i];
 	const cairn_planned_cost *cost = stage->state == CAIRN_STATE_CACHED ? NULL : stage->cost;
 	double flop = cost ? cost->flop : 0, memory = cost ? (double)cost->memory_bytes : 0;
 	char key[CAIRN_KEY_TEXT];
@@ -159,11 +246,14 @@ static json_t *stage_json(const cairn_planned *stage)
 	json = json_pack("{s:s, s:s, s:s, s:o, s:o}", "instance", stage->instance->name, "plugin",
 		stage->instance->plugin->name, "state", cairn_state_name(stage->state), "key",
 		stage->has_key ? json_string(key) : json_null(), "reason",
-		cairn_record_text(stage->reason));
+		cairn_record_text(reason_of(c, plan, i)));
 	json_object_set_new(json, "flop", number_json(cost, flop, false));
 	json_object_set_new(json, "pf_days", number_json(cost, flop / CAIRN_PF_DAY, false));
 	json_object_set_new(json, "memory_bytes", number_json(cost, memory, true));
 	json_object_set_new(json, "estimate", estimate);
+	json_object_set_new(json, "forecast",
+		stage->state == CAIRN_STATE_CACHED ? json_null()
+						   : forecast_json(&forecasts->of[i]));
 	return json;
 }
 
@@ -180,30 +270,60 @@ static json_t *alignment_json(const cairn_plan *plan)
 		found.alignment / found.pretraining);
 }
 
-static int print_json(const cairn_plan *plan, const totals *sum)
+static int print_json(
+	cli *c, const cairn_plan *plan, const totals *sum, const cairn_forecasts *forecasts)
 {
 	json_t *stages = json_array(), *total;
 
 	for (size_t i = 0; i < plan->n_stages; i++)
-		json_array_append_new(stages, stage_json(&plan->stages[i]));
-	total = json_pack("{s:f, s:f, s:I, s:b, s:o}", "flop", sum->flop, "pf_days",
-		sum->flop / CAIRN_PF_DAY, "memory_bytes", (json_int_t)sum->memory_bytes,
+		json_array_append_new(stages, stage_json(c, plan, i, forecasts));
+	total = json_pack("{s:f, s:f, s:f, s:b, s:I, s:b, s:o}", "flop", sum->flop, "pf_days",
+		sum->flop / CAIRN_PF_DAY, "seconds", forecasts->seconds, "lacks_seconds",
+		(int)forecasts->lacks_seconds, "memory_bytes", (json_int_t)sum->memory_bytes,
 		"is_partial", (int)sum->is_partial, "alignment", alignment_json(plan));
 	return cli_print_json(
-		json_pack("{s:s, s:s, s:I, s:I, s:f, s:o, s:o}", "workflow", plan->workflow->name,
-			"file", plan->workflow->file, "cached", (json_int_t)sum->n_cached, "to_run",
+		json_pack("{s:s, s:s, s:I, s:I, s:f, s:o, s:o, s:{s:f, s:f, s:f}}", "workflow",
+			plan->workflow->name, "file", plan->workflow->file, "cached",
+			(json_int_t)sum->n_cached, "to_run",
 			(json_int_t)(plan->n_stages - sum->n_cached), "estimated_flop", sum->flop,
-			"stages", stages, "total", total),
+			"stages", stages, "total", total, "saved", "flop", forecasts->saved_flop,
+			"pf_days", forecasts->saved_flop / CAIRN_PF_DAY, "seconds",
+			forecasts->saved_seconds),
 		"cairn.plan/1");
 }
 
 /* ---- the verb ------------------------------------------------------------------------------ */
 
-int cli_plan(cli *c)
+static int print_plan(cli *c, const cairn_plan *plan)
 {
-	cli_work work;
+	cairn_forecasts forecasts;
 	cairn_error err = {0};
 	totals sum;
+	int status = CLI_OK;
+
+	if (cairn_forecast_make(&forecasts, plan, &err) < 0)
+		return cli_error(c, &err);
+	sum = add_up(plan, &forecasts);
+	if (c->json) {
+		status = print_json(c, plan, &sum, &forecasts);
+	} else {
+		if (!c->quiet) {
+			print_table(c, plan, &forecasts);
+			print_alignment(c, plan);
+		}
+		print_last_line(c, plan, &sum, &forecasts);
+	}
+	cairn_forecast_free(&forecasts);
+	if (status == CLI_OK && c->max_flop >= 0 && cairn_budget_check(plan, c->max_flop, &err) < 0)
+		return cli_error(c, &err);
+	return status == CLI_OK && c->exit_code && sum.n_cached < plan->n_stages ? CLI_FAILED
+										 : status;
+}
+
+int cli_plan(cli *c)
+{
+	cairn_error err = {0};
+	cli_work work;
 	int status;
 
 	if (c->table)
@@ -212,22 +332,8 @@ int cli_plan(cli *c)
 		CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
 	if (status != CLI_OK)
 		return status;
-	if (cairn_plan_estimate(work.plan, &err) < 0) {
-		cli_work_close(&work);
-		return cli_error(c, &err);
-	}
-	sum = add_up(work.plan);
-	if (c->json) {
-		status = print_json(work.plan, &sum);
-	} else {
-		if (!c->quiet) {
-			print_table(c, work.plan);
-			print_alignment(c, work.plan);
-		}
-		print_last_line(c, work.plan, &sum);
-	}
-	if (status == CLI_OK && c->exit_code && sum.n_cached < work.plan->n_stages)
-		status = CLI_FAILED;
+	status = cairn_plan_estimate(work.plan, &err) < 0 ? cli_error(c, &err)
+							  : print_plan(c, work.plan);
 	cli_work_close(&work);
 	return status;
 }

@@ -51,6 +51,8 @@ int cli_run(cli *c)
 		.keep_going = c->keep_going,
 		.no_wait = c->no_wait,
 		.overcommit = c->overcommit,
+		.has_max_flop = c->max_flop >= 0,
+		.max_flop = c->max_flop,
 		.argv = c->argv,
 		.argc = c->argc};
 	cairn_error err = {0};

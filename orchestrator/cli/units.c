@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* units.c - numbers in the form that people compare. */
 #include <math.h>
+#include <string.h>
 #include <time.h>
 
 #include "cli/cli.h"
 
+static const char *const units[] = {
+	"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP", "ZFLOP", "YFLOP"};
+
 const char *cli_flop(char out[32], double flop)
 {
-	static const char *const units[] = {
-		"FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP", "ZFLOP", "YFLOP"};
 	size_t i = 0;
 
 	while (flop >= 999.5 && i + 1 < CAIRN_COUNT(units)) {
@@ -29,6 +31,30 @@ const char *cli_pf_days(char out[32], double flop)
 					   : "%.1e",
 		days);
 	return out;
+}
+
+bool cli_parse_cost(const char *text, double *flop)
+{
+	size_t len = strcspn(text, "kMGTPEZYF "), unit = len + strspn(text + len, " ");
+	double factor = CAIRN_PF_DAY, number;
+	char digits[64];
+
+	if (text[unit]) {
+		size_t i = 0;
+		factor = 1;
+		while (i < CAIRN_COUNT(units) && strcmp(text + unit, units[i++]) != 0)
+			factor *= 1000;
+		if (strcmp(text + unit, units[i - 1]) != 0)
+			return false;
+	}
+	if (len >= sizeof(digits))
+		return false;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!cairn_parse_double(digits, &number) || !(number >= 0) || isinf(number))
+		return false;
+	*flop = number * factor;
+	return true;
 }
 
 const char *cli_duration(char out[32], double seconds)

@@ -234,30 +234,42 @@ static void take_answer(
 		cost->is_partial = true;
 }
 
+static int estimate_stage(
+	cairn_plan *plan, size_t i, struct asking *asking, uint64_t limit, cairn_error *err)
+{
+	cairn_planned *planned = &plan->stages[i];
+	json_t *request, *answer;
+
+	if (planned->state == CAIRN_STATE_CACHED || !planned->instance->plugin->has_estimate)
+		return 0;
+	request = request_of(plan, i);
+	if (!request)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory estimating a plan");
+	answer = ask(asking, planned->instance->plugin->path, request);
+	if (answer)
+		take_answer(plan, planned, answer, limit);
+	json_decref(answer);
+	json_decref(request);
+	return 0;
+}
+
 int cairn_plan_estimate(cairn_plan *plan, cairn_error *err)
 {
 	struct asking asking = {0};
 	uint64_t limit = cairn_memory_limit();
 	int rc = 0;
 
-	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
-		cairn_planned *planned = &plan->stages[i];
-		json_t *request, *answer;
+	for (size_t i = 0; i < plan->n_stages && rc == 0; i++)
+		rc = estimate_stage(plan, i, &asking, limit, err);
+	close_all(&asking);
+	return rc;
+}
 
-		if (planned->state == CAIRN_STATE_CACHED ||
-			!planned->instance->plugin->has_estimate)
-			continue;
-		request = request_of(plan, i);
-		if (!request) {
-			rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory estimating a plan");
-			break;
-		}
-		answer = ask(&asking, planned->instance->plugin->path, request);
-		if (answer)
-			take_answer(plan, planned, answer, limit);
-		json_decref(answer);
-		json_decref(request);
-	}
+int cairn_plan_estimate_stage(cairn_plan *plan, size_t i, cairn_error *err)
+{
+	struct asking asking = {0};
+	int rc = estimate_stage(plan, i, &asking, cairn_memory_limit(), err);
+
 	close_all(&asking);
 	return rc;
 }

@@ -18,6 +18,7 @@
 
 #include "cairn/fsck.h"
 #include "base/alloc.h"
+#include "run/budget.h"
 #include "run/lock.h"
 #include "run/plan.h"
 #include "run/preflight.h"
@@ -237,6 +238,8 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 
 	*out = (cairn_run_summary){0};
 	rc = cairn_preflight(plan, options->overcommit, err);
+	if (rc == 0 && options->has_max_flop)
+		rc = cairn_budget_check(plan, options->max_flop, err);
 	if (rc < 0)
 		return rc;
 	rc = cairn_signals_open(&runner.signals, err);

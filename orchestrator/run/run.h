@@ -105,6 +105,8 @@ size_t cairn_plan_components(
  * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or
  * fails, has no cost. */
 CAIRN_MUST int cairn_plan_estimate(cairn_plan *plan, cairn_error *err);
+/* Of one stage, again: its inputs may be known by now. */
+CAIRN_MUST int cairn_plan_estimate_stage(cairn_plan *plan, size_t i, cairn_error *err);
 /* alignment.c: the model of the plan that takes most compute after pretraining, with all that it is
  * made from. False where there is none, or no pretraining in it. */
 typedef struct cairn_alignment {
@@ -122,6 +124,8 @@ typedef struct cairn_run_options {
 	bool keep_going;         /* -k */
 	bool overcommit;         /* start stages that do not fit in memory, too */
 	bool no_wait;            /* EBUSY rather than wait for another run of this store */
+	bool has_max_flop;       /* budget.h */
+	double max_flop;
 	const char *const *argv; /* for the record */
 	int argc;
 } cairn_run_options;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "run/budget.h"
 #include "run/preflight.h"
 #include "run/runner.h"
 
@@ -152,7 +153,7 @@ static int start_if_possible(cairn_runner *runner, size_t i, double now, cairn_e
 	cairn_attempt *slot;
 
 	if (runner->tries[i].not_before > now || has_running_twin(runner, i) ||
-		!has_room(runner, i) || !has_memory(runner, i))
+		!has_room(runner, i) || !has_memory(runner, i) || !cairn_budget_allows(runner, i))
 		return 0;
 	slot = choose_slot(runner, i);
 	return slot ? cairn_runner_start(runner, slot, i, err) : 0;
@@ -241,6 +242,7 @@ static int beat(cairn_runner *runner, cairn_error *err)
 {
 	double now = cairn_runner_clock();
 
+	cairn_budget_watch(runner);
 	if (runner->observer && runner->observer->tick)
 		runner->observer->tick(runner->observer, runner->plan);
 	if (now - runner->heartbeat < HEARTBEAT_S)
