@@ -81,7 +81,7 @@ void cairn_batch_on_commit(cairn_batch *batch, cairn_batch_fn fn, void *arg)
 static int apply(cairn_txn *txn, const cairn_change *c, cairn_error *err)
 {
 	if (!c->value)
-		return cairn_index__delete(txn, c->table, c->key, c->key_len, err);
+		return cairn_catalog__delete(txn, c->table, c->key, c->key_len, err);
 	return cairn_catalog__put(txn, c->table, c->key, c->key_len, c->value, c->value_len, err);
 }
 

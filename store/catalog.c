@@ -103,6 +103,18 @@ int cairn_catalog__put(cairn_txn *txn, enum cairn_table table, const void *key, 
 	return 0;
 }
 
+int cairn_catalog__delete(
+	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err)
+{
+	uint64_t losses;
+	int rc = cairn_index__delete(txn, table, key, key_len, err);
+
+	if (rc || (table != CAIRN_TABLE_ARTIFACT && table != CAIRN_TABLE_RESULT))
+		return rc;
+	rc = cairn_catalog__number(txn, CAIRN_LOSSES, &losses, err);
+	return rc ? rc : cairn_catalog__set_number(txn, CAIRN_LOSSES, losses + 1, err);
+}
+
 int cairn_catalog__number(cairn_txn *txn, const char *name, uint64_t *out, cairn_error *err)
 {
 	const void *value;

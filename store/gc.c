@@ -373,7 +373,7 @@ static int delete_page(cairn_txn *txn, void *arg, cairn_error *err)
 		if (!rc)
 			rc = judge(page, id, value, len, false, &is_dead, err);
 		if (!rc && is_dead)
-			rc = cairn_index__delete(
+			rc = cairn_catalog__delete(
 				txn, page->table, id->bytes, sizeof(id->bytes), err);
 	}
 	return rc;

@@ -187,6 +187,11 @@ CAIRN_MUST int cairn_catalog__unseal(enum cairn_table table, const void *key, si
 /* Any value of any table against its checksum, a blob against its digest too; EINTEGRITY. */
 CAIRN_MUST int cairn_catalog__check(enum cairn_table table, const void *key, size_t key_len,
 	const void *value, size_t value_len, cairn_error *err);
+/* Deletes a record, manifest, blob or chunk; 0 also where there was none. What goes with an
+ * artifact or a result is counted: whoever saw it there can tell by the count that it still is. */
+CAIRN_MUST int cairn_catalog__delete(
+	cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len, cairn_error *err);
+#define CAIRN_LOSSES "losses" /* that count: a number in the meta table */
 /* Numbers in the meta table: "next_seg", "gc_epoch". 0 where absent. */
 CAIRN_MUST int cairn_catalog__number(
 	cairn_txn *txn, const char *name, uint64_t *out, cairn_error *err);

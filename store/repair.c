@@ -140,7 +140,7 @@ static int restore_headers(repair *r, cairn_error *err)
 static int drop(repair *r, size_t i, cairn_txn *txn, enum cairn_table table, cairn_error *err)
 {
 	const cairn_fsck_target *target = &r->targets[i];
-	int rc = cairn_index__delete(txn, table, target->key, target->key_len, err);
+	int rc = cairn_catalog__delete(txn, table, target->key, target->key_len, err);
 
 	r->is_done[i] = rc == 0;
 	return rc;

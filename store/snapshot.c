@@ -50,6 +50,15 @@ bool cairn_snapshot_has(cairn_snapshot *snapshot, const cairn_id *id)
 		       &value, &len, NULL) == 0;
 }
 
+uint64_t cairn_snapshot_losses(cairn_snapshot *snapshot)
+{
+	uint64_t losses;
+
+	/* A damaged count is no count: then nothing that was seen earlier is believed. */
+	return cairn_catalog__number(snapshot->txn, CAIRN_LOSSES, &losses, NULL) == 0 ? losses
+										      : UINT64_MAX;
+}
+
 struct scan {
 	enum cairn_table table;
 	cairn_scan_fn fn;

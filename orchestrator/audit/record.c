@@ -91,6 +91,8 @@ wrong:
 	return CAIRN_EUSAGE;
 }
 
+#define NAMES_MARK "names" /* a note */
+
 /* ---- keys --------------------------------------------------------------------------- */
 
 #define SHA_BYTES CAIRN_DIGEST_BYTES
@@ -164,13 +166,48 @@ int cairn_record_run(
 	return get_record(out, snapshot, "run", run->bytes, sizeof(run->bytes), err);
 }
 
+int cairn_record_stages_of(
+	cairn_run_id *out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err)
+{
+	json_t *record;
+	int rc = cairn_record_run(&record, snapshot, run, err);
+
+	*out = *run;
+	if (rc < 0)
+		return rc == CAIRN_ENOTFOUND ? 0 : rc;
+	if (cairn_run_id_parse(out, cairn_json_string(record, "stages_of", ""), NULL) < 0)
+		*out = *run;
+	json_decref(record);
+	return 0;
+}
+
+static bool is_own(const cairn_run_id *run, const cairn_run_id *of)
+{
+	return memcmp(run->bytes, of->bytes, sizeof(run->bytes)) == 0;
+}
+
+/* What another run's record says of a stage that this one found cached. */
+static void as_cached(json_t *stage)
+{
+	json_object_set_new(stage, "state", json_string("cached"));
+	json_object_set_new(stage, "reason", json_string("up to date"));
+	json_object_set_new(stage, "attempt", json_integer(0));
+}
+
 int cairn_record_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
 	uint32_t index, cairn_error *err)
 {
+	cairn_run_id of;
 	uint8_t at[20];
+	int rc = cairn_record_stages_of(&of, snapshot, run, err);
 
-	stage_key(at, run, index);
-	return get_record(out, snapshot, "stage", at, sizeof(at), err);
+	if (rc < 0)
+		return rc;
+	stage_key(at, &of, index);
+	rc = get_record(out, snapshot, "stage", at, sizeof(at), err);
+	if (rc == 0 && !is_own(run, &of))
+		as_cached(*out);
+	return rc;
 }
 
 int cairn_record_result(
@@ -276,7 +313,17 @@ static int list_records(json_t **out, cairn_snapshot *snapshot, const char *tabl
 int cairn_record_stages(
 	json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err)
 {
-	return list_records(out, snapshot, "stage", run->bytes, sizeof(run->bytes), false, 0, err);
+	cairn_run_id of;
+	json_t *stage;
+	size_t i;
+	int rc = cairn_record_stages_of(&of, snapshot, run, err);
+
+	if (rc == 0)
+		rc = list_records(
+			out, snapshot, "stage", of.bytes, sizeof(of.bytes), false, 0, err);
+	if (rc == 0 && !is_own(run, &of))
+		json_array_foreach(*out, i, stage) as_cached(stage);
+	return rc;
 }
 
 int cairn_record_attempts(
@@ -362,7 +409,29 @@ int cairn_record_put_ref(cairn_batch *batch, const char *name, const cairn_id *i
 	CAIRN_ASSERT(n > 0 && (size_t)n < sizeof(value));
 	memcpy(at, name, len + 1);
 	put_be(at + len + 1, 8, (uint64_t)now);
-	return cairn_batch_put(batch, "reflog", at, len + 9, value, (size_t)n, err);
+	rc = cairn_batch_put(batch, "reflog", at, len + 9, value, (size_t)n, err);
+	if (rc < 0)
+		return rc;
+	if (strcmp(by, "run") == 0)
+		n = snprintf(value, CAIRN_NAMES_MARK, "run:%.100s", who);
+	else
+		n = snprintf(value, CAIRN_NAMES_MARK, "%.20s:%.60s:%lld", by, who, (long long)now);
+	return cairn_batch_put(
+		batch, "note", NAMES_MARK, strlen(NAMES_MARK), value, (size_t)n, err);
+}
+
+void cairn_record_names_mark(char out[CAIRN_NAMES_MARK], cairn_snapshot *snapshot)
+{
+	const void *value;
+	size_t len;
+
+	out[0] = '\0';
+	if (cairn_snapshot_get(
+		    snapshot, "note", NAMES_MARK, strlen(NAMES_MARK), &value, &len, NULL) < 0 ||
+		len >= CAIRN_NAMES_MARK)
+		return;
+	memcpy(out, value, len);
+	out[len] = '\0';
 }
 
 /* An edge of the lineage: (artifact, stage key) in `producer` or `consumer`. */

@@ -12,7 +12,9 @@
  *              "args": [..], "params": {name: value},
  *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "pid",
  *              "boot_id", "pid_start", "host", "user", "version", "device", "threads",
- *              "n_stages", "provenance": {...} (provenance.h), "collected_ms": when `cairn gc` was
+ *              "n_stages", "stages_of" (of a run that found everything cached: the run that
+ *              wrote records of exactly these stages; the readers below follow it),
+ *              "provenance": {...} (provenance.h), "collected_ms": when `cairn gc` was
  *              told to keep nothing for this run any more (roots.h) }
  * stage      { "instance", "stage", "plugin", "axes": {axis: value}, "key" (or null while
  *              inputs are missing), "state": pending|running|cached|done|failed|stopped|
@@ -84,6 +86,9 @@ CAIRN_MUST int cairn_record_scan_runs(cairn_snapshot *snapshot, const char *work
 /* All ids, in no useful order; a run whose record was deleted may be among them. */
 CAIRN_MUST int cairn_record_scan_run_ids(
 	cairn_snapshot *snapshot, cairn_run_fn fn, void *arg, cairn_error *err);
+/* The run whose records of stages are this one's: itself, or the one that it refers to. */
+CAIRN_MUST int cairn_record_stages_of(
+	cairn_run_id *out, cairn_snapshot *snapshot, const cairn_run_id *run, cairn_error *err);
 CAIRN_MUST int cairn_record_stage(json_t **out, cairn_snapshot *snapshot, const cairn_run_id *run,
 	uint32_t index, cairn_error *err);
 CAIRN_MUST int cairn_record_result(
@@ -129,6 +134,11 @@ CAIRN_MUST int cairn_record_delete_checkpoint(
  */
 CAIRN_MUST int cairn_record_put_ref(cairn_batch *batch, const char *name, const cairn_id *id,
 	const char *by, const char *who, cairn_error *err);
+
+/* Changes whenever a name is moved: as long as it is the same, all names are what they were. Runs
+ * leave "run:RUN". */
+#define CAIRN_NAMES_MARK 128
+void cairn_record_names_mark(char out[CAIRN_NAMES_MARK], cairn_snapshot *snapshot);
 
 /* A JSON string of any bytes: where they are not UTF-8, those above ASCII become '?'. */
 json_t *cairn_record_text(const char *text);

@@ -147,15 +147,26 @@ static int take_stage(const void *key, size_t key_len, const void *value, size_t
 static int decide(cairn_roots *roots, cairn_snapshot *snapshot, cairn_error *err)
 {
 	int rc = cairn_snapshot_scan(snapshot, "run", NULL, 0, true, take_run, roots, err);
+	cairn_run_id before = {{0}};
+	int was_collected = -1;
 
 	for (size_t i = 0; i < roots->n_runs && rc == 0; i++) {
 		cairn_root_run *run = &roots->runs[i];
 		struct stages stages = {.roots = roots};
+		cairn_run_id of;
 
 		run->is_to_go = !run->was_collected && is_to_go(roots, i);
 		stages.is_collected = run->was_collected || run->is_to_go;
-		rc = cairn_snapshot_scan(snapshot, "stage", run->id.bytes, sizeof(run->id.bytes),
-			false, take_stage, &stages, err);
+		rc = cairn_record_stages_of(&of, snapshot, &run->id, err);
+		/* Runs that found everything cached share one list, mostly with their neighbours.
+		 */
+		if (rc < 0 || (was_collected == (int)stages.is_collected &&
+				      memcmp(of.bytes, before.bytes, sizeof(of.bytes)) == 0))
+			continue;
+		before = of;
+		was_collected = stages.is_collected;
+		rc = cairn_snapshot_scan(snapshot, "stage", of.bytes, sizeof(of.bytes), false,
+			take_stage, &stages, err);
 	}
 	cairn_keys__sort(&roots->kept);
 	cairn_keys__sort(&roots->lost);
@@ -320,11 +331,14 @@ int cairn_roots__tell_run(const cairn_root_run *run, cairn_snapshot *snapshot, c
 	struct telling telling = {.tell = tell, .arg = arg, .table = "run"};
 	int rc = cairn_snapshot_scan(snapshot, "run", run->id.bytes, sizeof(run->id.bytes), false,
 		tell_any, &telling, err);
+	cairn_run_id of;
 
 	telling.table = "stage";
 	if (rc == 0)
-		rc = cairn_snapshot_scan(snapshot, "stage", run->id.bytes, sizeof(run->id.bytes),
-			false, tell_any, &telling, err);
+		rc = cairn_record_stages_of(&of, snapshot, &run->id, err);
+	if (rc == 0)
+		rc = cairn_snapshot_scan(snapshot, "stage", of.bytes, sizeof(of.bytes), false,
+			tell_any, &telling, err);
 	return rc;
 }
 

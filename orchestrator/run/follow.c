@@ -69,7 +69,7 @@ static void take_change(cairn_runner *runner, size_t i)
 		cairn_runner_block_dependents(runner, i);
 	if (planned->state != CAIRN_STATE_CACHED)
 		return;
-	cairn_journal_refs(&runner->journal, i, cairn_plan_result(runner->plan, i));
+	cairn_journal_refs(&runner->journal, i, NULL);
 	event.text = planned->reason;
 	cairn_runner_tell(runner, &event);
 }

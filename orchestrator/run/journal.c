@@ -6,6 +6,7 @@
 
 #include "audit/provenance.h"
 #include "base/alloc.h"
+#include "run/memo.h"
 #include "run/plan.h"
 #include "run/process.h"
 
@@ -352,27 +353,41 @@ static bool is_so(cairn_snapshot *snapshot, const char *table, const char *name,
 	       now_len == len && memcmp(now, value, len) == 0;
 }
 
+static void put_ref(cairn_journal *journal, cairn_snapshot *snapshot, size_t i, const char *port,
+	const cairn_id *id)
+{
+	const cairn_planned *planned = &journal->plan->stages[i];
+	char name[CAIRN_REF_MAX + 1];
+	int len = snprintf(name, sizeof(name), "%s/%s:%s", journal->plan->workflow->name,
+		planned->instance->name, port);
+
+	if (len < 0 || len > CAIRN_REF_MAX ||
+		is_so(snapshot, "ref", name, id->bytes, sizeof(id->bytes)) || !batch_of(journal))
+		return;
+	journal->has_moved_names = true;
+	note_failure(journal, cairn_record_put_ref(journal->batch, name, id, "run",
+				      journal->run_text, &journal->error));
+}
+
 static void put_refs(
 	cairn_journal *journal, cairn_snapshot *snapshot, size_t i, const json_t *result)
 {
+	static const cairn_id none;
 	const cairn_planned *planned = &journal->plan->stages[i];
+	const cairn_plugin_info *plugin = planned->instance->plugin;
 	const json_t *output;
 	const char *port;
+	cairn_id id;
 
 	json_object_foreach(json_object_get(result, "outputs"), port, output)
 	{
-		const char *text = cairn_json_string(output, "id", "");
-		char name[CAIRN_REF_MAX + 1];
-		cairn_id id;
-		int len = snprintf(name, sizeof(name), "%s/%s:%s", journal->plan->workflow->name,
-			planned->instance->name, port);
-
-		if (len < 0 || len > CAIRN_REF_MAX || cairn_id_parse(&id, text, NULL) < 0 ||
-			is_so(snapshot, "ref", name, id.bytes, sizeof(id.bytes)) ||
-			!batch_of(journal))
-			continue;
-		note_failure(journal, cairn_record_put_ref(journal->batch, name, &id, "run",
-					      journal->run_text, &journal->error));
+		if (cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) == 0)
+			put_ref(journal, snapshot, i, port, &id);
+	}
+	for (uint64_t o = 0; !result && planned->outputs && o <= plugin->n_outputs; o++) {
+		if (cairn_id_compare(&planned->outputs[o], &none) != 0)
+			put_ref(journal, snapshot, i, cairn_plan_port(plugin, o),
+				&planned->outputs[o]);
 	}
 }
 
@@ -451,4 +466,45 @@ void cairn_journal_child(cairn_journal *journal, pid_t pid, bool is_live)
 				    : CAIRN_ENOMEM);
 	free(value);
 	json_decref(record);
+}
+
+/* ---- the memo ---------------------------------------------------------------------------------
+ */
+
+bool cairn_journal_refers(cairn_journal *journal)
+{
+	cairn_snapshot *snapshot;
+	char text[CAIRN_RUN_TEXT];
+	cairn_run_id run;
+	int rc = cairn_snapshot_begin(&snapshot, journal->plan->store, NULL);
+
+	if (rc < 0)
+		return false;
+	rc = cairn_memo_run(&run, journal->plan, snapshot, NULL);
+	cairn_snapshot_end(snapshot);
+	if (rc < 0)
+		return false;
+	cairn_run_id_format(&run, text);
+	json_object_set_new(journal->record, "stages_of", json_string(text));
+	return true;
+}
+
+void cairn_journal_memo(cairn_journal *journal)
+{
+	cairn_batch *batch = batch_of(journal);
+	char mark[CAIRN_NAMES_MARK];
+	cairn_snapshot *snapshot;
+
+	if (!batch)
+		return;
+	note_failure(
+		journal, cairn_snapshot_begin(&snapshot, journal->plan->store, &journal->error));
+	if (journal->error.code)
+		return;
+	cairn_record_names_mark(mark, snapshot);
+	if (journal->has_moved_names)
+		snprintf(mark, sizeof(mark), "run:%s", journal->run_text);
+	note_failure(journal, cairn_memo_put(batch, journal->plan, snapshot, &journal->run, mark,
+				      &journal->error));
+	cairn_snapshot_end(snapshot);
 }

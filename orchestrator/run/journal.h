@@ -30,6 +30,7 @@ typedef struct cairn_journal {
 	uint32_t *dirty;
 	size_t n_dirty;
 	bool *is_dirty;
+	bool has_moved_names;
 	cairn_error error; /* the first failure */
 } cairn_journal;
 
@@ -53,14 +54,19 @@ void cairn_journal_attempt(cairn_journal *journal, size_t i, json_t *take_fields
  * that is damaged: nothing of it is named then. */
 CAIRN_MUST int cairn_journal_result(cairn_journal *journal, size_t i, const void *packet,
 	size_t len, const json_t *result, cairn_error *err);
-/* Refs WORKFLOW/INSTANCE:PORT -> outputs of stage i's result, and its key as the instance's last:
- * only what is not so already. */
+/* Refs WORKFLOW/INSTANCE:PORT -> outputs of stage i's result (NULL: as the plan has them), and its
+ * key as the instance's last: only what is not so already. */
 void cairn_journal_refs(cairn_journal *journal, size_t i, const json_t *result);
 /* What recovery needs to find attempts of dead runs: alive until told otherwise. */
 void cairn_journal_live(cairn_journal *journal, size_t i, bool is_live);
 void cairn_journal_live_run(cairn_journal *journal, bool is_live);
 /* The same of a process that has one attempt after another. */
 void cairn_journal_child(cairn_journal *journal, pid_t pid, bool is_live);
+/* Every stage is cached, names included, as another run has recorded it: then this one refers to
+ * that run's records and answers true. */
+bool cairn_journal_refers(cairn_journal *journal);
+/* What the plan's stages are now, for the next plan: memo.h. Before the last flush. */
+void cairn_journal_memo(cairn_journal *journal);
 CAIRN_MUST int cairn_journal_flush(cairn_journal *journal, cairn_error *err);
 
 /* recover.c: marks what a dead run left behind as killed. Call under the run lock. */

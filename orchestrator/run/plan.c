@@ -16,6 +16,8 @@
 
 #include "base/alloc.h"
 #include "cairn/kernels.h"
+#include "run/host.h"
+#include "run/memo.h"
 #include "run/relations.h"
 
 /* What the making of keys uses again and again. */
@@ -24,6 +26,14 @@ struct cairn_plan_work {
 	char (*texts)[CAIRN_ID_TEXT];
 	const char **list;
 	size_t cap;
+	cairn_id *ids;
+	uint64_t n_ids;
+};
+
+/* Where results are looked up. */
+struct looking {
+	cairn_snapshot *snapshot;
+	cairn_memo *memo; /* may be NULL */
 };
 
 const char *cairn_state_name(enum cairn_state state)
@@ -149,6 +159,13 @@ size_t cairn_plan_components(
 
 /* ---- results ---------------------------------------------------------------------------- */
 
+const char *cairn_plan_port(const cairn_plugin_info *plugin, uint64_t o)
+{
+	if (o < plugin->n_outputs)
+		return plugin->outputs[o].name;
+	return cairn_plugin_output(plugin, CAIRN_METRICS_PORT) ? "" : CAIRN_METRICS_PORT;
+}
+
 /* Takes the ids of the outputs of a result. */
 static void take_outputs(cairn_plan *plan, cairn_planned *planned, const json_t *result)
 {
@@ -156,8 +173,8 @@ static void take_outputs(cairn_plan *plan, cairn_planned *planned, const json_t 
 	cairn_id *ids = cairn_arena_alloc(plan->arena, plugin->n_outputs + 1, sizeof(*ids));
 	const json_t *outputs = json_object_get(result, "outputs");
 
-	for (uint64_t o = 0; o < plugin->n_outputs; o++) {
-		const json_t *output = json_object_get(outputs, plugin->outputs[o].name);
+	for (uint64_t o = 0; o <= plugin->n_outputs; o++) {
+		const json_t *output = json_object_get(outputs, cairn_plan_port(plugin, o));
 
 		if (cairn_id_parse(&ids[o], cairn_json_string(output, "id", ""), NULL) < 0)
 			ids[o] = (cairn_id){{0}};
@@ -184,22 +201,54 @@ static bool has_outputs(cairn_snapshot *snapshot, const json_t *result, char *lo
 	return true;
 }
 
-/* Decides between CACHED and READY. */
-static int look_up(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
+static void be_cached(cairn_planned *planned)
+{
+	planned->state = CAIRN_STATE_CACHED;
+	planned->reason = "up to date";
+}
+
+/* Is this stage's result remembered, and whole? */
+static bool remember(cairn_plan *plan, size_t i, const struct looking *look)
 {
 	cairn_planned *planned = &plan->stages[i];
+	const cairn_plugin_info *plugin = planned->instance->plugin;
+
+	if (!look->memo || (plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
+		return false;
+	/* Where it is not remembered, what is taken here is used for the next one. */
+	if (plan->work->n_ids < plugin->n_outputs + 1) {
+		plan->work->n_ids = plugin->n_outputs + 1;
+		plan->work->ids =
+			cairn_arena_alloc(plan->arena, plan->work->n_ids, sizeof(*plan->work->ids));
+	}
+	if (!cairn_memo_find(look->memo, i, plan->work->ids))
+		return false;
+	planned->outputs = plan->work->ids;
+	plan->work->n_ids = 0;
+	be_cached(planned);
+	return true;
+}
+
+/* Decides between CACHED and READY. */
+static int look_up(cairn_plan *plan, size_t i, const struct looking *look, cairn_error *err)
+{
+	cairn_planned *planned = &plan->stages[i];
+	cairn_snapshot *snapshot = look->snapshot;
 	char lost[128] = "";
 	json_t *result = NULL;
-	int rc = cairn_record_result(&result, snapshot, &planned->key, err);
+	int rc;
 
+	if (remember(plan, i, look))
+		return 0;
+	plan->is_as_remembered = false;
+	rc = cairn_record_result(&result, snapshot, &planned->key, err);
 	if (rc < 0 && rc != CAIRN_ENOTFOUND)
 		return rc;
 	if (result && (planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC)) {
 		snprintf(lost, sizeof(lost), "not deterministic: runs each time");
 	} else if (result && has_outputs(snapshot, result, lost, sizeof(lost))) {
 		take_outputs(plan, planned, result);
-		planned->state = CAIRN_STATE_CACHED;
-		planned->reason = "up to date";
+		be_cached(planned);
 	}
 	json_decref(result);
 	if (planned->state == CAIRN_STATE_CACHED)
@@ -235,7 +284,7 @@ static void note_change(cairn_plan *plan, size_t i, enum cairn_state before)
 }
 
 /* A stage that has no key gets one as soon as all its inputs are known. */
-static int settle(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
+static int settle(cairn_plan *plan, size_t i, const struct looking *look, cairn_error *err)
 {
 	cairn_planned *planned = &plan->stages[i];
 	int rc = 0;
@@ -246,7 +295,7 @@ static int settle(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_er
 		cairn_key_make(&planned->key, planned->instance, input_texts(plan, i),
 			plan->numerics, &plan->work->key);
 		planned->has_key = true;
-		rc = look_up(plan, i, snapshot, err);
+		rc = look_up(plan, i, look, err);
 	}
 	note_change(plan, i, CAIRN_STATE_PENDING);
 	return rc;
@@ -258,21 +307,26 @@ static int settle(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_er
  * seen before those that wait for it. */
 static int settle_all(cairn_plan *plan, cairn_error *err)
 {
-	cairn_snapshot *snapshot;
-	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+	struct looking look = {0};
+	int rc = cairn_snapshot_begin(&look.snapshot, plan->store, err);
 
 	if (rc < 0)
 		return rc;
+	look.memo = cairn_memo_open(plan, look.snapshot);
+	if (!plan->is_looked_up)
+		plan->losses = cairn_snapshot_losses(look.snapshot);
+	plan->is_looked_up = true;
 	plan->n_changed = 0;
 	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
 		if (plan->stages[i].state == CAIRN_STATE_READY) {
-			rc = look_up(plan, i, snapshot, err);
+			rc = look_up(plan, i, &look, err);
 			note_change(plan, i, CAIRN_STATE_READY);
 		} else {
-			rc = settle(plan, i, snapshot, err);
+			rc = settle(plan, i, &look, err);
 		}
 	}
-	cairn_snapshot_end(snapshot);
+	cairn_memo_close(look.memo);
+	cairn_snapshot_end(look.snapshot);
 	return rc;
 }
 
@@ -289,6 +343,7 @@ int cairn_plan_make(
 	plan->arena = cairn_arena_new();
 	plan->work = cairn_arena_alloc(plan->arena, 1, sizeof(*plan->work));
 	plan->numerics = CAIRN_NUMERICS;
+	plan->is_as_remembered = true;
 	plan->n_stages = workflow->n_instances;
 	plan->stages = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(*plan->stages));
 	plan->changed = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(uint32_t));
@@ -331,14 +386,14 @@ static void share_result(cairn_plan *plan, size_t i)
 	}
 }
 
-static int settle_users(cairn_plan *plan, size_t i, cairn_snapshot *snapshot, cairn_error *err)
+static int settle_users(cairn_plan *plan, size_t i, const struct looking *look, cairn_error *err)
 {
 	const uint32_t *users;
 	size_t n = cairn_plan_users(plan, i, &users);
 	int rc = 0;
 
 	for (size_t u = 0; u < n && rc == 0; u++)
-		rc = settle(plan, users[u], snapshot, err);
+		rc = settle(plan, users[u], look, err);
 	return rc;
 }
 
@@ -351,9 +406,9 @@ static int ascending(const void *a, const void *b)
 
 int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 {
-	cairn_snapshot *snapshot;
+	struct looking look = {0}; /* results of this run are in no memo */
 	json_t *result = cairn_plan_result(plan, i);
-	int rc = cairn_snapshot_begin(&snapshot, plan->store, err);
+	int rc = cairn_snapshot_begin(&look.snapshot, plan->store, err);
 
 	if (rc < 0)
 		return rc;
@@ -362,13 +417,13 @@ int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 	if (result)
 		take_outputs(plan, &plan->stages[i], result);
 	share_result(plan, i);
-	rc = settle_users(plan, i, snapshot, err);
+	rc = settle_users(plan, i, &look, err);
 	/* What turned out to be cached lets its own users go on: they queue behind it. */
 	for (size_t at = 0; at < plan->n_changed && rc == 0; at++) {
 		if (plan->stages[plan->changed[at]].state == CAIRN_STATE_CACHED)
-			rc = settle_users(plan, plan->changed[at], snapshot, err);
+			rc = settle_users(plan, plan->changed[at], &look, err);
 	}
-	cairn_snapshot_end(snapshot);
+	cairn_snapshot_end(look.snapshot);
 	qsort(plan->changed, plan->n_changed, sizeof(*plan->changed), ascending);
 	return rc;
 }

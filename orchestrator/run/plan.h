@@ -10,6 +10,9 @@ CAIRN_MUST int cairn_plan_take_outside(cairn_plan *plan, cairn_error *err);
 /* Says why, as planned->reason. */
 void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format, ...)
 	CAIRN_PRINTF(3, 4);
+/* The name of output o of a plugin, n_outputs for the metric log; "" where that is none of its own.
+ */
+const char *cairn_plan_port(const cairn_plugin_info *plugin, uint64_t o);
 /* Looks again for results of stages that are not finished: another run may have made them while
  * we waited for the lock. */
 CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);

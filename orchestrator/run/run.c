@@ -8,7 +8,7 @@
  *   4. plan again     results that appeared while we waited
  *   5. record         run, stages, refs of what is cached
  *   6. loop           scheduler.c
- *   7. record         how it ended; once a day the index is copied (store/backup.c)
+ *   7. record         how it ended
  *
  * With everything cached, 5 and 7 are one transaction, 1 and 6 do nothing.
  */
@@ -16,16 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cairn/fsck.h"
 #include "base/alloc.h"
-#include "run/budget.h"
 #include "run/lock.h"
 #include "run/plan.h"
 #include "run/preflight.h"
 #include "run/runner.h"
-
-/* Of the index: what is copied after a run must not be felt. */
-#define MAX_BACKUP_BYTES ((uint64_t)256 << 20)
 
 void cairn_runner_tell(cairn_runner *runner, const cairn_event *event)
 {
@@ -94,10 +89,12 @@ static void record_plan(cairn_runner *runner)
 	const cairn_plan *plan = runner->plan;
 
 	cairn_journal_workflow(journal);
-	for (size_t i = 0; i < plan->n_stages; i++) {
+	runner->refers =
+		plan->is_as_remembered && is_all_cached(plan) && cairn_journal_refers(journal);
+	for (size_t i = 0; i < plan->n_stages && !runner->refers; i++) {
 		cairn_journal_stage(journal, i);
 		if (plan->stages[i].state == CAIRN_STATE_CACHED)
-			cairn_journal_refs(journal, i, cairn_plan_result(plan, i));
+			cairn_journal_refs(journal, i, NULL);
 		if (plan->stages[i].state == CAIRN_STATE_BLOCKED)
 			cairn_runner_block_dependents(runner, i);
 	}
@@ -204,20 +201,9 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 	runner->summary->seconds = cairn_runner_clock() - started;
 	runner->summary->signal = runner->signal;
 	record_end(runner, final_state(runner));
+	if (!runner->refers)
+		cairn_journal_memo(&runner->journal);
 	return cairn_journal_flush(&runner->journal, err);
-}
-
-/* Records exist nowhere else (store/rebuild.c); once a day is enough. */
-static void back_up(cairn_runner *runner)
-{
-	cairn_event warning = {.type = CAIRN_EVENT_WARNING, .stage = SIZE_MAX};
-	cairn_error why = {0};
-	bool is_done;
-
-	if (cairn_store_backup(runner->plan->store, MAX_BACKUP_BYTES, &is_done, &why) < 0) {
-		warning.text = why.message;
-		cairn_runner_tell(runner, &warning);
-	}
 }
 
 int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn_observer *observer,
@@ -238,8 +224,6 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 
 	*out = (cairn_run_summary){0};
 	rc = cairn_preflight(plan, options->overcommit, err);
-	if (rc == 0 && options->has_max_flop)
-		rc = cairn_budget_check(plan, options->max_flop, err);
 	if (rc < 0)
 		return rc;
 	rc = cairn_signals_open(&runner.signals, err);
@@ -257,8 +241,6 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		rc = wait_for_lock(&runner, &lock, err);
 	if (rc == 0) {
 		rc = go(&runner, started, err);
-		if (rc == 0 && out->cached < plan->n_stages)
-			back_up(&runner);
 		if (rc == 0)
 			rc = out->done + out->cached < plan->n_stages ? 1 : 0;
 	} else if (rc == 1) { /* a signal before anything began */

@@ -46,10 +46,9 @@ typedef struct cairn_planned_cost {
 	double flop;
 	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
 	uint64_t memory_bytes, output_bytes;
-	uint64_t checkpoint_bytes; /* of the entries of one */
-	bool lacks_copy;           /* of checkpoints, which memory_bytes has no room for */
-	bool is_partial;           /* something is not known yet: too low */
-	json_t *outputs;           /* output port -> metadata, as far as known; may be NULL */
+	bool lacks_copy; /* of checkpoints, which memory_bytes has no room for */
+	bool is_partial; /* something is not known yet: too low */
+	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;
 
 /* Small, for there may be a million. What else is to be known of a stage is asked for below. */
@@ -57,8 +56,8 @@ typedef struct cairn_planned {
 	const cairn_instance *instance;
 	const char *reason; /* why it runs: "no result yet", "waits for 'sft'", "param.lr 1e-5 ->
 			       2e-5"; never NULL */
-	/* Of a stage that is cached or done, one per output of the plugin's table; all zeros where
-	 * it wrote none. NULL of any other. */
+	/* Of a stage that is cached or done, one per output of the plugin's table, and the metric
+	 * log's; all zeros where it wrote none. NULL of any other. */
 	const cairn_id *outputs;
 	/* Per binding what comes from elsewhere than a stage; NULL where nothing does. */
 	const cairn_id **outside;
@@ -80,6 +79,9 @@ typedef struct cairn_plan {
 	/* Ascending: the stages whose state the last call to make, refresh or update changed. */
 	uint32_t *changed;
 	size_t n_changed;
+	uint64_t losses; /* of the store, when the first stage was looked up */
+	bool is_looked_up;
+	bool is_as_remembered; /* the memo (memo.h) has every stage, and in this order */
 	struct cairn_relations *relations; /* relations.c; NULL until they are needed */
 	struct cairn_plan_work *work;      /* plan.c */
 } cairn_plan;
@@ -105,8 +107,6 @@ size_t cairn_plan_components(
  * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or
  * fails, has no cost. */
 CAIRN_MUST int cairn_plan_estimate(cairn_plan *plan, cairn_error *err);
-/* Of one stage, again: its inputs may be known by now. */
-CAIRN_MUST int cairn_plan_estimate_stage(cairn_plan *plan, size_t i, cairn_error *err);
 /* alignment.c: the model of the plan that takes most compute after pretraining, with all that it is
  * made from. False where there is none, or no pretraining in it. */
 typedef struct cairn_alignment {
@@ -124,8 +124,6 @@ typedef struct cairn_run_options {
 	bool keep_going;         /* -k */
 	bool overcommit;         /* start stages that do not fit in memory, too */
 	bool no_wait;            /* EBUSY rather than wait for another run of this store */
-	bool has_max_flop;       /* budget.h */
-	double max_flop;
 	const char *const *argv; /* for the record */
 	int argc;
 } cairn_run_options;

@@ -151,6 +151,8 @@ CAIRN_MUST int cairn_snapshot_get(cairn_snapshot *snapshot, const char *table, c
 	size_t key_len, const void **value, size_t *value_len, cairn_error *err);
 /* Is there an artifact of this id? One look-up; what is in it is not looked at. */
 bool cairn_snapshot_has(cairn_snapshot *snapshot, const cairn_id *id);
+/* As long as this number stays the same, no artifact and no result was deleted. */
+uint64_t cairn_snapshot_losses(cairn_snapshot *snapshot);
 /* Calls fn for each record whose key starts with prefix, ascending (or descending). fn answers 0 to
  * go on, 1 to stop, < 0 to fail. */
 typedef int (*cairn_scan_fn)(const void *key, size_t key_len, const void *value, size_t value_len,
