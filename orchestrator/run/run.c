@@ -8,7 +8,7 @@
  *   4. plan again     results that appeared while we waited
  *   5. record         run, stages, refs of what is cached
  *   6. loop           scheduler.c
- *   7. record         how it ended
+ *   7. record         how it ended; once a day the index is copied (store/backup.c)
  *
  * With everything cached, 5 and 7 are one transaction, 1 and 6 do nothing.
  */
@@ -16,11 +16,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cairn/fsck.h"
 #include "base/alloc.h"
+#include "run/budget.h"
 #include "run/lock.h"
 #include "run/plan.h"
 #include "run/preflight.h"
 #include "run/runner.h"
+
+/* Of the index: what is copied after a run must not be felt. */
+#define MAX_BACKUP_BYTES ((uint64_t)256 << 20)
 
 void cairn_runner_tell(cairn_runner *runner, const cairn_event *event)
 {
@@ -206,6 +211,19 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 	return cairn_journal_flush(&runner->journal, err);
 }
 
+/* Records exist nowhere else (store/rebuild.c); once a day is enough. */
+static void back_up(cairn_runner *runner)
+{
+	cairn_event warning = {.type = CAIRN_EVENT_WARNING, .stage = SIZE_MAX};
+	cairn_error why = {0};
+	bool is_done;
+
+	if (cairn_store_backup(runner->plan->store, MAX_BACKUP_BYTES, &is_done, &why) < 0) {
+		warning.text = why.message;
+		cairn_runner_tell(runner, &warning);
+	}
+}
+
 int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn_observer *observer,
 	cairn_run_summary *out, cairn_error *err)
 {
@@ -224,6 +242,8 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 
 	*out = (cairn_run_summary){0};
 	rc = cairn_preflight(plan, options->overcommit, err);
+	if (rc == 0 && options->has_max_flop)
+		rc = cairn_budget_check(plan, options->max_flop, err);
 	if (rc < 0)
 		return rc;
 	rc = cairn_signals_open(&runner.signals, err);
@@ -241,6 +261,8 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		rc = wait_for_lock(&runner, &lock, err);
 	if (rc == 0) {
 		rc = go(&runner, started, err);
+		if (rc == 0 && out->cached < plan->n_stages)
+			back_up(&runner);
 		if (rc == 0)
 			rc = out->done + out->cached < plan->n_stages ? 1 : 0;
 	} else if (rc == 1) { /* a signal before anything began */

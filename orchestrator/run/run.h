@@ -46,9 +46,10 @@ typedef struct cairn_planned_cost {
 	double flop;
 	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
 	uint64_t memory_bytes, output_bytes;
-	bool lacks_copy; /* of checkpoints, which memory_bytes has no room for */
-	bool is_partial; /* something is not known yet: too low */
-	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
+	uint64_t checkpoint_bytes; /* of the entries of one */
+	bool lacks_copy;           /* of checkpoints, which memory_bytes has no room for */
+	bool is_partial;           /* something is not known yet: too low */
+	json_t *outputs;           /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;
 
 /* Small, for there may be a million. What else is to be known of a stage is asked for below. */
@@ -107,6 +108,8 @@ size_t cairn_plan_components(
  * `planned:` sources, say. One child process per plugin. A stage whose plugin says nothing, or
  * fails, has no cost. */
 CAIRN_MUST int cairn_plan_estimate(cairn_plan *plan, cairn_error *err);
+/* Of one stage, again: its inputs may be known by now. */
+CAIRN_MUST int cairn_plan_estimate_stage(cairn_plan *plan, size_t i, cairn_error *err);
 /* alignment.c: the model of the plan that takes most compute after pretraining, with all that it is
  * made from. False where there is none, or no pretraining in it. */
 typedef struct cairn_alignment {
@@ -124,6 +127,8 @@ typedef struct cairn_run_options {
 	bool keep_going;         /* -k */
 	bool overcommit;         /* start stages that do not fit in memory, too */
 	bool no_wait;            /* EBUSY rather than wait for another run of this store */
+	bool has_max_flop;       /* budget.h */
+	double max_flop;
 	const char *const *argv; /* for the record */
 	int argc;
 } cairn_run_options;

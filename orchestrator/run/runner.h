@@ -52,6 +52,7 @@ typedef struct cairn_runner {
 	uint64_t memory_bytes; /* for all stages together; 0: not known */
 	int n_signals, signal;
 	bool has_failed;
+	bool is_over_budget;
 	bool refers;     /* to the records of an earlier run: everything is as it was */
 	bool must_flush; /* something is to be written down before anything else begins */
 	bool may_go_on;  /* a group was committed: stages may have become ready */
