@@ -81,7 +81,7 @@ int cairn_batch__keep(
 		return 0;
 	if ((rc = look_up(batch, table, id, &is_there, &is_safe, err)))
 		return rc;
-	cairn_store__step("put");
+	cairn_store__step(table == CAIRN_TABLE_CHUNK ? "put" : "put small");
 	if (is_safe)
 		is_kept = cairn_pending__add(pending, table, id);
 	else if (table == CAIRN_TABLE_BLOB)

@@ -230,6 +230,11 @@ void support_copy_tree(const char *from, const char *to)
 	closedir(stream);
 }
 
+void support_remove_tree(const char *path)
+{
+	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 /* ---- processes ------------------------------------------------------------------------- */
 
 pid_t support_fork(int (*fn)(void *arg), void *arg)

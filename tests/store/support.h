@@ -41,6 +41,7 @@ uint64_t support_size(const char *directory, const char *name);
 void support_write(const char *path, const void *bytes, size_t len);
 uint8_t *support_read(const char *path, size_t *len);
 void support_copy_tree(const char *from, const char *to);
+void support_remove_tree(const char *path);
 
 /* Runs fn in a child and waits: its exit status, or 128 + the signal that ended it. */
 int support_child(int (*fn)(void *arg), void *arg);
