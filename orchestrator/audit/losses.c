@@ -83,15 +83,21 @@ static int drop_checkpoint(const void *key, size_t key_len, const void *value, s
 static int add_stage(
 	struct dropping *dropping, cairn_snapshot *snapshot, const json_t *stage, cairn_error *err)
 {
+	uint64_t n_artifacts, n_kept;
 	cairn_key key;
 	int rc;
 
 	if (cairn_key_parse(&key, cairn_json_string(stage, "key", ""), NULL) < 0)
 		return 0;
 	rc = add_outputs(dropping->adding, snapshot, &key, err);
+	n_artifacts = dropping->adding->n_artifacts;
+	n_kept = dropping->adding->n_kept;
 	if (rc == 0)
 		rc = cairn_snapshot_scan(snapshot, "checkpoint", key.bytes, sizeof(key.bytes),
 			false, drop_checkpoint, dropping, err);
+	/* Checkpoints have a count of their own. */
+	dropping->adding->n_artifacts = n_artifacts;
+	dropping->adding->n_kept = n_kept;
 	return rc;
 }
 
