@@ -37,5 +37,8 @@ CAIRN_MUST int cairn_fsck__remember(cairn_fsck *fsck, enum cairn_table table, co
 /* NULL: nothing is known against it. */
 const cairn_fsck_bad *cairn_fsck__find(
 	cairn_fsck *fsck, enum cairn_table table, const cairn_id *id);
+/* One artifact, in this view of the index. */
+CAIRN_MUST int cairn_fsck__artifact(
+	cairn_fsck *fsck, cairn_txn *txn, const cairn_id *id, cairn_error *err);
 
 #endif

@@ -24,6 +24,8 @@ typedef struct visit {
 	char entry[CAIRN_MAX_NAME + 1];
 	bool has_entry;
 	uint64_t chunk, n_chunks;
+	uint64_t missing; /* bytes of it that its chunks so far do not have */
+	cairn_id node;
 } visit;
 
 static void hurt(visit *v, const cairn_part *part, const cairn_error *why)
@@ -56,6 +58,15 @@ static void malformed(visit *v, const cairn_part *part, const char *how)
 	hurt(v, part, &why);
 }
 
+/* All chunks of an entry have passed: do they add up? */
+static void leave_entry(visit *v)
+{
+	const cairn_part node = {.table = CAIRN_TABLE_BLOB, .is_node = true, .id = v->node};
+
+	if (v->has_entry && v->missing != 0 && !v->is_hurt)
+		malformed(v, &node, "an entry is not the sum of its chunks");
+}
+
 /* An entry's node comes before its chunks; so does a list's, which says nothing. */
 static void enter_entry(visit *v, const cairn_part *part)
 {
@@ -64,6 +75,7 @@ static void enter_entry(visit *v, const cairn_part *part)
 
 	if (cairn_manifest__read_entry(&entry, part->bytes, part->len, NULL) != 0)
 		return;
+	leave_entry(v);
 	memcpy(name, entry.name, entry.name_len);
 	name[entry.name_len] = 0;
 	if (v->has_entry && strcmp(v->entry, name) >= 0)
@@ -72,6 +84,8 @@ static void enter_entry(visit *v, const cairn_part *part)
 	v->has_entry = true;
 	v->chunk = 0;
 	v->n_chunks = entry.n_chunks;
+	v->missing = entry.bytes;
+	v->node = part->id;
 	v->n_entries++;
 	v->bytes += entry.bytes;
 }
@@ -100,6 +114,8 @@ static void check_chunk(visit *v, const cairn_part *part)
 			&why, CAIRN_EINTEGRITY, "stored bytes do not match their digest");
 	if (rc)
 		hurt(v, part, &why);
+	else
+		v->missing -= is_large ? place.raw_len : len;
 }
 
 static int visit_part(void *arg, const cairn_part *part, cairn_error *err)
@@ -118,7 +134,7 @@ static int visit_part(void *arg, const cairn_part *part, cairn_error *err)
 	return 0;
 }
 
-static int check_artifact(cairn_fsck *fsck, cairn_txn *txn, const cairn_id *id, cairn_error *err)
+int cairn_fsck__artifact(cairn_fsck *fsck, cairn_txn *txn, const cairn_id *id, cairn_error *err)
 {
 	visit v = {.fsck = fsck, .txn = txn, .artifact = *id};
 	const cairn_part manifest = {.table = CAIRN_TABLE_ARTIFACT, .id = *id};
@@ -126,6 +142,7 @@ static int check_artifact(cairn_fsck *fsck, cairn_txn *txn, const cairn_id *id, 
 
 	if (rc)
 		return rc;
+	leave_entry(&v);
 	v.has_entry = false;
 	if (!v.is_hurt && (v.n_entries != v.manifest.n_entries || v.bytes != v.manifest.bytes))
 		malformed(&v, &manifest, "its size is not the sum of its entries");
@@ -172,7 +189,7 @@ static int check_some(cairn_fsck *fsck, uint8_t first, struct ids *list, cairn_e
 	if (rc == CAIRN_EINTEGRITY)
 		rc = 0; /* the index cannot be read on: told by the part before */
 	for (size_t i = 0; i < list->n && !rc; i++) {
-		rc = check_artifact(fsck, txn, &list->items[i], &why);
+		rc = cairn_fsck__artifact(fsck, txn, &list->items[i], &why);
 		fsck->done++;
 	}
 	cairn_index__abort(txn);

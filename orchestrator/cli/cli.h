@@ -59,6 +59,7 @@ typedef struct cli {
 	const char *as; /* --as, of graph; NULL: as stdout is */
 	bool collapse;
 	bool index, repair, rebuild; /* of fsck */
+	bool with_inputs;            /* of export */
 	const cli_option *options; /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;
 	cli_tool tool;
@@ -182,6 +183,11 @@ int cli_tool_io_signal(const cli_tool_io *io);
 
 /* The metric rows of a run, as `--format` says. */
 int cli_export_run(cli *c);
+/* bundle.c: a run or an artifact with its lineage as one file, and back. */
+int cli_export_bundle(cli *c);
+int cli_import_bundle(cli *c, const char *prefix);
+/* A file, or "-", rather than a directory? */
+bool cli_is_bundle(const char *text);
 /* Where an export goes that was given no directory: "instructgpt-sft-model". */
 const char *cli_directory_name(cli *c, const char *name, const char *ending);
 

@@ -28,8 +28,11 @@ static const cli_option options[] = {
 	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
 	{"threads", 0, "N", " run generate score ",
 		"threads of a stage or tool (default: all cpus)"},
-	{"format", 0, "safetensors|tensorboard|jsonl", " export ",
-		"of a model (safetensors, the default), or of a run (tensorboard, jsonl)"},
+	{"format", 0, "safetensors|bundle|tensorboard|jsonl", " export ",
+		"of a model (safetensors, the default), of a run (tensorboard, jsonl), of both "
+		"(bundle)"},
+	{"with-inputs", 0, NULL, " export ",
+		"of a bundle: the bytes, too, of all that it was made from"},
 	{"as", 0, "text|dot|mermaid", " graph ",
 		"how to draw it (default: text on a terminal, else dot)"},
 	{"collapse", 0, NULL, " graph ", "one node for all instances of a section"},
@@ -350,7 +353,7 @@ static void take_flag(cli *c, const char *name)
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
 		{"metrics", &c->metrics}, {"overcommit", &c->overcommit},
 		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}, {"index", &c->index},
-		{"repair", &c->repair}, {"rebuild", &c->rebuild}};
+		{"repair", &c->repair}, {"rebuild", &c->rebuild}, {"with-inputs", &c->with_inputs}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

@@ -348,6 +348,8 @@ int cli_import(cli *c)
 				"A name is made of letters, digits, '.', '_', '-' and '/'.",
 				"'%.100s' cannot be a name", name);
 	}
+	if (cli_is_bundle(c->args[0]))
+		return cli_import_bundle(c, c->n_args > 1 ? name : NULL);
 	if (!name[0])
 		return cli_fail(c, CAIRN_EUSAGE, "Leave it out for that of the directory.",
 			"a name must not be empty");
@@ -377,6 +379,8 @@ int cli_export(cli *c)
 	struct use use = {.print = print_exported, .schema = "cairn.export/1"};
 	const char *format = c->format ? c->format : "safetensors";
 
+	if (strcmp(format, "bundle") == 0)
+		return cli_export_bundle(c);
 	if (strcmp(format, "safetensors") != 0)
 		return cli_export_run(c);
 	if (cli_tool_has(c, "format") && cli_tool_set(c, "format", format) != CLI_OK)

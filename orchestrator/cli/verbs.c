@@ -70,16 +70,21 @@ static const cli_verb verbs[] = {
 		"Reads JSON lines {\"text\": ...} and prints {\"ids\": [...]}; with --decode the "
 		"reverse. TOKENIZER is an artifact or a directory; a model brings its own.",
 		1, 1, cli_tokenize},
-	{"import", NULL, "DIR [NAME]", "take a model into the store",
+	{"import", NULL, "DIR|FILE [NAME]", "take a model or a bundle into the store",
 		"DIR holds a model in Hugging Face's layout. It becomes artifacts, with the names "
 		"imported/NAME:PORT (NAME: that of DIR); `cairn lineage up` shows the files they came "
-		"from, by their digests. Prints a line per artifact: its id and its name.",
+		"from, by their digests. Prints a line per artifact: its id and its name. FILE (or -) "
+		"is a bundle of `cairn export --format=bundle`: artifacts, records and names come in, "
+		"each verified, at once or not at all; with NAME, names begin with NAME/.",
 		1, 2, cli_import},
-	{"export", NULL, "MODEL|RUN [DIR]", "write a model for others, or a run's metrics",
+	{"export", NULL, "MODEL|RUN|ARTIFACT [DIR|FILE]",
+		"write a model for others, a run's metrics, or a bundle",
 		"With --format=safetensors, a model in Hugging Face's layout. With tensorboard or "
 		"jsonl, the metric rows of a run (an id, or a workflow for its newest): DIR/STAGE/ "
 		"holds an event file or metrics.jsonl. DIR must not exist or be empty; its path is "
-		"printed.",
+		"printed. With bundle, a run or an artifact with all records of its lineage as one "
+		"tar file (- for stdout), which sha256sum verifies and `cairn import` takes in "
+		"elsewhere.",
 		1, 2, cli_export},
 	{"cat", NULL, "ARTIFACT [ENTRY]", "the bytes of an artifact's entry, to stdout",
 		"ENTRY may be left out where the artifact has one only. The bytes are verified "
