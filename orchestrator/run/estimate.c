@@ -201,11 +201,10 @@ static void add_checkpoint(
 	uint64_t own = planned->instance->settings.memory_bytes;
 
 	cost->checkpoint_bytes = bytes;
-	cost->memory_bytes += bytes < STORE_BYTES ? bytes : STORE_BYTES;
-	cost->lacks_copy = (limit && cost->memory_bytes + bytes > limit) ||
-			   (own && cost->memory_bytes + bytes > own);
-	if (!cost->lacks_copy)
-		cost->memory_bytes += bytes;
+	cost->least_bytes = cost->memory_bytes + (bytes < STORE_BYTES ? bytes : STORE_BYTES);
+	cost->memory_bytes = cost->least_bytes + bytes;
+	cost->lacks_copy =
+		(limit && cost->memory_bytes > limit) || (own && cost->memory_bytes > own);
 }
 
 static void take_answer(

@@ -98,7 +98,9 @@ uint64_t cairn_memory_claim(const cairn_planned *planned)
 {
 	if (planned->instance->settings.memory_bytes)
 		return planned->instance->settings.memory_bytes;
-	return planned->cost ? planned->cost->memory_bytes : 0;
+	if (!planned->cost)
+		return 0;
+	return planned->cost->lacks_copy ? planned->cost->least_bytes : planned->cost->memory_bytes;
 }
 
 /* ---- what is asked for --------------------------------------------------------------------------
@@ -141,7 +143,7 @@ static int too_large(const cairn_planned *planned, uint64_t limit, cairn_error *
 	char needed[32], there[32];
 
 	cairn_error_set(err, CAIRN_ELIMIT, "stage '%s' needs about %s of memory, there are %s",
-		instance->name, in_words(needed, planned->cost->memory_bytes),
+		instance->name, in_words(needed, planned->cost->least_bytes),
 		in_words(there, limit));
 	cairn_error_at(err, "%s:%d", instance->place.file, instance->place.line);
 	cairn_error_detail(err, "nothing was run");
@@ -170,7 +172,7 @@ int cairn_preflight(cairn_plan *plan, bool overcommit, cairn_error *err)
 	for (size_t i = 0; i < plan->n_stages && rc == 0 && limit && !overcommit; i++) {
 		const cairn_planned *planned = &plan->stages[i];
 
-		if (is_to_run(planned) && planned->cost && planned->cost->memory_bytes > limit)
+		if (is_to_run(planned) && planned->cost && planned->cost->least_bytes > limit)
 			rc = too_large(planned, limit, err);
 	}
 	return rc;

@@ -44,12 +44,13 @@ const char *cairn_state_name(enum cairn_state state); /* "pending", ... */
 /* What a plugin expects of one stage. */
 typedef struct cairn_planned_cost {
 	double flop;
-	double flop_of[CAIRN_ACCOUNTS]; /* all 0: not split */
-	uint64_t memory_bytes, output_bytes;
-	uint64_t checkpoint_bytes; /* of the entries of one */
-	bool lacks_copy;           /* of checkpoints, which memory_bytes has no room for */
-	bool is_partial;           /* something is not known yet: too low */
-	json_t *outputs;           /* output port -> metadata, as far as known; may be NULL */
+	double flop_of[CAIRN_ACCOUNTS];      /* all 0: not split */
+	uint64_t memory_bytes, output_bytes; /* memory: with a copy of a checkpoint */
+	uint64_t checkpoint_bytes;           /* of the entries of one */
+	uint64_t least_bytes;                /* memory without that copy, and */
+	bool lacks_copy;                     /* that is all there is room for */
+	bool is_partial;                     /* something is not known yet: too low */
+	json_t *outputs; /* output port -> metadata, as far as known; may be NULL */
 } cairn_planned_cost;
 
 /* Small, for there may be a million. What else is to be known of a stage is asked for below. */
