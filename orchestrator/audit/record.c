@@ -476,6 +476,44 @@ int cairn_record_put_result(
 	return rc;
 }
 
+static int delete_edge(cairn_batch *batch, const char *table, const json_t *port,
+	const cairn_key *key, cairn_error *err)
+{
+	uint8_t at[2 * SHA_BYTES];
+	cairn_id id;
+	int rc = cairn_id_parse(&id, cairn_json_string(port, "id", ""), err);
+
+	if (rc < 0)
+		return rc;
+	memcpy(at, id.bytes, SHA_BYTES);
+	memcpy(at + SHA_BYTES, key->bytes, SHA_BYTES);
+	return cairn_batch_delete(batch, table, at, sizeof(at), err);
+}
+
+int cairn_record_delete_result(
+	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err)
+{
+	const char *port;
+	json_t *bound, *one;
+	size_t i;
+	int rc = cairn_batch_delete(batch, "result", key->bytes, sizeof(key->bytes), err);
+
+	json_object_foreach(json_object_get(value, "outputs"), port, bound)
+	{
+		if (rc == 0)
+			rc = delete_edge(batch, "producer", bound, key, err);
+	}
+	json_object_foreach(json_object_get(value, "inputs"), port, bound)
+	{
+		json_array_foreach(bound, i, one)
+		{
+			if (rc == 0)
+				rc = delete_edge(batch, "consumer", one, key, err);
+		}
+	}
+	return rc;
+}
+
 /* Messages quote file names and are cut at a byte limit, so they need not be valid UTF-8. */
 json_t *cairn_record_text(const char *text)
 {

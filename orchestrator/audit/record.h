@@ -34,6 +34,7 @@
  *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
  *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
  *              "steps", "plugin_digest", "build", "backend", "end_ms" }
+ *              One that was accepted for another key has "blessed": see run/bless.h.
  *              What a tool put into the store (run/tool_commit.c) has a result with no run, but
  *              with "user" and "origins": [{"port", "path", "files": [{"name", "bytes",
  *              "sha256"}]}]
@@ -123,6 +124,9 @@ CAIRN_MUST int cairn_record_put_attempt(cairn_batch *batch, const cairn_key *key
 	const json_t *value, cairn_error *err);
 /* Also writes the producer and consumer entries that lineage walks. */
 CAIRN_MUST int cairn_record_put_result(
+	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err);
+/* And the same of a record that is no more; `value` is what it was. */
+CAIRN_MUST int cairn_record_delete_result(
 	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err);
 CAIRN_MUST int cairn_record_put_checkpoint(cairn_batch *batch, const cairn_key *key, uint64_t step,
 	const json_t *value, cairn_error *err);

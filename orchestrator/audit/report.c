@@ -32,6 +32,8 @@ static int add_outcome(
 	summary = json_object_get(result, "summary");
 	if (summary)
 		json_object_set(row, "summary", summary);
+	if (json_object_get(result, "blessed"))
+		json_object_set(row, "blessed", json_object_get(result, "blessed"));
 	json_object_set_new(row, "outputs", outputs);
 	json_object_set_new(row, "attempts", json_integer(cost.attempts));
 	json_object_set_new(row, "seconds", json_real(cost.seconds));

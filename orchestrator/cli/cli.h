@@ -70,6 +70,8 @@ typedef struct cli {
 	int64_t attempt, depth;
 	int64_t limit; /* -1: what the verb thinks right */
 	double max_flop; /* --max-cost; < 0: none */
+	const char *reason; /* of bless */
+	bool revoke;
 	const char *progress, *color, *by, *table;
 	cairn_override params[CLI_MAX_PARAMS];
 	size_t n_params;
@@ -119,6 +121,7 @@ int cli_plan(cli *c);
 int cli_status(cli *c);
 int cli_log(cli *c);
 int cli_explain(cli *c);
+int cli_bless(cli *c);
 int cli_graph(cli *c);
 int cli_lineage(cli *c);
 int cli_cost(cli *c);

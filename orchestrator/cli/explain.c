@@ -72,9 +72,7 @@ static void print_head(cli *c, const json_t *a)
 	else if (json_is_null(json_object_get(a, "key")))
 		printf("%s runs after its inputs are known\n", name);
 	else if (json_array_size(json_object_get(a, "changes")))
-		printf("%s runs: %zu of its components %s not what they were in run %s (%s)\n",
-			name, json_array_size(json_object_get(a, "changes")),
-			json_array_size(json_object_get(a, "changes")) == 1 ? "is" : "are",
+		printf("%s runs: changed since run %s (%s)\n", name,
 			cli_safe(c, cairn_json_string(last, "run", "?")),
 			cli_time(when, cairn_json_integer(last, "end_ms", 0)));
 	else

@@ -21,11 +21,11 @@ static const cli_option options[] = {
 	{"progress", 0, "auto|tty|plain|json|none", NULL,
 		"how a run tells what it does (default: auto, by what stderr is)"},
 	{"color", 0, "auto|always|never", NULL, "NO_COLOR is respected (default: auto)"},
-	{"param", 'p', "NAME=VALUE", " run plan check explain graph ",
+	{"param", 'p', "NAME=VALUE", " run plan check explain bless graph ",
 		"replace a value of [params]; may be repeated"},
 	{"jobs", 'j', "N", " run ", "stages at once (default: 1)"},
 	{"keep-going", 'k', NULL, " run ", "after a failure, run what does not depend on it"},
-	{"dry-run", 'n', NULL, " run ", "say what would run, and why"},
+	{"dry-run", 'n', NULL, " run bless ", "say what would run, and why"},
 	{"threads", 0, "N", " run generate score ",
 		"threads of a stage or tool (default: all cpus)"},
 	{"format", 0, "safetensors|bundle|tensorboard|jsonl", " export ",
@@ -37,11 +37,13 @@ static const cli_option options[] = {
 		"how to draw it (default: text on a terminal, else dot)"},
 	{"collapse", 0, NULL, " graph ", "one node for all instances of a section"},
 	{"force", 0, NULL, " export ", "write into a directory that is not empty"},
+	{"reason", 0, "TEXT", " bless ", "why the result is as good as a new one"},
+	{"revoke", 0, NULL, " bless ", "take a blessing back"},
 	{"overcommit", 0, NULL, " run ", "run stages that do not fit in memory, too"},
 	{"max-cost", 0, "COST", " run plan ",
 		"refuse to spend more: petaflop/s-days, or FLOP with a unit (0.5, 18TFLOP)"},
-	{"no-wait", 0, NULL, " run ", "exit with 75 where another run uses the store"},
-	{"file", 'f', "FILE", " explain check plan run graph ", "the workflow"},
+	{"no-wait", 0, NULL, " run bless ", "exit with 75 where another run uses the store"},
+	{"file", 'f', "FILE", " explain bless check plan run graph ", "the workflow"},
 	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
 	{"table", 0, "gpt3", " plan ", "the compute of published models, as cairn counts it"},
 	{"by", 0, "stage|group|account", " cost ", "what the rows are (default: stage)"},
@@ -330,6 +332,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		status = take_number(c, option, text, UINT32_MAX, &c->attempt);
 	} else if (strcmp(name, "depth") == 0) {
 		status = take_number(c, option, text, 1000000, &c->depth);
+	} else if (strcmp(name, "reason") == 0) {
+		c->reason = text;
 	} else if (strcmp(name, "max-cost") == 0) {
 		if (!cli_parse_cost(text, &c->max_flop))
 			return cli_fail(c, CAIRN_EUSAGE,
@@ -352,6 +356,7 @@ static void take_flag(cli *c, const char *name)
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
 		{"metrics", &c->metrics}, {"overcommit", &c->overcommit},
+		{"revoke", &c->revoke},
 		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}, {"index", &c->index},
 		{"repair", &c->repair}, {"rebuild", &c->rebuild}, {"with-inputs", &c->with_inputs}};
 

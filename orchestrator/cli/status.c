@@ -40,6 +40,9 @@ static void print_status(cli *c, const json_t *status)
 	{
 		cairn_text summary = {0}, outputs = {0};
 		state = cairn_json_string(stage, "state", "?");
+		/* An earlier result that was accepted. */
+		if (strcmp(state, "cached") == 0 && json_object_get(stage, "blessed"))
+			state = "blessed";
 		cli_table_row(table);
 		cli_table_cell(table, "%s", cairn_json_string(stage, "instance", "?"));
 		cli_table_cell(table, "%s", cairn_json_string(stage, "plugin", "?"));

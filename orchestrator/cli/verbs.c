@@ -35,6 +35,11 @@ static const cli_verb verbs[] = {
 		"which stage the change began. With RUN, a past run's with the result before it. With "
 		"--exit-code the status is 1 where it would run, or ran.",
 		1, 2, cli_explain},
+	{"bless", NULL, "[STAGE]", "accept an earlier result for a stage that changed in looks only",
+		"The last result of the stage stands for today's components, with a record of who "
+		"accepted it, when and why; nothing runs, and what depends on it stays cached. "
+		"Without STAGE all blessings are listed.",
+		0, 1, cli_bless},
 	{"graph", NULL, "[FILE]", "the workflow as a graph: in the terminal, DOT or Mermaid",
 		"Stages and what flows between them, with their states in the newest run. On a terminal "
 		"one line a stage, with the edges as lanes beside it; in DOT and Mermaid a cluster per "
