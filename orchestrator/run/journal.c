@@ -192,31 +192,41 @@ static json_t *axes_of(const cairn_instance *instance)
 	return axes;
 }
 
-/* The record names what the stage reads and has made: a collection that runs beside us is told, and
+/* The records name what the stage reads and has made: a collection that runs beside us is told, and
  * what one took since the plan was made is an error (cairn_batch_use). */
-static json_t *use_artifacts(cairn_journal *journal, const cairn_planned *planned)
+static void use_artifacts(cairn_journal *journal, const cairn_planned *planned)
 {
 	static const cairn_id none;
 	const cairn_instance *instance = planned->instance;
-	json_t *outside = NULL;
+	cairn_batch *batch = batch_of(journal);
+
+	for (size_t b = 0; batch && planned->outside && b < instance->n_bindings; b++) {
+		if (planned->outside[b])
+			note_failure(journal,
+				cairn_batch_use(batch, planned->outside[b], true, &journal->error));
+	}
+	for (size_t o = 0; batch && planned->outputs && o < instance->plugin->n_outputs; o++) {
+		if (cairn_id_compare(&planned->outputs[o], &none) != 0)
+			note_failure(journal, cairn_batch_use(batch, &planned->outputs[o], true,
+						      &journal->error));
+	}
+}
+
+/* Ids of what no stage of the run makes; NULL where there are none. */
+static json_t *outside_of(const cairn_planned *planned)
+{
+	json_t *list = NULL;
 	char text[CAIRN_ID_TEXT];
 
-	for (size_t b = 0; planned->outside && b < instance->n_bindings; b++) {
+	for (size_t b = 0; planned->outside && b < planned->instance->n_bindings; b++) {
 		if (!planned->outside[b])
 			continue;
-		if (!outside)
-			outside = json_array();
+		if (!list)
+			list = json_array();
 		cairn_id_format(planned->outside[b], text);
-		json_array_append_new(outside, json_string(text));
-		note_failure(journal, cairn_batch_use(journal->batch, planned->outside[b], true,
-					      &journal->error));
+		json_array_append_new(list, json_string(text));
 	}
-	for (size_t o = 0; planned->outputs && o < instance->plugin->n_outputs; o++) {
-		if (cairn_id_compare(&planned->outputs[o], &none) != 0)
-			note_failure(journal, cairn_batch_use(journal->batch, &planned->outputs[o],
-						      true, &journal->error));
-	}
-	return outside;
+	return list;
 }
 
 static void put_stage(cairn_journal *journal, size_t i)
@@ -238,7 +248,8 @@ static void put_stage(cairn_journal *journal, size_t i)
 		is_ready ? "pending" : cairn_state_name(planned->state), "reason",
 		cairn_record_text(planned->reason), "attempt", (int)planned->attempt, "inputs",
 		sources_of(instance), "show", (int)instance->settings.show, "outside",
-		use_artifacts(journal, planned));
+		outside_of(planned));
+	use_artifacts(journal, planned);
 	note_failure(journal, record ? cairn_record_put_stage(batch, &journal->run, (uint32_t)i,
 					       record, &journal->error)
 				     : CAIRN_ENOMEM);
@@ -486,6 +497,8 @@ bool cairn_journal_refers(cairn_journal *journal)
 		return false;
 	cairn_run_id_format(&run, text);
 	json_object_set_new(journal->record, "stages_of", json_string(text));
+	for (size_t i = 0; i < journal->plan->n_stages; i++)
+		use_artifacts(journal, &journal->plan->stages[i]);
 	return true;
 }
 
