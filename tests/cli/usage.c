@@ -74,7 +74,7 @@ static void test_cli_usage__values_are_checked(void **state)
 static void test_cli_usage__number_of_arguments(void **state)
 {
 	(void)state;
-	assert_has(cairn_is(2, "explain")->err, "'cairn explain' takes STAGE");
+	assert_has(cairn_is(2, "explain")->err, "'cairn explain' takes [RUN] STAGE");
 	assert_has(cairn_is(2, "status a b")->err, "'cairn status' takes [RUN]");
 	assert_has(cairn_is(2, "lineage sideways x")->err, "neither 'up' nor 'down'");
 	assert_has(cairn_is(2, "version x")->err, "takes no argument");
