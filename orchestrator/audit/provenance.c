@@ -24,6 +24,8 @@
 #include <git2/sys/odb_backend.h>
 #include <git2/sys/repository.h>
 #include <limits.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,18 +79,35 @@ static json_t *unavailable(const char *reason, const char *hint)
 
 /* ---- opening ------------------------------------------------------------------------ */
 
-/* Process-wide and idempotent. libgit2 refuses a repository that names an extension it does
- * not know; these two change nothing in what we read. */
+/* Process-wide. libgit2 refuses a repository that names an extension it does not know; these two
+ * change nothing in what we read. */
 static void set_up_libgit2(void)
 {
 	static const char *extensions[] = {"worktreeconfig", "partialclone"};
-	static bool is_done;
 
-	if (is_done)
-		return;
-	is_done = true;
 	git_libgit2_init();
 	git_libgit2_opts(GIT_OPT_SET_EXTENSIONS, extensions, CAIRN_COUNT(extensions));
+}
+
+static pthread_once_t libgit2_once = PTHREAD_ONCE_INIT;
+
+static void *prepare(void *unused)
+{
+	(void)unused;
+	pthread_once(&libgit2_once, set_up_libgit2);
+	return NULL;
+}
+
+void cairn_provenance_prepare(void)
+{
+	sigset_t all, before;
+	pthread_t thread;
+
+	sigfillset(&all); /* signals are for the threads of the caller */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread, NULL, prepare, NULL) == 0)
+		pthread_detach(thread);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* A repository of another user comes as GIT_EOWNER (-36), or in 1.5 as GIT_ENOTFOUND of a
@@ -568,6 +587,6 @@ static json_t *take(cairn_store *store, const char *directory, bool search, int 
 
 json_t *cairn_provenance_take(cairn_store *store, const char *directory)
 {
-	set_up_libgit2();
+	pthread_once(&libgit2_once, set_up_libgit2);
 	return take(store, directory && *directory ? directory : ".", true, 0);
 }

@@ -4,7 +4,7 @@
  *
  * The store guards with it what no SHA-256 guards: records, index entries and the headers in
  * segments; event files frame their records with it. Those are small, so one table of 256
- * words is fast enough.
+ * words is fast enough where the processor has no instruction for it.
  */
 #ifndef CAIRN_BASE_CRC_H
 #define CAIRN_BASE_CRC_H

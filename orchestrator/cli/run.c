@@ -2,6 +2,7 @@
 /* run.c - `cairn run` and `check`. */
 #include <signal.h>
 
+#include "audit/provenance.h"
 #include "cli/cli.h"
 
 static const char *first_arg(const cli *c)
@@ -60,6 +61,7 @@ int cli_run(cli *c)
 
 	if (c->dry_run)
 		return cli_plan(c);
+	cairn_provenance_prepare();
 	status = cli_work_open(
 		c, &work, first_arg(c), CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
 	if (status != CLI_OK)

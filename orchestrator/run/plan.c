@@ -80,8 +80,12 @@ static const cairn_id *output_of(const cairn_planned *planned, const char *port)
 	static const cairn_id none;
 	const cairn_plugin_info *plugin = planned->instance->plugin;
 	const cairn_port *output = cairn_plugin_output(plugin, port);
-	const cairn_id *id = output ? &planned->outputs[output - plugin->outputs] : &none;
+	const cairn_id *id = &none;
 
+	if (output)
+		id = &planned->outputs[output - plugin->outputs];
+	else if (strcmp(port, CAIRN_METRICS_PORT) == 0)
+		id = &planned->outputs[plugin->n_outputs];
 	return cairn_id_compare(id, &none) == 0 ? NULL : id;
 }
 

@@ -153,7 +153,7 @@ static const cairn_value *make_values(
 			memcpy(values, stage->plugin->fallbacks, info->n_params * sizeof(*values));
 		}
 		values[i].is_given = true;
-		values[i].place = entry->place;
+		values[i].line = entry->place.line;
 		text = cairn_interpolate__entry(draft, entry, &scope, stage->section->title);
 		if (text && cairn_param_canonical(
 				    param, text, draft->arena, &values[i].text, &error) < 0)

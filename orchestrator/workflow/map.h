@@ -28,4 +28,7 @@ size_t cairn_map_get_n(const cairn_map *map, const char *name, size_t len);
  * number, and changes nothing. */
 size_t cairn_map_put(cairn_map *map, cairn_arena *arena, const char *name, size_t number);
 
+/* Room for n names in one step. */
+void cairn_map_reserve(cairn_map *map, cairn_arena *arena, size_t n);
+
 #endif

@@ -243,7 +243,7 @@ static void add_instances(struct cairn_resolver *r, const cairn_draft_stage *fro
 		binding = add(r, CAIRN_FROM_INSTANCE, text);
 		if (!binding)
 			return;
-		binding->instance = index;
+		binding->instance = (uint32_t)index;
 		binding->output = output->name;
 		while (axis-- > 0) {
 			if (selected[axis] != ALL)

@@ -515,6 +515,7 @@ void cairn_sections__read(cairn_draft *draft, const cairn_override *overrides, s
 {
 	struct head head = {0};
 
+	cairn_map_reserve(&draft->stage_by_name, draft->scratch, draft->n_sections);
 	for (size_t i = 0; i < draft->n_sections; i++)
 		read_section(draft, &draft->sections[i], &head);
 	override_params(draft, overrides, n_overrides);

@@ -14,32 +14,37 @@
 
 #define MAX_CIRCLES 20u /* that are told */
 #define MAX_NAMED   8u  /* stages of a circle that the message names */
-#define NONE        SIZE_MAX
+#define NONE        UINT32_MAX
 
+struct edge {
+	uint32_t user, next; /* the next one of the same producer */
+};
+
+/* Instances and edges are numbers of 32 bits: draft.h bounds both far below. */
 struct sorter {
 	cairn_draft *draft;
-	size_t n;
-	size_t *n_needed;         /* inputs of an instance that are not sorted yet */
-	size_t *first_user;       /* edges by producer, as lists */
-	size_t *next_user, *user; /* of an edge */
-	size_t n_edges;
-	size_t *heap, n_heap;
-	size_t *order, n_order;
+	uint32_t n;
+	uint32_t *n_needed;   /* inputs of an instance that are not sorted yet */
+	uint32_t *first_user; /* edges by producer, as lists */
+	struct edge *edges;
+	uint32_t n_edges;
+	uint32_t *heap, n_heap;
+	uint32_t *order, n_order;
 	bool *is_sorted;
 };
 
-static void push(struct sorter *s, size_t instance)
+static void push(struct sorter *s, uint32_t instance)
 {
-	size_t i = s->n_heap++;
+	uint32_t i = s->n_heap++;
 
 	for (; i && s->heap[(i - 1) / 2] > instance; i = (i - 1) / 2)
 		s->heap[i] = s->heap[(i - 1) / 2];
 	s->heap[i] = instance;
 }
 
-static size_t pop(struct sorter *s)
+static uint32_t pop(struct sorter *s)
 {
-	size_t top = s->heap[0], last = s->heap[--s->n_heap], i = 0, child;
+	uint32_t top = s->heap[0], last = s->heap[--s->n_heap], i = 0, child;
 
 	while ((child = 2 * i + 1) < s->n_heap) {
 		if (child + 1 < s->n_heap && s->heap[child + 1] < s->heap[child])
@@ -53,10 +58,9 @@ static size_t pop(struct sorter *s)
 	return top;
 }
 
-static void add_edge(struct sorter *s, size_t producer, size_t user)
+static void add_edge(struct sorter *s, uint32_t producer, uint32_t user)
 {
-	s->user[s->n_edges] = user;
-	s->next_user[s->n_edges] = s->first_user[producer];
+	s->edges[s->n_edges] = (struct edge){user, s->first_user[producer]};
 	s->first_user[producer] = s->n_edges++;
 	s->n_needed[user]++;
 }
@@ -71,16 +75,15 @@ static void collect_edges(struct sorter *s)
 
 		n_edges += instance->n_bindings + (instance->when ? instance->when->n_refs : 0);
 	}
-	s->n_needed = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
-	s->first_user = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
-	s->next_user = cairn_arena_alloc(scratch, n_edges + 1, sizeof(size_t));
-	s->user = cairn_arena_alloc(scratch, n_edges + 1, sizeof(size_t));
-	s->heap = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
-	s->order = cairn_arena_alloc(scratch, s->n + 1, sizeof(size_t));
+	s->n_needed = cairn_arena_alloc(scratch, s->n + 1, sizeof(uint32_t));
+	s->first_user = cairn_arena_alloc(scratch, s->n + 1, sizeof(uint32_t));
+	s->edges = cairn_arena_alloc(scratch, n_edges + 1, sizeof(*s->edges));
+	s->heap = cairn_arena_alloc(scratch, s->n + 1, sizeof(uint32_t));
+	s->order = cairn_arena_alloc(scratch, s->n + 1, sizeof(uint32_t));
 	s->is_sorted = cairn_arena_alloc(scratch, s->n + 1, sizeof(bool));
-	for (size_t i = 0; i < s->n; i++)
+	for (uint32_t i = 0; i < s->n; i++)
 		s->first_user[i] = NONE;
-	for (size_t i = 0; i < s->n; i++) {
+	for (uint32_t i = 0; i < s->n; i++) {
 		const cairn_instance *instance = &s->draft->instances[i];
 
 		for (size_t j = 0; j < instance->n_bindings; j++) {
@@ -88,19 +91,19 @@ static void collect_edges(struct sorter *s)
 				add_edge(s, instance->bindings[j].instance, i);
 		}
 		for (size_t j = 0; instance->when && j < instance->when->n_refs; j++)
-			add_edge(s, instance->when->refs[j].instance, i);
+			add_edge(s, (uint32_t)instance->when->refs[j].instance, i);
 	}
 }
 
 static void sort_ready(struct sorter *s)
 {
 	while (s->n_heap) {
-		size_t done = pop(s);
+		uint32_t done = pop(s);
 
 		s->is_sorted[done] = true;
 		s->order[s->n_order++] = done;
-		for (size_t e = s->first_user[done]; e != NONE; e = s->next_user[e]) {
-			size_t user = s->user[e];
+		for (uint32_t e = s->first_user[done]; e != NONE; e = s->edges[e].next) {
+			uint32_t user = s->edges[e].user;
 
 			if (s->n_needed[user] && --s->n_needed[user] == 0)
 				push(s, user);
@@ -110,7 +113,7 @@ static void sort_ready(struct sorter *s)
 
 /* What an instance needs first of those that are not sorted, an input or a metric: there is one, or
  * it would be ready. *place says where it is written. */
-static size_t open_need(const struct sorter *s, size_t instance, cairn_place *place)
+static uint32_t open_need(const struct sorter *s, size_t instance, cairn_place *place)
 {
 	const cairn_instance *of = &s->draft->instances[instance];
 
@@ -125,7 +128,7 @@ static size_t open_need(const struct sorter *s, size_t instance, cairn_place *pl
 	}
 	for (size_t i = 0; of->when && i < of->when->n_refs; i++) {
 		if (!s->is_sorted[of->when->refs[i].instance])
-			return of->when->refs[i].instance;
+			return (uint32_t)of->when->refs[i].instance;
 	}
 	CAIRN_UNREACHABLE();
 }
@@ -168,16 +171,16 @@ static void report_circle(struct sorter *s, size_t start)
 }
 
 /* Finds a circle among what is left, reports it, and takes one of its stages as sorted. */
-static void open_circle(struct sorter *s, size_t left)
+static void open_circle(struct sorter *s, uint32_t left)
 {
 	bool *seen = cairn_arena_alloc(s->draft->scratch, s->n + 1, sizeof(bool));
-	size_t at = left, start;
+	uint32_t at = left, start;
 	cairn_place place;
 
 	for (; !seen[at]; at = open_need(s, at, &place))
 		seen[at] = true;
 	start = at;
-	for (size_t i = open_need(s, at, &place); i != at; i = open_need(s, i, &place))
+	for (uint32_t i = open_need(s, at, &place); i != at; i = open_need(s, i, &place))
 		start = i < start ? i : start; /* told from the first of the file */
 	report_circle(s, start);
 	s->n_needed[start] = 0;
@@ -185,44 +188,59 @@ static void open_circle(struct sorter *s, size_t left)
 	sort_ready(s);
 }
 
+/* Moves the instances to their places, along the circles that a permutation consists of: a second
+ * array of them would be the largest thing there is. */
+static void put_in_order(cairn_instance *instances, uint32_t *number, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		while (number[i] != i) {
+			uint32_t to = number[i];
+			cairn_instance there = instances[to];
+
+			instances[to] = instances[i];
+			instances[i] = there;
+			number[i] = number[to];
+			number[to] = to;
+		}
+	}
+}
+
 static void renumber(struct sorter *s)
 {
 	cairn_draft *draft = s->draft;
-	cairn_workflow *workflow = draft->workflow;
-	cairn_instance *sorted = cairn_arena_alloc(draft->arena, s->n + 1, sizeof(*sorted));
-	size_t *number = cairn_arena_alloc(draft->scratch, s->n + 1, sizeof(*number));
+	uint32_t *number = s->heap; /* not needed any more */
 
-	for (size_t i = 0; i < s->n; i++)
+	for (uint32_t i = 0; i < s->n; i++)
 		number[s->order[i]] = i;
-	for (size_t i = 0; i < s->n; i++) {
+	for (uint32_t i = 0; i < s->n; i++) {
+		const cairn_instance *instance = &draft->instances[i];
 		/* Bindings and conditions are ours until load() returns. */
-		cairn_binding *bindings;
+		cairn_binding *bindings = (cairn_binding *)instance->bindings;
 
-		sorted[i] = draft->instances[s->order[i]];
-		bindings = (cairn_binding *)sorted[i].bindings;
-		for (size_t j = 0; j < sorted[i].n_bindings; j++) {
+		for (size_t j = 0; j < instance->n_bindings; j++) {
 			if (bindings[j].type == CAIRN_FROM_INSTANCE)
 				bindings[j].instance = number[bindings[j].instance];
 		}
-		for (size_t j = 0; sorted[i].when && j < sorted[i].when->n_refs; j++)
-			sorted[i].when->refs[j].instance = number[sorted[i].when->refs[j].instance];
+		for (size_t j = 0; instance->when && j < instance->when->n_refs; j++)
+			instance->when->refs[j].instance = number[instance->when->refs[j].instance];
 	}
-	workflow->instances = sorted;
-	workflow->n_instances = s->n;
+	put_in_order(draft->instances, number, s->n);
+	draft->workflow->instances = draft->instances;
+	draft->workflow->n_instances = s->n;
 }
 
 void cairn_sort__all(cairn_draft *draft)
 {
-	struct sorter s = {.draft = draft, .n = draft->n_instances};
+	struct sorter s = {.draft = draft, .n = (uint32_t)draft->n_instances};
 	size_t circles = 0;
 
 	collect_edges(&s);
-	for (size_t i = 0; i < s.n; i++) {
+	for (uint32_t i = 0; i < s.n; i++) {
 		if (!s.n_needed[i])
 			push(&s, i);
 	}
 	sort_ready(&s);
-	for (size_t i = 0; i < s.n && circles < MAX_CIRCLES; i++) {
+	for (uint32_t i = 0; i < s.n && circles < MAX_CIRCLES; i++) {
 		if (!s.is_sorted[i]) {
 			open_circle(&s, i);
 			circles++;

@@ -10,6 +10,12 @@
 
 #include "workflow/draft.h"
 
+/* Most keys differ in the first letter from what they are compared with. */
+static bool is_key(const char *key, const char *name)
+{
+	return key[0] == name[0] && strcmp(key, name) == 0;
+}
+
 /* Canonical defaults, once per plugin: shared by every stage that gives no parameter. */
 static int make_fallbacks(cairn_draft *draft, cairn_draft_plugin *plugin, cairn_error *err)
 {
@@ -212,12 +218,12 @@ static cairn_entry **place_of(
 	const cairn_plugin_info *info = stage->plugin->info;
 	const char *key = entry->key;
 
-	if (strcmp(key, "seed") == 0)
+	if (is_key(key, "seed"))
 		return &keys->seed;
 	if (strcmp(key, "when") == 0)
 		return &keys->when;
 	for (size_t i = 0; i < CAIRN_SETTINGS; i++) {
-		if (strcmp(key, cairn_settings__names[i]) == 0)
+		if (is_key(key, cairn_settings__names[i]))
 			return &keys->settings[i];
 	}
 	if (strncmp(key, "input.", 6) == 0) {
@@ -229,7 +235,7 @@ static cairn_entry **place_of(
 		return NULL;
 	}
 	for (uint64_t i = 0; i < info->n_params; i++) {
-		if (strcmp(key, info->params[i].name) == 0)
+		if (is_key(key, info->params[i].name))
 			return &keys->params[i];
 	}
 	unknown_param(draft, stage, entry);
@@ -266,7 +272,7 @@ void cairn_stage__read_keys(cairn_draft *draft, const cairn_draft_stage *stage)
 	for (size_t i = section->first; i < section->first + section->n; i++) {
 		cairn_entry *entry = &draft->entries[i], **place;
 
-		if (strcmp(entry->key, "plugin") == 0 || strcmp(entry->key, "foreach") == 0)
+		if (is_key(entry->key, "plugin") || is_key(entry->key, "foreach"))
 			continue;
 		place = place_of(draft, stage, entry);
 		if (!place)
@@ -289,9 +295,9 @@ void cairn_stage__read_all(cairn_draft *draft)
 		for (size_t j = section->first; j < section->first + section->n; j++) {
 			cairn_entry *entry = &draft->entries[j];
 
-			if (!plugin && strcmp(entry->key, "plugin") == 0)
+			if (!plugin && is_key(entry->key, "plugin"))
 				plugin = entry;
-			if (!foreach && strcmp(entry->key, "foreach") == 0)
+			if (!foreach && is_key(entry->key, "foreach"))
 				foreach = entry;
 		}
 		read_plugin(draft, stage, plugin);

@@ -24,8 +24,8 @@ typedef struct cairn_place {
 typedef struct cairn_value {
 	const cairn_param *param;
 	const char *text; /* canonical */
+	int line;         /* in the file of the instance's section */
 	bool is_given;    /* by the file or -p; else the default */
-	cairn_place place;
 } cairn_value;
 
 enum cairn_source_type {
@@ -41,12 +41,14 @@ enum cairn_source_type {
 typedef struct cairn_binding {
 	const cairn_port *port;
 	enum cairn_source_type type;
-	size_t instance;    /* index, for CAIRN_FROM_INSTANCE: always smaller than one's own */
-	const char *output; /* its port */
-	/* CAIRN_FROM_FILE: absolute or relative to the current directory; CAIRN_FROM_REF: the name
-	 */
-	const char *path;
-	const char *meta; /* JSON of the pairs, for CAIRN_FROM_PLANNED */
+	uint32_t instance; /* index, for CAIRN_FROM_INSTANCE: always smaller than one's own */
+	union {
+		const char *output; /* its port */
+		/* CAIRN_FROM_FILE: absolute or relative to the current directory;
+		 * CAIRN_FROM_REF: the name */
+		const char *path;
+		const char *meta; /* JSON of the pairs, for CAIRN_FROM_PLANNED */
+	};
 	const char *text; /* as a person would name it: "rm@brief:model", "file:data/a.txt" */
 	cairn_place place;
 } cairn_binding;

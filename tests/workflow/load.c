@@ -83,7 +83,7 @@ static void test_workflow_load__lines(void **state)
 		fake_value(workflow, "a", "template"), "one;two four [five] = six eight");
 	assert_int_equal(a->settings.retries, 2);
 	assert_int_equal(a->place.line, 5);
-	assert_int_equal(a->values[5].place.line, 7);
+	assert_int_equal(a->values[5].line, 7);
 	cairn_workflow_free(workflow);
 }
 
@@ -173,7 +173,7 @@ static void test_workflow_load__values(void **state)
 	assert_string_equal(fake_value(workflow, "sft", "warmup"), "60");
 	assert_false(sft->values[0].is_given);
 	assert_true(sft->values[1].is_given);
-	assert_int_equal(sft->values[1].place.line, 16);
+	assert_int_equal(sft->values[1].line, 16);
 	cairn_workflow_free(workflow);
 }
 
