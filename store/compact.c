@@ -33,14 +33,21 @@ static int in_use(const cairn_store *store, cairn_error *err)
 	return CAIRN_EBUSY;
 }
 
-/* Only who holds gc.lock asks for the store alone, so between the two locks nobody does. */
+/* A lock that is asked for and refused is lost, too: so that nobody swaps the index under us in
+ * that moment (another compaction cannot, a rebuild could), it is opened again under the new one.
+ */
 static int be_alone(cairn_store *store, cairn_error *err)
 {
+	int rc;
+
 	if (flock(store->directory_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
+	cairn_index__close(store->index);
+	store->index = NULL;
 	while (flock(store->directory_fd, LOCK_SH) != 0 && errno == EINTR)
 		;
-	return in_use(store, err);
+	rc = cairn_index__open(&store->index, store->path, false, false, CAIRN_MAP_BYTES, err);
+	return rc ? rc : in_use(store, err);
 }
 
 static int write_copy(cairn_store *store, cairn_error *err)
