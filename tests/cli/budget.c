@@ -136,6 +136,23 @@ static void test_cli_run__stops_before_a_stage_that_costs_too_much(void **state)
 	assert_has(got->out, "done 1, cached 2");
 }
 
+/* What has no estimate is watched by the meters. */
+static void test_cli_run__stops_at_a_checkpoint_once_too_much_was_spent(void **state)
+{
+	const outcome *got;
+	json_t *run;
+
+	(void)state;
+	drive_write("w.ini", "[workflow]\nname = w\n[stage a]\nplugin = matmul\nsteps = 1000\n"
+			     "pause = 0.02\n");
+	got = cairn_is(1, "run --max-cost 96FLOP");
+	assert_has(got->err, "more was spent than --max-cost allows: stopping after a checkpoint");
+	run = cairn_json("status", "cairn.status/1");
+	assert_string_equal(cairn_json_string(stage_of(run, 0), "state", ""), "stopped");
+	json_decref(run);
+	assert_has(cairn_is(0, "plan")->out, "resumes at step ");
+}
+
 static void test_cli_run__max_cost_is_a_cost(void **state)
 {
 	(void)state;
@@ -160,6 +177,7 @@ int main(void)
 		IN_A_DIRECTORY(test_cli_plan__says_what_a_waiting_stage_waits_for),
 		IN_A_DIRECTORY(test_cli_run__refuses_what_costs_too_much),
 		IN_A_DIRECTORY(test_cli_run__stops_before_a_stage_that_costs_too_much),
+		IN_A_DIRECTORY(test_cli_run__stops_at_a_checkpoint_once_too_much_was_spent),
 		IN_A_DIRECTORY(test_cli_run__max_cost_is_a_cost),
 	};
 

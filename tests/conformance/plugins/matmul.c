@@ -4,16 +4,20 @@
  * it on padding. For the tests of the meter and of kept and wasted work.
  */
 #include <string.h>
+#include <time.h>
 
 #include "cairn/kernels.h"
 
 struct params {
 	int64_t steps;
+	double pause; /* seconds a step */
 };
 
 static const cairn_param params[] = {
 	{"steps", "how many products", CAIRN_PARAM_INT, 0, offsetof(struct params, steps), "10", 1,
 		1000, "steps", NULL},
+	{"pause", "how long a step takes", CAIRN_PARAM_DURATION, CAIRN_PARAM_NEUTRAL,
+		offsetof(struct params, pause), "0", 0, 60, NULL, NULL},
 };
 
 static const cairn_port outputs[] = {{"out", "report", 0, 0, "the last product"}};
@@ -49,6 +53,15 @@ static void multiply(const cairn_kernels *k, struct state *state)
 	k->free(k, A), k->free(k, B), k->free(k, C);
 }
 
+static void take_time(double seconds)
+{
+	const struct timespec pause = {
+		.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (time_t)seconds) * 1e9)};
+
+	if (seconds > 0)
+		nanosleep(&pause, NULL);
+}
+
 static int run_matmul(const cairn_host *host, cairn_run *run, const void *params_)
 {
 	const struct params *p = params_;
@@ -71,6 +84,7 @@ static int run_matmul(const cairn_host *host, cairn_run *run, const void *params
 	while (rc >= 0 && step < (uint64_t)p->steps) {
 		cairn_progress progress = {++step, (uint64_t)p->steps, 0, NULL, NULL, 0};
 		multiply(kernels, &state);
+		take_time(p->pause);
 		rc = host->step(run, &progress);
 		if (rc != CAIRN_CHECKPOINT)
 			continue;
