@@ -278,7 +278,7 @@ int cairn_host_settle(cairn_run *run, int code)
 	if (background->n)
 		cairn_host_log(run, CAIRN_LOG_DEBUG,
 			"%llu checkpoints: training stood still for %.1f ms, %.1f ms at most; "
-			"%.1f ms of it waiting for the one before",
+			"%.1f ms of it waiting for the one before, or for memory",
 			(unsigned long long)background->n, background->pause_sum * 1e3,
 			background->pause_max * 1e3, background->wait_sum * 1e3);
 	return code;
