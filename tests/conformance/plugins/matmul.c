@@ -70,6 +70,7 @@ static int run_matmul(const cairn_host *host, cairn_run *run, const void *params
 	struct state state = {{0}};
 	cairn_writer *writer;
 	cairn_tensor tensor;
+	bool stops = false;
 	uint64_t step = 0;
 	int rc = host->kernels(run, &kernels);
 
@@ -81,17 +82,20 @@ static int run_matmul(const cairn_host *host, cairn_run *run, const void *params
 			memcpy(state.c, tensor.data, sizeof(state.c));
 	}
 	host->account(run, CAIRN_ACCOUNT_FORWARD, 1, 2);
-	while (rc >= 0 && step < (uint64_t)p->steps) {
+	while (rc >= 0 && !stops && step < (uint64_t)p->steps) {
 		cairn_progress progress = {++step, (uint64_t)p->steps, 0, NULL, NULL, 0};
 		multiply(kernels, &state);
 		take_time(p->pause);
 		rc = host->step(run, &progress);
-		if (rc != CAIRN_CHECKPOINT)
+		stops = rc == CAIRN_STOP;
+		if (rc != CAIRN_CHECKPOINT && !stops)
 			continue;
 		rc = host->checkpoint_begin(run, step, &writer);
 		if (rc == 0)
 			rc = put_state(host, writer, &state);
 	}
+	if (stops)
+		return rc < 0 ? rc : CAIRN_STOPPED;
 	if (rc >= 0)
 		rc = host->output_begin(run, "out", &writer);
 	return rc < 0 ? rc : put_state(host, writer, &state);
