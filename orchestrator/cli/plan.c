@@ -71,6 +71,8 @@ static const char *reason_of(cli *c, const cairn_plan *plan, size_t i)
 	const json_t *blessed;
 
 	if (stage->state == CAIRN_STATE_CACHED) {
+		if (!stage->is_blessed)
+			return stage->reason;
 		blessed = json_object_get(cairn_plan_result(plan, i), "blessed");
 		return blessed ? cairn_arena_printf(c->arena, "blessed by %s: %s",
 					 cairn_json_string(blessed, "by", "?"),

@@ -33,18 +33,11 @@ static bool takes_model(const cairn_plugin_info *plugin)
 	return false;
 }
 
-static double flop_of(const cairn_plan *plan, size_t stage)
+static double flop_of(const cairn_planned *planned)
 {
-	const cairn_planned_cost *cost = plan->stages[stage].cost;
-	const json_t *result = cairn_plan_result(plan, stage), *number;
-	double sum = 0;
-	size_t i;
-
-	if (!result)
-		return cost ? cost->flop : 0;
-	json_array_foreach(json_object_get(result, "flop"), i, number) sum +=
-		json_number_value(number);
-	return sum;
+	if (planned->outputs)
+		return planned->flop;
+	return planned->cost ? planned->cost->flop : 0;
 }
 
 /* Adds up stage `of` and its ancestors; `is_in` has room for every stage. Inputs come from stages
@@ -63,7 +56,7 @@ static void add_up(const cairn_plan *plan, size_t of, bool *is_in, cairn_alignme
 
 		if (!is_in[i])
 			continue;
-		*sum += flop_of(plan, i);
+		*sum += flop_of(planned);
 		for (size_t b = 0; b < instance->n_bindings; b++) {
 			if (instance->bindings[b].type == CAIRN_FROM_INSTANCE)
 				is_in[instance->bindings[b].instance] = true;

@@ -43,10 +43,9 @@ static struct rate *rate_of(forecasting *f, const cairn_plugin_info *plugin)
 	return &f->rates[f->n_rates++];
 }
 
-static void learn(forecasting *f, size_t i, const json_t *result)
+static void learn(forecasting *f, size_t i, double flop, double seconds)
 {
 	struct rate *rate = rate_of(f, f->plan->stages[i].instance->plugin);
-	double flop = flop_of(result), seconds = cairn_json_number(result, "seconds", 0);
 
 	if (flop > 0 && seconds > 0) {
 		rate->flop += flop;
@@ -97,15 +96,13 @@ static int mark_shared(forecasting *f, cairn_error *err)
 
 static void add_cached(forecasting *f, size_t i)
 {
-	const json_t *result = cairn_plan_result(f->plan, i);
+	const cairn_planned *planned = &f->plan->stages[i];
 
-	if (!result)
-		return;
-	learn(f, i, result);
+	learn(f, i, planned->flop, planned->seconds);
 	if (f->out->of[i].is_shared)
 		return;
-	f->out->saved_flop += flop_of(result);
-	f->out->saved_seconds += cairn_json_number(result, "seconds", 0);
+	f->out->saved_flop += planned->flop;
+	f->out->saved_seconds += planned->seconds;
 }
 
 static int find_last(forecasting *f, size_t i, cairn_error *err)
@@ -121,7 +118,7 @@ static int find_last(forecasting *f, size_t i, cairn_error *err)
 		f->last[i] = NULL;
 	}
 	if (f->last[i])
-		learn(f, i, f->last[i]);
+		learn(f, i, flop_of(f->last[i]), cairn_json_number(f->last[i], "seconds", 0));
 	return rc == CAIRN_ENOTFOUND ? 0 : rc;
 }
 

@@ -11,14 +11,20 @@
 #include "base/crc.h"
 #include "base/text.h"
 
-#define PREFIX      "plan:"
-#define VERSION     1
-#define PIECE_HEAD  (1 + 8)
-#define NAME_MAX    (sizeof(PREFIX) + 255 + 4)
-#define ENTRY_HEAD  (CAIRN_DIGEST_BYTES + 4 + 1)
-#define ID_BYTES    (1 + CAIRN_DIGEST_BYTES)
-#define MAX_OUTPUTS 200 /* of a plugin, for a byte says which; stages of larger ones are left out \
-			 */
+#define PREFIX     "plan:"
+#define VERSION    2
+#define PIECE_HEAD (1 + 8)
+#define NAME_MAX   (sizeof(PREFIX) + 255 + 4)
+#define FLAGS      (CAIRN_DIGEST_BYTES + 4)
+#define N_IDS      (FLAGS + 1)
+#define FLOP       (N_IDS + 1)
+#define SECONDS    (FLOP + 8)
+#define ENTRY_HEAD (SECONDS + 8)
+#define BLESSED    1
+#define ID_BYTES   (1 + CAIRN_DIGEST_BYTES)
+#define MAX_OUTPUTS                                                                   \
+	200 /* of a plugin, for a byte says which; stages of larger ones are left out \
+	     */
 #define RUN_BYTES  16
 #define HEAD_BYTES (1 + RUN_BYTES + CAIRN_DIGEST_BYTES)
 
@@ -76,6 +82,23 @@ static void put_le(uint8_t *out, int n, uint64_t value)
 		out[i] = (uint8_t)(value >> (8 * i));
 }
 
+static double get_double(const uint8_t *bytes)
+{
+	uint64_t bits = get_le(bytes, sizeof(bits));
+	double value;
+
+	memcpy(&value, &bits, sizeof(value));
+	return value;
+}
+
+static void put_double(uint8_t *out, double value)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &value, sizeof(bits));
+	put_le(out, sizeof(bits), bits);
+}
+
 static uint32_t ports_of(const cairn_plugin_info *plugin)
 {
 	uint32_t crc = 0;
@@ -123,7 +146,7 @@ static void index_piece(struct piece *piece, const uint8_t *bytes, size_t len, u
 	piece->bytes = bytes;
 	piece->is_whole = losses != UINT64_MAX && get_le(bytes + 1, 8) == losses;
 	while (piece->n < CAIRN_MEMO_PIECE && at + ENTRY_HEAD <= len) {
-		size_t end = at + ENTRY_HEAD + bytes[at + ENTRY_HEAD - 1] * ID_BYTES;
+		size_t end = at + ENTRY_HEAD + bytes[at + N_IDS] * ID_BYTES;
 
 		if (end > len)
 			return;
@@ -223,7 +246,7 @@ static bool has_result(cairn_memo *memo, const cairn_key *key)
 		       &len, NULL) == 0;
 }
 
-bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out)
+bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out, cairn_remembered *more)
 {
 	const cairn_planned *planned = &memo->plan->stages[i];
 	const cairn_plugin_info *plugin = planned->instance->plugin;
@@ -235,13 +258,16 @@ bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out)
 		return false;
 	memset(out, 0, (plugin->n_outputs + 1) * sizeof(*out));
 	id = entry + ENTRY_HEAD;
-	for (unsigned n = entry[ENTRY_HEAD - 1]; n > 0; n--, id += ID_BYTES) {
+	for (unsigned n = entry[N_IDS]; n > 0; n--, id += ID_BYTES) {
 		if (id[0] > plugin->n_outputs)
 			return false;
 		memcpy(out[id[0]].bytes, id + 1, CAIRN_DIGEST_BYTES);
 		if (!is_whole && !cairn_snapshot_has(memo->snapshot, &out[id[0]]))
 			return false;
 	}
+	more->is_blessed = entry[FLAGS] & BLESSED;
+	more->flop = get_double(entry + FLOP);
+	more->seconds = get_double(entry + SECONDS);
 	return is_whole || has_result(memo, &planned->key);
 }
 
@@ -329,6 +355,9 @@ static void encode_stage(cairn_text *out, const cairn_planned *planned)
 	if (is_known)
 		memcpy(head, planned->key.bytes, sizeof(planned->key.bytes));
 	put_le(head + CAIRN_DIGEST_BYTES, 4, ports);
+	head[FLAGS] = planned->is_blessed ? BLESSED : 0;
+	put_double(head + FLOP, planned->flop);
+	put_double(head + SECONDS, planned->seconds);
 	cairn_text_add_bytes(out, head, sizeof(head));
 	for (uint64_t o = 0; is_known && o <= plugin->n_outputs; o++) {
 		if (cairn_id_compare(&planned->outputs[o], &none) == 0)
@@ -336,7 +365,7 @@ static void encode_stage(cairn_text *out, const cairn_planned *planned)
 		cairn_text_add_char(out, (char)o);
 		cairn_text_add_bytes(out, planned->outputs[o].bytes, CAIRN_DIGEST_BYTES);
 		if (!out->failed)
-			out->data[at + ENTRY_HEAD - 1]++;
+			out->data[at + N_IDS]++;
 	}
 }
 

@@ -17,8 +17,11 @@
  *                                    the names' mark (audit/record.h)
  *   "plan:" WORKFLOW 0 n u32 BE   -> version u8 | losses u64, then for each of
  *                                    CAIRN_MEMO_PIECE stages
- *                                    key (32) | ports u32 | n u8 | n x (output u8 | id (32))
- * `ports` is the CRC-32C of the names of the plugin's outputs; `output` an index into its table,
+ *                                    key (32) | ports u32 | flags u8 | n u8 |
+ *                                    flop f64 | seconds f64 |
+ *                                    n x (output u8 | id (32))
+ * `ports` is the CRC-32C of the names of the plugin's outputs; flags: 1, the
+ * result is blessed; `output` an index into its table,
  * or n_outputs for the metric log. While the store's count of losses (store.h) is `losses`, all of
  * that is still there; otherwise each artifact is looked for. All little-endian but the number of
  * the piece.
@@ -32,12 +35,18 @@
 
 typedef struct cairn_memo cairn_memo;
 
+/* Of a result, beside its outputs. */
+typedef struct cairn_remembered {
+	double flop, seconds;
+	bool is_blessed;
+} cairn_remembered;
+
 /* Until the snapshot ends. Never fails: what cannot be read is not known. */
 cairn_memo *cairn_memo_open(const cairn_plan *plan, cairn_snapshot *snapshot);
 void cairn_memo_close(cairn_memo *memo);
 /* The outputs of the stage, n_outputs + 1 ids, if the memo has its key and the store all of them;
  * else false. */
-bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out);
+bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out, cairn_remembered *more);
 
 /* The run whose records of stages are those of this plan, all of it cached; ENOTFOUND where there
  * is none, or where a name may have moved since. */

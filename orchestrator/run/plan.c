@@ -170,8 +170,19 @@ const char *cairn_plan_port(const cairn_plugin_info *plugin, uint64_t o)
 	return cairn_plugin_output(plugin, CAIRN_METRICS_PORT) ? "" : CAIRN_METRICS_PORT;
 }
 
-/* Takes the ids of the outputs of a result. */
-static void take_outputs(cairn_plan *plan, cairn_planned *planned, const json_t *result)
+static double flop_of(const json_t *result)
+{
+	const json_t *number;
+	double sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "flop"), i, number) sum +=
+		json_number_value(number);
+	return sum;
+}
+
+/* What the plan keeps of a result. */
+static void take_result(cairn_plan *plan, cairn_planned *planned, const json_t *result)
 {
 	const cairn_plugin_info *plugin = planned->instance->plugin;
 	cairn_id *ids = cairn_arena_alloc(plan->arena, plugin->n_outputs + 1, sizeof(*ids));
@@ -184,6 +195,9 @@ static void take_outputs(cairn_plan *plan, cairn_planned *planned, const json_t 
 			ids[o] = (cairn_id){{0}};
 	}
 	planned->outputs = ids;
+	planned->flop = flop_of(result);
+	planned->seconds = cairn_json_number(result, "seconds", 0);
+	planned->is_blessed = json_object_get(result, "blessed") != NULL;
 }
 
 /* Is every output of this result still there? Otherwise `lost` says which is not. */
@@ -216,6 +230,7 @@ static bool remember(cairn_plan *plan, size_t i, const struct looking *look)
 {
 	cairn_planned *planned = &plan->stages[i];
 	const cairn_plugin_info *plugin = planned->instance->plugin;
+	cairn_remembered more;
 
 	if (!look->memo || (plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
 		return false;
@@ -225,10 +240,13 @@ static bool remember(cairn_plan *plan, size_t i, const struct looking *look)
 		plan->work->ids =
 			cairn_arena_alloc(plan->arena, plan->work->n_ids, sizeof(*plan->work->ids));
 	}
-	if (!cairn_memo_find(look->memo, i, plan->work->ids))
+	if (!cairn_memo_find(look->memo, i, plan->work->ids, &more))
 		return false;
 	planned->outputs = plan->work->ids;
 	plan->work->n_ids = 0;
+	planned->flop = more.flop;
+	planned->seconds = more.seconds;
+	planned->is_blessed = more.is_blessed;
 	be_cached(planned);
 	return true;
 }
@@ -251,7 +269,7 @@ static int look_up(cairn_plan *plan, size_t i, const struct looking *look, cairn
 	if (result && (planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC)) {
 		snprintf(lost, sizeof(lost), "not deterministic: runs each time");
 	} else if (result && has_outputs(snapshot, result, lost, sizeof(lost))) {
-		take_outputs(plan, planned, result);
+		take_result(plan, planned, result);
 		be_cached(planned);
 	}
 	json_decref(result);
@@ -384,6 +402,9 @@ static void share_result(cairn_plan *plan, size_t i)
 			(planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC))
 			continue;
 		planned->outputs = from->outputs;
+		planned->flop = from->flop;
+		planned->seconds = from->seconds;
+		planned->is_blessed = from->is_blessed;
 		planned->state = CAIRN_STATE_CACHED;
 		cairn_plan_say(plan, planned, "same as '%.200s'", from->instance->name);
 		note_change(plan, twin, CAIRN_STATE_READY);
@@ -419,7 +440,7 @@ int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 	(void)cairn_relations_of(plan);
 	plan->n_changed = 0;
 	if (result)
-		take_outputs(plan, &plan->stages[i], result);
+		take_result(plan, &plan->stages[i], result);
 	share_result(plan, i);
 	rc = settle_users(plan, i, &look, err);
 	/* What turned out to be cached lets its own users go on: they queue behind it. */

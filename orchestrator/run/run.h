@@ -65,10 +65,12 @@ typedef struct cairn_planned {
 	const cairn_id **outside;
 	json_t *result;           /* the result record, once somebody wanted it */
 	cairn_planned_cost *cost; /* after cairn_plan_estimate(); NULL where nothing is said */
+	double flop, seconds;     /* that its result took; 0 without one */
 	cairn_key key;
 	enum cairn_state state;
 	uint32_t attempt;
-	bool has_key; /* all inputs are known */
+	bool has_key;    /* all inputs are known */
+	bool is_blessed; /* its result was made by another key, and accepted for this one */
 } cairn_planned;
 
 typedef struct cairn_plan {
@@ -123,12 +125,12 @@ void cairn_plan_free(cairn_plan *plan);
 /* ---- run ------------------------------------------------------------------------------- */
 
 typedef struct cairn_run_options {
-	int jobs;                /* stages at once; 0: 1 */
-	int threads;             /* for a stage; 0: all cpus */
-	bool keep_going;         /* -k */
-	bool overcommit;         /* start stages that do not fit in memory, too */
-	bool no_wait;            /* EBUSY rather than wait for another run of this store */
-	bool has_max_flop;       /* budget.h */
+	int jobs;          /* stages at once; 0: 1 */
+	int threads;       /* for a stage; 0: all cpus */
+	bool keep_going;   /* -k */
+	bool overcommit;   /* start stages that do not fit in memory, too */
+	bool no_wait;      /* EBUSY rather than wait for another run of this store */
+	bool has_max_flop; /* budget.h */
 	double max_flop;
 	const char *const *argv; /* for the record */
 	int argc;
