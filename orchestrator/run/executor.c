@@ -122,6 +122,8 @@ int cairn_attempt_start(
 	cairn_arena_free(arena);
 	if (!attempt.log_path)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for an attempt");
+	attempt.started = now_s();
+	attempt.start_ms = cairn_now_ms();
 	if (!attempt.child.pid) {
 		attempt.child = (cairn_child){.fd = -1, .is_new = true};
 		rc = start_child(&attempt.child, instance, attempt.log_path, err);
@@ -130,8 +132,6 @@ int cairn_attempt_start(
 		free(attempt.log_path);
 		return rc;
 	}
-	attempt.started = now_s();
-	attempt.start_ms = cairn_now_ms();
 	if (instance->settings.timeout_s > 0)
 		attempt.timeout_at = attempt.started + instance->settings.timeout_s;
 	*slot = attempt;

@@ -246,7 +246,8 @@ static cairn_entry **place_of(
 static cairn_entry **clear_row(cairn_arena *arena, cairn_entry **row, size_t n, size_t *cap)
 {
 	if (n <= *cap) {
-		memset(row, 0, n * sizeof(cairn_entry *));
+		if (n) /* else there may be no row yet */
+			memset(row, 0, n * sizeof(cairn_entry *));
 		return row;
 	}
 	*cap = n;

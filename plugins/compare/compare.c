@@ -90,6 +90,7 @@ CAIRN_EXPORT const cairn_stage_plugin cairn_plugin = {
 	.n_inputs = CAIRN_COUNT(inputs),
 	.outputs = outputs,
 	.n_outputs = CAIRN_COUNT(outputs),
+	.capabilities = CAIRN_CAN_REPEAT,
 	.run = compare_run,
 	.check = compare_check,
 };
