@@ -15,8 +15,9 @@
  *   records/stages/<run>.jsonl    {"index", "record"}
  *
  * All JSON is canonical, a line each. The same content of a store gives the same bytes. A run
- * brings its outputs; an artifact itself; both the records of all that they were made from, and
- * the text of the workflows. The bytes of what they were made from come on demand.
+ * brings its outputs; an artifact itself and what its stage wrote beside it; both the records of
+ * all that they were made from, and the text of the workflows. The bytes of what they were made
+ * from come on demand.
  */
 #ifndef CAIRN_AUDIT_BUNDLE_H
 #define CAIRN_AUDIT_BUNDLE_H

@@ -208,7 +208,8 @@ static int take_producer(const void *key, size_t key_len, const void *value, siz
 	return 0;
 }
 
-static int add_producers(collect *c, const char *id_text)
+/* Of the root, with all that its stage wrote: a result counts only as a whole. */
+static int add_producers(collect *c, const char *id_text, bool is_root)
 {
 	json_t *keys = json_array(), *hex;
 	cairn_key key;
@@ -224,7 +225,7 @@ static int add_producers(collect *c, const char *id_text)
 	json_array_foreach(keys, i, hex)
 	{
 		if (rc == 0 && cairn_key_parse(&key, json_string_value(hex), c->err) == 0)
-			rc = add_stage(c, &key, false);
+			rc = add_stage(c, &key, is_root);
 	}
 	json_decref(keys);
 	return rc;
@@ -359,7 +360,8 @@ int cairn_bundle_collect(cairn_bundle_content *out, cairn_snapshot *snapshot,
 	int rc = add_root(&c);
 
 	for (size_t i = 0; rc == 0 && i < json_array_size(c.queue); i++)
-		rc = add_producers(&c, json_string_value(json_array_get(c.queue, i)));
+		rc = add_producers(&c, json_string_value(json_array_get(c.queue, i)),
+			root->artifact && i == 0);
 	if (rc == 0)
 		rc = add_stages(&c);
 	if (rc == 0)

@@ -589,7 +589,12 @@ static int check_artifacts(reader *r, cairn_snapshot *now, cairn_error *err)
 		if (rc == 0)
 			rc = cairn_snapshot_pieces(now, &id, use_piece, r, err);
 	}
-	if (rc == CAIRN_ENOTFOUND || rc == CAIRN_EINTEGRITY)
+	if (rc == CAIRN_ENOTFOUND) {
+		cairn_error_clear(err);
+		rc = cairn_error_set(
+			err, CAIRN_EINTEGRITY, "the bundle lacks an artifact of its own");
+	}
+	if (rc == CAIRN_EINTEGRITY)
 		cairn_error_hint(err, "The bundle lacks a part of it. Nothing was taken in.");
 	for (size_t i = 0; i < r->n_pieces && rc == 0; i++) {
 		if (r->pieces[i].is_used)
