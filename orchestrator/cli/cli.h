@@ -54,6 +54,7 @@ typedef struct cli {
 	const char *file; /* -f */
 	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code, overcommit;
 	int jobs, threads;
+	const char *stage; /* --stage, of plugins */
 	const char *format; /* --format, of export */
 	bool force;
 	const char *as; /* --as, of graph; NULL: as stdout is */
@@ -126,6 +127,7 @@ int cli_graph(cli *c);
 int cli_lineage(cli *c);
 int cli_cost(cli *c);
 int cli_plugins(cli *c);
+int cli_plugins_check(cli *c); /* plugins_check.c: of cli_plugins */
 int cli_generate(cli *c);
 int cli_score(cli *c);
 int cli_tokenize(cli *c);

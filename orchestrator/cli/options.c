@@ -21,12 +21,12 @@ static const cli_option options[] = {
 	{"progress", 0, "auto|tty|plain|json|none", NULL,
 		"how a run tells what it does (default: auto, by what stderr is)"},
 	{"color", 0, "auto|always|never", NULL, "NO_COLOR is respected (default: auto)"},
-	{"param", 'p', "NAME=VALUE", " run plan check explain bless graph ",
+	{"param", 'p', "NAME=VALUE", " run plan check explain bless graph plugins ",
 		"replace a value of [params]; may be repeated"},
 	{"jobs", 'j', "N", " run ", "stages at once (default: 1)"},
 	{"keep-going", 'k', NULL, " run ", "after a failure, run what does not depend on it"},
 	{"dry-run", 'n', NULL, " run bless ", "say what would run, and why"},
-	{"threads", 0, "N", " run generate score ",
+	{"threads", 0, "N", " run generate score plugins ",
 		"threads of a stage or tool (default: all cpus)"},
 	{"format", 0, "safetensors|bundle|tensorboard|jsonl", " export ",
 		"of a model (safetensors, the default), of a run (tensorboard, jsonl), of both "
@@ -43,7 +43,8 @@ static const cli_option options[] = {
 	{"max-cost", 0, "COST", " run plan ",
 		"refuse to spend more: petaflop/s-days, or FLOP with a unit (0.5, 18TFLOP)"},
 	{"no-wait", 0, NULL, " run bless ", "exit with 75 where another run uses the store"},
-	{"file", 'f', "FILE", " explain bless check plan run graph ", "the workflow"},
+	{"file", 'f', "FILE", " explain bless check plan run graph plugins ", "the workflow"},
+	{"stage", 0, "STAGE", " plugins ", "the stage to check a plugin with"},
 	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
 	{"table", 0, "gpt3", " plan ", "the compute of published models, as cairn counts it"},
 	{"by", 0, "stage|group|account", " cost ", "what the rows are (default: stage)"},
@@ -308,6 +309,8 @@ static int take_value(cli *c, const cli_option *option, const char *text)
 		c->store_dir = text;
 	} else if (strcmp(name, "file") == 0) {
 		c->file = text;
+	} else if (strcmp(name, "stage") == 0) {
+		c->stage = text;
 	} else if (strcmp(name, "param") == 0) {
 		status = take_param(c, text);
 	} else if (strcmp(name, "progress") == 0) {

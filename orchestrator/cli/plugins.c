@@ -179,11 +179,14 @@ int cli_plugins(cli *c)
 	const cairn_plugin_info *info;
 	cairn_error err = {0};
 	bool describe = c->n_args > 0 && strcmp(c->args[0], "describe") == 0;
+	bool check = c->n_args > 0 && strcmp(c->args[0], "check") == 0;
 	int status;
 
-	if (describe != (c->n_args == 2))
+	if ((describe || check) != (c->n_args == 2))
 		return cli_fail(c, CAIRN_EUSAGE, "`cairn help plugins` says more.",
-			"'cairn plugins' takes a name, or 'describe' and a file");
+			"'cairn plugins' takes a name, or 'describe' or 'check' and a file");
+	if (check)
+		return cli_plugins_check(c);
 	if (describe) {
 		if (cairn_plugin_describe(&described, c->args[1], c->arena, &err) < 0)
 			return cli_error(c, &err);

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "run/abi.h"
 #include "run/describe.h"
+#include "run/elf.h"
 #include "run/run.h"
 #include "run/wire.h"
 
@@ -185,8 +186,11 @@ static int answer(
 {
 	cairn_stage_plugin plugin;
 	json_t *request = NULL;
-	int rc = cairn_abi_stage(&plugin, path, arena, err);
+	int rc;
 
+	if (action && strcmp(action, "symbols") == 0) /* the plugin itself is not loaded */
+		return cairn_elf_read(out, path, err);
+	rc = cairn_abi_stage(&plugin, path, arena, err);
 	if (rc < 0)
 		return rc;
 	if (!action) {
@@ -258,7 +262,7 @@ int cairn_describe_main(int argc, char **argv)
 	}
 	if (argc < 3 || argc > 4)
 		rc = cairn_error_set(&err, CAIRN_EUSAGE,
-			"usage: cairn --describe FILE.so [check|estimate|serve]");
+			"usage: cairn --describe FILE.so [check|estimate|symbols|serve]");
 	else
 		rc = answer(&json, argv[2], argc == 4 ? argv[3] : NULL, arena, &err);
 	json = finished(json, rc, &err);

@@ -12,22 +12,25 @@
  * there are checkpoints to delete, it is committed here.
  */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "run/host.h"
 #include "run/wire.h"
 
-/* Test only: the environment variable CAIRN_TEST_KILL_AT=NAME:N. */
+/* Test only: the environment variable CAIRN_TEST_KILL_AT=NAME:N, or NAME:N+ for N and all after. */
 void cairn_host_failpoint(const char *name, uint64_t n)
 {
 	const char *wanted = getenv("CAIRN_TEST_KILL_AT");
-	char here[64];
+	size_t len = strlen(name);
+	uint64_t at;
+	char *end;
 
-	if (!wanted)
+	if (!wanted || strncmp(wanted, name, len) != 0 || wanted[len] != ':')
 		return;
-	snprintf(here, sizeof(here), "%s:%llu", name, (unsigned long long)n);
-	if (strcmp(wanted, here) == 0)
+	at = strtoull(wanted + len + 1, &end, 10);
+	if (n == at || (*end == '+' && n > at))
 		kill(getpid(), SIGKILL);
 }
 

@@ -187,6 +187,7 @@ static void test_cli_documents__are_explained(void **state)
 		{"cost m:out", "cost", NULL},
 		{"plugins", "plugins", NULL},
 		{"plugins counter", "plugins", NULL},
+		{"plugins check " CAIRN_TEST_PLUGIN_DIR "/liar.so", "plugins", NULL},
 		{"ls", "ls", NULL},
 		{"ls m:out", "ls", NULL},
 		{"du", "du", NULL},

@@ -131,6 +131,11 @@ const outcome *cairn(const char *args)
 	return finish(start(args, out, err), out, err);
 }
 
+int cairn_status(void)
+{
+	return last.status;
+}
+
 const outcome *cairn_is(int status, const char *args)
 {
 	const outcome *got = cairn(args);

@@ -23,6 +23,8 @@ void drive_env(const char *name, const char *value);
 
 /* Runs `cairn ARGS`, split at blanks. The outcome lives until the next call. */
 const outcome *cairn(const char *args);
+/* The exit status of the last call. */
+int cairn_status(void);
 /* The same, where the exit status must be `status`. */
 const outcome *cairn_is(int status, const char *args);
 /* The same with this text as standard input. */
