@@ -80,6 +80,10 @@ CAIRN_MUST int cairn_lineage_explore(cairn_lineage *out, cairn_snapshot *snapsho
 CAIRN_MUST int cairn_lineage_walk(cairn_lineage *out, cairn_snapshot *snapshot,
 	const cairn_id *start, enum cairn_lineage_direction direction, uint32_t max_depth,
 	cairn_error *err);
+/* commits.c: the stages that ran with the code of a commit, or of a git tree, given by its first
+ * digits. The caller frees *out. EUSAGE, ENOTFOUND. */
+CAIRN_MUST int cairn_lineage_of_commit(cairn_lineage_start **out, size_t *n,
+	cairn_snapshot *snapshot, const char *digits, cairn_error *err);
 void cairn_lineage_free(cairn_lineage *lineage);
 /* {"nodes": [...], "edges": [...], "truncated": bool}; new reference. With the snapshot of the walk
  * (or NULL) stages also have "components", "origins". */

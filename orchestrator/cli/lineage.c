@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "cli/cli.h"
 
+#define COMMIT    "commit:"
 #define MAX_NODES 1000
 #define FAN_SHARE 10 /* one node's neighbours may be a tenth of all */
 
@@ -56,8 +57,12 @@ static void print_stage(
 		printf("%s a stage whose record is gone", up ? "made by" : "read by");
 		return;
 	}
-	printf("%s %s%s%s", up ? "made by" : "read by", cli_style(c->color_out, CLI_BLUE),
-		cli_safe(c, node->instance), cli_style(c->color_out, CLI_PLAIN));
+	printf("%s %s%s%s",
+		node->depth == 0 ? "computed"
+		: up             ? "made by"
+				 : "read by",
+		cli_style(c->color_out, CLI_BLUE), cli_safe(c, node->instance),
+		cli_style(c->color_out, CLI_PLAIN));
 	if (port)
 		printf(" as %s", cli_safe(c, port));
 	if (node->plugin)
@@ -167,11 +172,15 @@ static int print_tree(cli *c, const cairn_lineage *l, cairn_snapshot *snapshot)
 }
 
 /* The start's kind and size are in no record where nothing made or read it. */
-static void describe_start(cli *c, cairn_lineage *lineage, cairn_store *store, const cairn_id *id)
+static void describe_start(cli *c, cairn_lineage *lineage, cairn_store *store)
 {
 	cairn_object *object = NULL;
+	cairn_id id;
 
-	if (cairn_object_open(&object, store, id, NULL) < 0)
+	if (lineage->n_nodes == 0 || lineage->nodes[0].is_stage)
+		return;
+	memcpy(id.bytes, lineage->nodes[0].bytes, sizeof(id.bytes));
+	if (cairn_object_open(&object, store, &id, NULL) < 0)
 		return;
 	lineage->nodes[0].kind = cairn_arena_strdup(c->arena, cairn_object_kind(object));
 	lineage->nodes[0].n_bytes = (int64_t)cairn_object_bytes(object);
@@ -194,15 +203,41 @@ static cairn_lineage_options options_of(const cli *c, bool up)
 	return options;
 }
 
+/* Where the walk begins: an artifact, or what a commit's code computed. */
+static int find_starts(cli *c, const cli_reader *reader, bool up, cairn_lineage_start **out,
+	size_t *n, cairn_error *err)
+{
+	const char *what = c->args[1];
+	cairn_id id;
+	int rc;
+
+	if (strncmp(what, COMMIT, strlen(COMMIT)) == 0) {
+		if (up)
+			return cairn_error_set(err, CAIRN_EUSAGE,
+				"a commit has no origin in the store: ask for `down`");
+		return cairn_lineage_of_commit(
+			out, n, reader->snapshot, what + strlen(COMMIT), err);
+	}
+	rc = cairn_resolve_artifact(&id, reader->store, reader->snapshot, what, err);
+	if (rc < 0)
+		return rc;
+	*out = cairn_alloc(1, sizeof(**out));
+	if (!*out)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for the lineage");
+	memcpy((*out)->bytes, id.bytes, sizeof(id.bytes));
+	*n = 1;
+	return 0;
+}
+
 int cli_lineage(cli *c)
 {
 	cli_reader reader = {0};
 	cairn_lineage lineage = {0};
-	cairn_lineage_start start = {.is_stage = false};
+	cairn_lineage_start *starts = NULL;
 	bool up = strcmp(c->args[0], "up") == 0;
 	cairn_lineage_options options = options_of(c, up);
 	cairn_error err = {0};
-	cairn_id id;
+	size_t n = 0;
 	int status, rc;
 
 	if (!up && strcmp(c->args[0], "down") != 0)
@@ -210,13 +245,11 @@ int cli_lineage(cli *c)
 			"'%.100s' is neither 'up' nor 'down'", c->args[0]);
 	rc = cli_reader_open(c, &reader, &err);
 	if (rc == 0)
-		rc = cairn_resolve_artifact(&id, reader.store, reader.snapshot, c->args[1], &err);
-	if (rc == 0) {
-		memcpy(start.bytes, id.bytes, sizeof(start.bytes));
-		rc = cairn_lineage_explore(&lineage, reader.snapshot, &start, 1, &options, &err);
-	}
+		rc = find_starts(c, &reader, up, &starts, &n, &err);
 	if (rc == 0)
-		describe_start(c, &lineage, reader.store, &id);
+		rc = cairn_lineage_explore(&lineage, reader.snapshot, starts, n, &options, &err);
+	if (rc == 0)
+		describe_start(c, &lineage, reader.store);
 	if (rc < 0)
 		status = cli_error(c, &err);
 	else if (c->json)
@@ -224,6 +257,7 @@ int cli_lineage(cli *c)
 			cairn_lineage_to_json(&lineage, reader.snapshot), "cairn.lineage/1");
 	else
 		status = print_tree(c, &lineage, reader.snapshot);
+	free(starts);
 	cairn_lineage_free(&lineage);
 	cli_reader_close(&reader);
 	return status;

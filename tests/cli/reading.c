@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* reading.c - tests of the verbs that read: each document is valid and says what happened. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "drive.h"
@@ -175,6 +176,34 @@ static void test_cli_lineage__up_and_down(void **state)
 	assert_has(cairn_is(3, "lineage up ffffffff")->err, "ffffffff");
 }
 
+/* The code is that of the git repository around the workflow. */
+static void test_cli_lineage__down_from_a_commit(void **state)
+{
+	json_t *json, *run;
+	char line[96];
+
+	(void)state;
+	if (system("git init -q . && git add w.ini data.txt && git -c user.name=a -c user.email=a@b "
+		   "commit -qm a") != 0)
+		skip();
+	cairn_is(0, "run -q -p steps=30");
+	json = cairn_json("log", "cairn.log/1");
+	run = json_array_get(json_object_get(json, "runs"), 0);
+	snprintf(line, sizeof(line), "lineage down commit:%.10s",
+		cairn_json_string(json_object_get(run, "provenance"), "head", "-"));
+	json_decref(json);
+	/* a was computed before. */
+	assert_has(cairn_is(0, line)->out, "computed b@x");
+	assert_has(cairn_is(0, line)->out, "computed b@y");
+	assert_has_not(cairn_is(0, line)->out, "computed a");
+	json = cairn_json(line, "cairn.lineage/1");
+	assert_int_equal(json_array_size(json_object_get(json, "nodes")), 6);
+	json_decref(json);
+	assert_has(cairn_is(3, "lineage down commit:0123abc")->err, "no run was of a commit");
+	assert_has(cairn_is(2, "lineage down commit:x")->err, "is no commit");
+	assert_has(cairn_is(2, "lineage up commit:0123abc")->err, "ask for `down`");
+}
+
 static void test_cli_cost__run_and_artifact(void **state)
 {
 	json_t *json = cairn_json("cost", "cairn.cost/1");
@@ -253,6 +282,7 @@ int main(void)
 		ON_A_RUN(test_cli_graph__clusters_and_states),
 		ON_A_RUN(test_cli_graph__needs_no_store),
 		ON_A_RUN(test_cli_lineage__up_and_down),
+		ON_A_RUN(test_cli_lineage__down_from_a_commit),
 		ON_A_RUN(test_cli_cost__run_and_artifact),
 		ON_A_RUN(test_cli_ls__names_and_entries),
 		ON_A_RUN(test_cli_cat__bytes_as_they_are),
