@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * arena.c - blocks chained newest first; a request that does not fit opens a new block.
- * Blocks double from 4 KiB to 1 MiB, so that small plans stay small and large ones cheap.
  *
  * Structures fill a block from its beginning, aligned; strings from its end, side by side: a
- * plan of 100,000 stages has a million short ones. Blocks come zeroed from calloc, which costs
- * nothing for pages that are fresh from the kernel.
+ * plan of 100,000 stages has a million short ones.
+ *
+ * Blocks double from 4 KiB, so that small plans stay small. An arena that has taken a megabyte
+ * gets its memory in huge pages, where the system gives some: filling 10 MB page by page takes
+ * 2,500 faults, a fifth of the time of a plan of 10,000 stages. All memory comes zeroed.
  */
 #include "base/arena.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define BLOCK_MIN (4u << 10)
-#define BLOCK_MAX (1u << 20)
-#define ALIGN     16u
+#define BLOCK_MIN  ((size_t)4 << 10)
+#define HUGE_BYTES ((size_t)2 << 20)
+#define HUGE_FROM  ((size_t)1 << 20) /* the size of blocks from which they are huge */
+#define ALIGN      16u
 
 struct block {
 	struct block *next;
-	size_t used; /* from the beginning, by structures */
-	size_t end;  /* where the strings begin */
+	size_t used;   /* from the beginning, by structures */
+	size_t end;    /* where the strings begin */
+	size_t mapped; /* bytes with the head, of a mapping of its own; 0: malloc */
 };
 
 #define BLOCK_HEAD ((sizeof(struct block) + ALIGN - 1) / ALIGN * ALIGN)
@@ -51,35 +56,78 @@ void cairn_arena_free(cairn_arena *arena)
 	if (!arena)
 		return;
 	while (arena->newest) {
-		struct block *next = arena->newest->next;
+		struct block *block = arena->newest;
 
-		free(arena->newest);
-		arena->newest = next;
+		arena->newest = block->next;
+		if (block->mapped)
+			munmap(block, block->mapped);
+		else
+			free(block);
 	}
 	free(arena);
 }
 
-/* The newest block, if so much fits in between its two ends, or a new one. A large request gets a
- * block of its own behind the newest, which has room for small ones yet. */
-static struct block *block_with(cairn_arena *arena, size_t bytes)
+/* A mapping that begins where a huge page can. */
+static struct block *map_block(size_t bytes)
 {
-	struct block *block = arena->newest;
-	bool is_large = block && bytes > arena->next_cap / 4;
-	size_t cap = is_large || bytes > arena->next_cap ? bytes : arena->next_cap;
+	char *start, *aligned;
+	size_t before;
 
-	if (block && block->end - block->used >= bytes)
-		return block;
-	block = calloc(1, BLOCK_HEAD + cap);
+	start = mmap(NULL, bytes + HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
+	if (start == MAP_FAILED)
+		return NULL;
+	before = (HUGE_BYTES - (uintptr_t)start % HUGE_BYTES) % HUGE_BYTES;
+	aligned = start + before;
+	if (before)
+		munmap(start, before);
+	munmap(aligned + bytes, HUGE_BYTES - before);
+	(void)madvise(aligned, bytes, MADV_HUGEPAGE); /* otherwise it has small ones */
+	((struct block *)aligned)->mapped = bytes;
+	return (struct block *)aligned;
+}
+
+/* A block of at least so many bytes beside its head. */
+static struct block *new_block(size_t cap)
+{
+	size_t bytes = BLOCK_HEAD + cap;
+	struct block *block;
+
+	if (cap < HUGE_FROM) {
+		block = calloc(1, bytes);
+	} else {
+		bytes = (bytes + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+		block = map_block(bytes);
+	}
 	if (!block)
 		out_of_memory();
-	*block = (struct block){.next = arena->newest, .end = cap};
-	if (is_large) {
-		block->next = arena->newest->next;
-		arena->newest->next = block;
+	block->end = bytes - BLOCK_HEAD;
+	return block;
+}
+
+static size_t room_in(const struct block *block)
+{
+	return block->end - block->used;
+}
+
+/* The newest block, if so much fits in between its two ends, or a new one. The one with more room
+ * for later requests becomes the newest. */
+static struct block *block_with(cairn_arena *arena, size_t bytes)
+{
+	struct block *newest = arena->newest, *block;
+	bool is_large = newest && bytes > arena->next_cap / 4;
+
+	if (newest && room_in(newest) >= bytes)
+		return newest;
+	block = new_block(is_large || bytes > arena->next_cap ? bytes : arena->next_cap);
+	if (newest && room_in(block) - bytes < room_in(newest)) {
+		block->next = newest->next;
+		newest->next = block;
 		return block;
 	}
+	block->next = newest;
 	arena->newest = block;
-	if (arena->next_cap < BLOCK_MAX)
+	if (!is_large && arena->next_cap < HUGE_FROM)
 		arena->next_cap *= 2;
 	return block;
 }

@@ -3,6 +3,8 @@
 #ifndef CAIRN_BASE_DIGEST_H
 #define CAIRN_BASE_DIGEST_H
 
+#include <stdbool.h>
+
 #include "cairn/base.h"
 #include "cairn/error.h"
 
@@ -17,6 +19,9 @@ void cairn_digest_add(cairn_digest *digest, const void *bytes, size_t len);
 void cairn_digest_end(cairn_digest *digest, uint8_t out[CAIRN_DIGEST_BYTES]);
 /* One call. */
 void cairn_sha256(const void *bytes, size_t len, uint8_t out[CAIRN_DIGEST_BYTES]);
+/* As above, for messages of a few kilobytes and without OpenSSL; false, and nothing done, where the
+ * processor has no instructions for it. */
+bool cairn_sha256_short(const void *bytes, size_t len, uint8_t out[CAIRN_DIGEST_BYTES]);
 /* Two messages in one call: where the processor can, in two thirds of the time of two calls. */
 void cairn_sha256_two(const void *a, size_t a_len, uint8_t a_out[CAIRN_DIGEST_BYTES], const void *b,
 	size_t b_len, uint8_t b_out[CAIRN_DIGEST_BYTES]);
