@@ -263,7 +263,7 @@ static void test_cli_plugins__list_one_and_file(void **state)
 	assert_has(cairn_is(0, "plugins describe " CAIRN_TEST_PLUGIN_DIR "/counter.so")->out,
 		"how many steps to count");
 	assert_has(cairn_is(3, "plugins coutner")->err, "counter");
-	assert_has(cairn_is(2, "plugins describe")->err, "'describe' and a file");
+	assert_has(cairn_is(2, "plugins describe")->err, "'describe' or 'check' and a file");
 	/* One that crashes while it is loaded hides no other. */
 	assert_has(cairn("plugins")->out, "counter");
 }

@@ -397,8 +397,9 @@ static void test_cli_tools__export_writes_a_directory(void **state)
 	assert_int_equal(cairn_json_integer(made, "bytes", 0), 13);
 	assert_int_equal(json_array_size(json_object_get(made, "files")), 2);
 	json_decref(json);
-	assert_has(cairn_is(2, "export a:out x --format onnx")->err, "safetensors, tensorboard or "
-								     "jsonl");
+	assert_has(cairn_is(2, "export a:out x --format onnx")->err,
+		"safetensors, bundle, tensorboard or "
+		"jsonl");
 }
 
 static void test_cli_tools__export_spares_what_is_there(void **state)
