@@ -174,6 +174,8 @@ static void print_last_line(cli *c, const cli_work *work, const cairn_run_summar
 
 	fprintf(to, "%sdone %zu, cached %zu, failed %zu, waiting %zu", c->quiet ? "" : "\n",
 		summary->done, summary->cached, summary->failed, summary->waiting);
+	if (summary->skipped)
+		fprintf(to, ", skipped %zu", summary->skipped);
 	if (summary->stopped)
 		fprintf(to, ", stopped %zu", summary->stopped);
 	if (summary->blocked)
@@ -188,11 +190,12 @@ static void print_last_line(cli *c, const cli_work *work, const cairn_run_summar
 
 static json_t *summary_json(const cairn_run_summary *summary)
 {
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "done",
-		(json_int_t)summary->done, "cached", (json_int_t)summary->cached, "failed",
-		(json_int_t)summary->failed, "waiting", (json_int_t)summary->waiting, "stopped",
-		(json_int_t)summary->stopped, "blocked", (json_int_t)summary->blocked, "seconds",
-		summary->seconds, "flop", summary->flop, "kept_flop", summary->kept_flop);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "done",
+		(json_int_t)summary->done, "cached", (json_int_t)summary->cached, "skipped",
+		(json_int_t)summary->skipped, "failed", (json_int_t)summary->failed, "waiting",
+		(json_int_t)summary->waiting, "stopped", (json_int_t)summary->stopped, "blocked",
+		(json_int_t)summary->blocked, "seconds", summary->seconds, "flop", summary->flop,
+		"kept_flop", summary->kept_flop);
 }
 
 /* The report of the run, from its records. */

@@ -69,6 +69,12 @@ static void print_head(cli *c, const json_t *a)
 		printf("%s, %s in run %s: %s\n", name, cli_safe(c, state),
 			cli_safe(c, cairn_json_string(a, "run", "?")),
 			cli_safe(c, cairn_json_string(a, "reason", "?")));
+	else if (strcmp(state, "skipped") == 0 || strcmp(state, "blocked") == 0)
+		printf("%s is %s: %s\n", name, state,
+			cli_safe(c, cairn_json_string(a, "reason", "?")));
+	else if (json_is_null(json_object_get(a, "key")) &&
+		 !json_array_size(json_object_get(a, "waits_for"))) /* for a condition */
+		printf("%s %s\n", name, cli_safe(c, cairn_json_string(a, "reason", "?")));
 	else if (json_is_null(json_object_get(a, "key")))
 		printf("%s runs after its inputs are known\n", name);
 	else if (json_array_size(json_object_get(a, "changes")))

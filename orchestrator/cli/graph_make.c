@@ -195,7 +195,7 @@ const char *cli_graph_fill(const char *state)
 		const char *state, *fill;
 	} fills[] = {{"done", "#c8e6c9"}, {"cached", "#e0e0e0"}, {"failed", "#ffcdd2"},
 		{"running", "#bbdefb"}, {"stopped", "#ffe0b2"}, {"waiting", "#fff9c4"},
-		{"blocked", "#ffe0b2"}};
+		{"blocked", "#ffe0b2"}, {"skipped", "#f5f5f5"}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(fills); i++) {
 		if (strcmp(fills[i].state, state) == 0)

@@ -12,7 +12,7 @@ typedef struct totals {
 	double flop;
 	uint64_t memory_bytes; /* of the largest stage */
 	bool is_partial;       /* some numbers are too low, or not known at all */
-	size_t n_cached;
+	size_t n_cached, n_skipped, n_open;
 } totals;
 
 static totals add_up(const cairn_plan *plan, const cairn_forecasts *forecasts)
@@ -24,9 +24,12 @@ static totals add_up(const cairn_plan *plan, const cairn_forecasts *forecasts)
 
 		if (stage->state == CAIRN_STATE_CACHED)
 			sum.n_cached++;
+		else if (stage->state == CAIRN_STATE_SKIPPED)
+			sum.n_skipped++;
 		else if (stage->cost && stage->cost->memory_bytes > sum.memory_bytes)
 			sum.memory_bytes = stage->cost->memory_bytes;
 	}
+	sum.n_open = plan->n_stages - sum.n_cached - sum.n_skipped;
 	return sum;
 }
 
@@ -170,7 +173,7 @@ static bool is_only_planned(const cairn_workflow *workflow)
 
 static const char *next_step(cli *c, const cairn_plan *plan, const totals *sum)
 {
-	if (sum->n_cached == plan->n_stages)
+	if (!sum->n_open)
 		return "cairn status";
 	if (is_only_planned(plan->workflow))
 		return "name data that exist in the places of planned:";
@@ -182,8 +185,10 @@ static void print_last_line(
 {
 	char days[32], memory[32], time[32];
 
-	printf("%scached %zu, to run %zu | estimated %s%s PF-days", c->quiet ? "" : "\n",
-		sum->n_cached, plan->n_stages - sum->n_cached, sum->is_partial ? "at least " : "",
+	printf("%scached %zu, to run %zu", c->quiet ? "" : "\n", sum->n_cached, sum->n_open);
+	if (sum->n_skipped)
+		printf(", skipped %zu", sum->n_skipped);
+	printf(" | estimated %s%s PF-days", sum->is_partial ? "at least " : "",
 		cli_pf_days(days, sum->flop));
 	if (forecasts->seconds > 0)
 		printf(", %s %s", forecasts->lacks_seconds ? "more than" : "about",
@@ -286,11 +291,10 @@ static int print_json(
 	return cli_print_json(
 		json_pack("{s:s, s:s, s:I, s:I, s:f, s:o, s:o, s:{s:f, s:f, s:f}}", "workflow",
 			plan->workflow->name, "file", plan->workflow->file, "cached",
-			(json_int_t)sum->n_cached, "to_run",
-			(json_int_t)(plan->n_stages - sum->n_cached), "estimated_flop", sum->flop,
-			"stages", stages, "total", total, "saved", "flop", forecasts->saved_flop,
-			"pf_days", forecasts->saved_flop / CAIRN_PF_DAY, "seconds",
-			forecasts->saved_seconds),
+			(json_int_t)sum->n_cached, "to_run", (json_int_t)sum->n_open,
+			"estimated_flop", sum->flop, "stages", stages, "total", total, "saved",
+			"flop", forecasts->saved_flop, "pf_days",
+			forecasts->saved_flop / CAIRN_PF_DAY, "seconds", forecasts->saved_seconds),
 		"cairn.plan/1");
 }
 
@@ -318,8 +322,7 @@ static int print_plan(cli *c, const cairn_plan *plan)
 	cairn_forecast_free(&forecasts);
 	if (status == CLI_OK && c->max_flop >= 0 && cairn_budget_check(plan, c->max_flop, &err) < 0)
 		return cli_error(c, &err);
-	return status == CLI_OK && c->exit_code && sum.n_cached < plan->n_stages ? CLI_FAILED
-										 : status;
+	return status == CLI_OK && c->exit_code && sum.n_open ? CLI_FAILED : status;
 }
 
 int cli_plan(cli *c)

@@ -28,7 +28,8 @@ enum cli_style cli_state_style(const char *state)
 		enum cli_style style;
 	} styles[] = {{"done", CLI_GREEN}, {"cached", CLI_DIM}, {"failed", CLI_RED},
 		{"killed", CLI_RED}, {"interrupted", CLI_YELLOW}, {"running", CLI_BLUE},
-		{"stopped", CLI_YELLOW}, {"waiting", CLI_YELLOW}, {"blocked", CLI_YELLOW}};
+		{"stopped", CLI_YELLOW}, {"waiting", CLI_YELLOW}, {"blocked", CLI_YELLOW},
+		{"skipped", CLI_DIM}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(styles); i++) {
 		if (strcmp(state, styles[i].state) == 0)

@@ -256,6 +256,7 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 	const char *state = cairn_state_name(stage->state);
 	cairn_text summary = {0};
 	char number[32];
+	bool is_idle = stage->state == CAIRN_STATE_BLOCKED || stage->state == CAIRN_STATE_SKIPPED;
 
 	if (stage->state == CAIRN_STATE_FAILED) {
 		print_failure(p, plan, event);
@@ -263,11 +264,11 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 	}
 	counter(p, cli_state_style(state), state);
 	fprintf(stderr, "%s", name_of(p, event->stage));
-	if (stage->state != CAIRN_STATE_CACHED && stage->state != CAIRN_STATE_BLOCKED)
+	if (stage->state != CAIRN_STATE_CACHED && !is_idle)
 		fprintf(stderr, "  %s", cli_duration(number, event->seconds));
 	if (event->max_rss_bytes)
 		fprintf(stderr, "  %s", cli_bytes(number, (double)event->max_rss_bytes));
-	if (stage->state == CAIRN_STATE_BLOCKED && stage->reason[0])
+	if (is_idle && stage->reason[0])
 		fprintf(stderr, "  %s", cli_safe(p->c, stage->reason));
 	cli_summary_text(
 		&summary, json_object_get(cairn_plan_result(plan, event->stage), "summary"), 3);

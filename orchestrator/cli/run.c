@@ -61,7 +61,7 @@ int cli_run(cli *c)
 
 	if (c->dry_run)
 		return cli_plan(c);
-	cairn_provenance_prepare();
+	cairn_provenance_prepare(".");
 	status = cli_work_open(
 		c, &work, first_arg(c), CLI_WORK_STORE | CLI_WORK_CREATE | CLI_WORK_PLAN);
 	if (status != CLI_OK)

@@ -66,6 +66,8 @@ static int check_stage(const blessing *b, cairn_error *err)
 	if (stage->state == CAIRN_STATE_CACHED)
 		return refuse(err, b, "it is up to date",
 			"There is nothing to accept; `cairn explain` says what its result is.");
+	if (stage->state == CAIRN_STATE_SKIPPED)
+		return refuse(err, b, "it is skipped", stage->reason);
 	if (!stage->has_key)
 		return refuse(err, b, "its inputs are not all known",
 			"Run, or bless, first what it waits for: `cairn explain` names it.");

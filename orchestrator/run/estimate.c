@@ -239,7 +239,8 @@ static int estimate_stage(
 	cairn_planned *planned = &plan->stages[i];
 	json_t *request, *answer;
 
-	if (planned->state == CAIRN_STATE_CACHED || !planned->instance->plugin->has_estimate)
+	if (planned->state == CAIRN_STATE_CACHED || planned->state == CAIRN_STATE_SKIPPED ||
+		!planned->instance->plugin->has_estimate)
 		return 0;
 	request = request_of(plan, i);
 	if (!request)

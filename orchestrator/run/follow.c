@@ -67,9 +67,10 @@ static void take_change(cairn_runner *runner, size_t i)
 	cairn_runner_note_state(runner, i);
 	if (planned->state == CAIRN_STATE_BLOCKED)
 		cairn_runner_block_dependents(runner, i);
-	if (planned->state != CAIRN_STATE_CACHED)
+	if (planned->state != CAIRN_STATE_CACHED && planned->state != CAIRN_STATE_SKIPPED)
 		return;
-	cairn_journal_refs(&runner->journal, i, NULL);
+	if (planned->state == CAIRN_STATE_CACHED)
+		cairn_journal_refs(&runner->journal, i, NULL);
 	event.text = planned->reason;
 	cairn_runner_tell(runner, &event);
 }

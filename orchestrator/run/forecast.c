@@ -178,7 +178,8 @@ static int forecast_all(forecasting *f, cairn_error *err)
 	}
 	for (size_t i = 0; i < plan->n_stages && rc == 0; i++) {
 		cairn_forecast *of = &f->out->of[i];
-		if (plan->stages[i].state == CAIRN_STATE_CACHED)
+		if (plan->stages[i].state == CAIRN_STATE_CACHED ||
+			plan->stages[i].state == CAIRN_STATE_SKIPPED)
 			continue;
 		add_open(f, i);
 		f->out->flop += of->flop;

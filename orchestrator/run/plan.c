@@ -57,6 +57,8 @@ const char *cairn_state_name(enum cairn_state state)
 		return "waiting";
 	case CAIRN_STATE_BLOCKED:
 		return "blocked";
+	case CAIRN_STATE_SKIPPED:
+		return "skipped";
 	}
 	CAIRN_UNREACHABLE();
 }
@@ -119,7 +121,9 @@ static bool has_inputs(cairn_plan *plan, size_t i)
 		if (cairn_plan_input(plan, i, b))
 			continue;
 		from = &plan->stages[binding->instance];
-		if (from->outputs) {
+		if (from->state == CAIRN_STATE_SKIPPED) {
+			cairn_plan_skip_after(plan, i, binding->instance);
+		} else if (from->outputs) {
 			planned->state = CAIRN_STATE_BLOCKED;
 			cairn_plan_say(plan, planned, "'%.100s' wrote no output '%.60s'",
 				from->instance->name, binding->output);
@@ -313,7 +317,7 @@ static int settle(cairn_plan *plan, size_t i, const struct looking *look, cairn_
 
 	if (planned->has_key || planned->state != CAIRN_STATE_PENDING)
 		return 0;
-	if (has_inputs(plan, i)) {
+	if (cairn_plan_condition(plan, i) && has_inputs(plan, i)) {
 		cairn_key_make(&planned->key, planned->instance, input_texts(plan, i),
 			plan->numerics, &plan->work->key);
 		planned->has_key = true;
@@ -443,9 +447,12 @@ int cairn_plan_update(cairn_plan *plan, size_t i, cairn_error *err)
 		take_result(plan, &plan->stages[i], result);
 	share_result(plan, i);
 	rc = settle_users(plan, i, &look, err);
-	/* What turned out to be cached lets its own users go on: they queue behind it. */
+	/* What turned out to be cached lets its own users go on, and what is skipped has them
+	 * skipped: they queue behind it. */
 	for (size_t at = 0; at < plan->n_changed && rc == 0; at++) {
-		if (plan->stages[plan->changed[at]].state == CAIRN_STATE_CACHED)
+		enum cairn_state state = plan->stages[plan->changed[at]].state;
+
+		if (state == CAIRN_STATE_CACHED || state == CAIRN_STATE_SKIPPED)
 			rc = settle_users(plan, plan->changed[at], &look, err);
 	}
 	cairn_snapshot_end(look.snapshot);

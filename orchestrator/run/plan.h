@@ -13,6 +13,11 @@ void cairn_plan_say(cairn_plan *plan, cairn_planned *planned, const char *format
 /* The name of output o of a plugin, n_outputs for the metric log; "" where that is none of its own.
  */
 const char *cairn_plan_port(const cairn_plugin_info *plugin, uint64_t o);
+/* condition.c: may stage i run, as far as `when` says? If not, or not yet, its state and reason say
+ * why. */
+bool cairn_plan_condition(cairn_plan *plan, size_t i);
+/* Stage i reads an output of `from`, which was skipped. */
+void cairn_plan_skip_after(cairn_plan *plan, size_t i, size_t from);
 /* Looks again for results of stages that are not finished: another run may have made them while
  * we waited for the lock. */
 CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "workflow/when.h"
+
 struct cairn_relations {
 	uint32_t *first_user; /* n_stages + 1: the row of stage i is users[first_user[i]..] */
 	uint32_t *users;
@@ -16,24 +18,32 @@ struct cairn_relations {
 	uint32_t *next_twin;
 };
 
-/* Calls for each pair (stage, user), a user of several outputs once: pass 0 counts, 1 fills. */
+/* One pair; `last` knows those of this user. */
+static void add_pair(
+	struct cairn_relations *r, uint32_t *last, int pass, size_t from, uint32_t user)
+{
+	if (last[from] == user + 1)
+		return;
+	last[from] = user + 1;
+	if (pass == 0)
+		r->first_user[from + 1]++;
+	else
+		r->users[r->first_user[from]++] = user;
+}
+
+/* Calls for each pair (stage, user), a user of several outputs, or of a metric too, once: pass 0
+ * counts, 1 fills. */
 static void each_pair(cairn_plan *plan, struct cairn_relations *r, uint32_t *last, int pass)
 {
 	for (uint32_t i = 0; i < plan->n_stages; i++) {
 		const cairn_instance *instance = plan->stages[i].instance;
 
 		for (size_t b = 0; b < instance->n_bindings; b++) {
-			size_t from = instance->bindings[b].instance;
-
-			if (instance->bindings[b].type != CAIRN_FROM_INSTANCE ||
-				last[from] == i + 1)
-				continue;
-			last[from] = i + 1;
-			if (pass == 0)
-				r->first_user[from + 1]++;
-			else
-				r->users[r->first_user[from]++] = i;
+			if (instance->bindings[b].type == CAIRN_FROM_INSTANCE)
+				add_pair(r, last, pass, instance->bindings[b].instance, i);
 		}
+		for (size_t w = 0; instance->when && w < instance->when->n_refs; w++)
+			add_pair(r, last, pass, instance->when->refs[w].instance, i);
 	}
 }
 

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cairn/fsck.h"
 #include "base/alloc.h"
+#include "cairn/fsck.h"
 #include "run/budget.h"
 #include "run/lock.h"
 #include "run/plan.h"
@@ -79,10 +79,12 @@ static int wait_for_lock(cairn_runner *runner, int *fd, cairn_error *err)
 /* ---- records ------------------------------------------------------------------------------------
  */
 
-static bool is_all_cached(const cairn_plan *plan)
+/* Nothing is left to do; `skipped`: may stages be skipped? */
+static bool is_all_cached(const cairn_plan *plan, bool skipped)
 {
 	for (size_t i = 0; i < plan->n_stages; i++) {
-		if (plan->stages[i].state != CAIRN_STATE_CACHED)
+		if (plan->stages[i].state != CAIRN_STATE_CACHED &&
+			!(skipped && plan->stages[i].state == CAIRN_STATE_SKIPPED))
 			return false;
 	}
 	return true;
@@ -94,8 +96,8 @@ static void record_plan(cairn_runner *runner)
 	const cairn_plan *plan = runner->plan;
 
 	cairn_journal_workflow(journal);
-	runner->refers =
-		plan->is_as_remembered && is_all_cached(plan) && cairn_journal_refers(journal);
+	runner->refers = plan->is_as_remembered && is_all_cached(plan, false) &&
+			 cairn_journal_refers(journal);
 	for (size_t i = 0; i < plan->n_stages && !runner->refers; i++) {
 		cairn_journal_stage(journal, i);
 		if (plan->stages[i].state == CAIRN_STATE_CACHED)
@@ -117,6 +119,9 @@ static void count(const cairn_runner *runner)
 			break;
 		case CAIRN_STATE_CACHED:
 			sum->cached++;
+			break;
+		case CAIRN_STATE_SKIPPED:
+			sum->skipped++;
 			break;
 		case CAIRN_STATE_FAILED:
 			sum->failed++;
@@ -198,7 +203,7 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 	runner->summary->run = runner->journal.run;
 	record_plan(runner);
 	cairn_runner_tell(runner, &planned);
-	if (!is_all_cached(runner->plan))
+	if (!is_all_cached(runner->plan, true))
 		rc = run_stages(runner, err);
 	if (rc < 0)
 		return rc;
@@ -261,10 +266,10 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		rc = wait_for_lock(&runner, &lock, err);
 	if (rc == 0) {
 		rc = go(&runner, started, err);
-		if (rc == 0 && out->cached < plan->n_stages)
+		if (rc == 0 && out->cached + out->skipped < plan->n_stages)
 			back_up(&runner);
 		if (rc == 0)
-			rc = out->done + out->cached < plan->n_stages ? 1 : 0;
+			rc = out->done + out->cached + out->skipped < plan->n_stages ? 1 : 0;
 	} else if (rc == 1) { /* a signal before anything began */
 		out->signal = runner.signal;
 		count(&runner);

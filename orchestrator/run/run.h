@@ -38,6 +38,7 @@ enum cairn_state {
 	CAIRN_STATE_STOPPED, /* after a checkpoint, as asked */
 	CAIRN_STATE_WAITING, /* for people */
 	CAIRN_STATE_BLOCKED, /* something it needs failed, stopped or waits */
+	CAIRN_STATE_SKIPPED, /* its condition does not hold */
 };
 const char *cairn_state_name(enum cairn_state state); /* "pending", ... */
 
@@ -173,7 +174,7 @@ typedef struct cairn_observer {
 
 typedef struct cairn_run_summary {
 	cairn_run_id run;
-	size_t done, cached, failed, waiting, stopped, blocked;
+	size_t done, cached, skipped, failed, waiting, stopped, blocked;
 	double seconds, flop, kept_flop;
 	int signal; /* that ended the run, to be re-raised; 0: none */
 } cairn_run_summary;
