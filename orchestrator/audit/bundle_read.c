@@ -12,17 +12,12 @@
  */
 #include <string.h>
 
-#include "audit/bundle.h"
-#include "audit/tar.h"
+#include "audit/bundle_member.h"
 #include "base/alloc.h"
 #include "base/text.h"
-#include "cairn/transfer.h"
 
-#define MAX_SUMS    ((uint64_t)512 << 20)
-#define MAX_JSON    ((uint64_t)1 << 20) /* a record, a line */
-#define MAX_LINES   ((uint64_t)256 << 20)
-#define MAX_HEAD    ((uint64_t)64 << 20)
-#define MAX_RECORDS 8000000
+#define MAX_SUMS  ((uint64_t)512 << 20)
+#define TEXT_STEP ((uint64_t)1 << 20) /* a text is read in such pieces */
 
 typedef struct met {
 	cairn_piece_kind kind;
@@ -89,13 +84,6 @@ static int read_padding(reader *r, uint64_t size, cairn_error *err)
 	return rc;
 }
 
-static int refuse(const reader *r, const char *why, cairn_error *err)
-{
-	cairn_error_set(err, CAIRN_EINPUT, "the bundle's member '%.110s' %s", r->name, why);
-	cairn_error_hint(err, "Nothing of it was taken in.");
-	return CAIRN_EINPUT;
-}
-
 /* In pieces, so that a size which is not true takes no memory. */
 static int read_text(reader *r, char **out, uint64_t size, uint64_t limit, cairn_error *err)
 {
@@ -104,9 +92,9 @@ static int read_text(reader *r, char **out, uint64_t size, uint64_t limit, cairn
 	int rc = 0;
 
 	if (size > limit)
-		return refuse(r, "is larger than any can be", err);
+		return cairn_member_refuse(r->name, "is larger than any can be", err);
 	do {
-		uint64_t n = size - have < MAX_JSON ? size - have : MAX_JSON;
+		uint64_t n = size - have < TEXT_STEP ? size - have : TEXT_STEP;
 		char *grown;
 
 		cap = have + n > cap ? (have + n) + have / 2 : cap;
@@ -128,99 +116,6 @@ static int read_text(reader *r, char **out, uint64_t size, uint64_t limit, cairn
 	text[size] = 0;
 	*out = text;
 	return 0;
-}
-
-/* ---- names ------------------------------------------------------------------------------------
- */
-
-enum member_kind {
-	MEMBER_PIECE,
-	MEMBER_HEAD,
-	MEMBER_RECORD,
-	MEMBER_LINES,
-};
-
-typedef struct member {
-	enum member_kind kind;
-	cairn_piece piece;
-	json_t *into;     /* of records: the object */
-	const char *what; /* the member of a line that numbers it */
-	char key[65];
-} member;
-
-/* "chunks/ab/abcd...": the digest. */
-static bool parse_digest(const char *text, bool has_folder, cairn_id *out)
-{
-	if (has_folder) {
-		if (strlen(text) != 67 || text[2] != '/' || memcmp(text, text + 3, 2) != 0)
-			return false;
-		text += 3;
-	}
-	/* One way to write it: two names of one piece would be two members. */
-	return strspn(text, "0123456789abcdef") == 64 &&
-	       cairn_hex_decode(text, out->bytes, sizeof(out->bytes)) == 0;
-}
-
-static bool parse_piece(const char *name, member *out)
-{
-	static const struct {
-		const char *folder;
-		cairn_piece_kind kind;
-	} folders[] = {{"artifacts/", CAIRN_PIECE_MANIFEST}, {"chunks/", CAIRN_PIECE_CHUNK},
-		{"nodes/", CAIRN_PIECE_NODE}};
-
-	for (size_t i = 0; i < CAIRN_COUNT(folders); i++) {
-		size_t len = strlen(folders[i].folder);
-
-		if (strncmp(name, folders[i].folder, len) != 0)
-			continue;
-		out->kind = MEMBER_PIECE;
-		out->piece.kind = folders[i].kind;
-		return parse_digest(
-			name + len, folders[i].kind != CAIRN_PIECE_MANIFEST, &out->piece.id);
-	}
-	return false;
-}
-
-/* "records/runs/01K....json" */
-static bool parse_record(reader *r, const char *name, member *out)
-{
-	const struct {
-		const char *folder, *ending, *what;
-		json_t *into;
-	} folders[] = {{"records/attempts/", ".jsonl", "n", r->content.attempts},
-		{"records/events/", ".jsonl", "seq", r->content.events},
-		{"records/results/", ".json", NULL, r->content.results},
-		{"records/runs/", ".json", NULL, r->content.runs},
-		{"records/stages/", ".jsonl", "index", r->content.stages}};
-	char again[CAIRN_RUN_TEXT];
-	cairn_run_id run;
-	cairn_id key;
-
-	for (size_t i = 0; i < CAIRN_COUNT(folders); i++) {
-		size_t len = strlen(folders[i].folder), ending = strlen(folders[i].ending), n;
-		bool has_key = strstr(folders[i].folder, "attempts") ||
-			       strstr(folders[i].folder, "results");
-
-		if (strncmp(name, folders[i].folder, len) != 0)
-			continue;
-		n = strlen(name) - len;
-		if (n <= ending || n - ending >= sizeof(out->key) ||
-			strcmp(name + len + n - ending, folders[i].ending) != 0)
-			return false;
-		memcpy(out->key, name + len, n - ending);
-		out->key[n - ending] = 0;
-		out->kind = folders[i].what ? MEMBER_LINES : MEMBER_RECORD;
-		out->what = folders[i].what;
-		out->into = folders[i].into;
-		if (has_key)
-			return parse_digest(out->key, false, &key);
-		if (cairn_run_id_parse(&run, out->key, NULL) < 0)
-			return false;
-		cairn_run_id_format(&run, again);
-		return strcmp(again, out->key) == 0;
-	}
-	return false;
 }
 
 /* ---- pieces -----------------------------------------------------------------------------------
@@ -254,7 +149,7 @@ static int take_piece(reader *r, cairn_piece *piece, uint64_t size, cairn_error 
 	int rc;
 
 	if (size > CAIRN_MAX_CHUNK)
-		return refuse(r, "is larger than any can be", err);
+		return cairn_member_refuse(r->name, "is larger than any can be", err);
 	piece->bytes = size;
 	rc = read_exactly(r, r->buffer, size, err);
 	if (rc == 0)
@@ -266,148 +161,6 @@ static int take_piece(reader *r, cairn_piece *piece, uint64_t size, cairn_error 
 	if (rc == CAIRN_EINTEGRITY || rc == CAIRN_ELIMIT)
 		cairn_error_at(err, "member %s of the bundle", r->name);
 	return rc;
-}
-
-/* ---- records ----------------------------------------------------------------------------------
- */
-
-/* One canonical line; what a process was doing when it was written would be taken for one here. */
-static int take_line(reader *r, json_t **out, const char *line, size_t len, cairn_error *err)
-{
-	cairn_error why = {0};
-	json_t *json = NULL;
-	char *canonical;
-	bool is_same;
-
-	if (++r->n_records > MAX_RECORDS)
-		return refuse(r, "has more records than any can have", err);
-	if (len > MAX_JSON || cairn_json_parse(&json, line, len, "record", &why) < 0 ||
-		!json_is_object(json)) {
-		json_decref(json);
-		return refuse(r, "is no JSON object", err);
-	}
-	canonical = cairn_json_canonical(json);
-	is_same = canonical && strlen(canonical) == len && memcmp(canonical, line, len) == 0;
-	free(canonical);
-	if (!is_same) {
-		json_decref(json);
-		return refuse(r, "is not in canonical form", err);
-	}
-	*out = json;
-	return 0;
-}
-
-static bool is_over(const json_t *record)
-{
-	return json_is_object(record) &&
-	       strcmp(cairn_json_string(record, "state", ""), "running") != 0;
-}
-
-/* Every port of a result names an artifact. */
-static bool is_result(const json_t *record)
-{
-	json_t *output, *inputs, *one;
-	const char *port;
-	cairn_id id;
-	size_t i;
-
-	json_object_foreach(json_object_get(record, "outputs"), port, output)
-	{
-		if (cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) < 0)
-			return false;
-	}
-	json_object_foreach(json_object_get(record, "inputs"), port, inputs)
-	{
-		json_array_foreach(inputs, i, one)
-		{
-			if (cairn_id_parse(&id, cairn_json_string(one, "id", ""), NULL) < 0)
-				return false;
-		}
-	}
-	return json_is_object(json_object_get(record, "outputs"));
-}
-
-static int take_record(reader *r, const member *m, const char *text, size_t len, cairn_error *err)
-{
-	json_t *record;
-	int rc;
-
-	if (len == 0 || text[len - 1] != '\n')
-		return refuse(r, "does not end with its line", err);
-	rc = take_line(r, &record, text, len - 1, err);
-	if (rc < 0)
-		return rc;
-	if (!is_over(record) || (m->into == r->content.results && !is_result(record))) {
-		json_decref(record);
-		return refuse(r, "is no record that can be taken in", err);
-	}
-	json_object_set_new(m->into, m->key, record);
-	return 0;
-}
-
-/* Numbers ascend. */
-static int take_lines(reader *r, const member *m, const char *text, size_t len, cairn_error *err)
-{
-	const char *end = text + len;
-	json_t *lines = json_array();
-	int64_t last = -1;
-	int rc = 0;
-
-	while (rc == 0 && text < end) {
-		const char *stop = memchr(text, '\n', (size_t)(end - text));
-		json_t *line;
-		int64_t number;
-
-		if (!stop) {
-			rc = refuse(r, "does not end with its line", err);
-			break;
-		}
-		rc = take_line(r, &line, text, (size_t)(stop - text), err);
-		if (rc < 0)
-			break;
-		number = cairn_json_integer(line, m->what, -1);
-		if (number <= last || (number > UINT32_MAX && strcmp(m->what, "seq") != 0) ||
-			!is_over(json_object_get(line, "record")))
-			rc = refuse(r, "has a line that cannot be taken in", err);
-		last = number;
-		json_array_append_new(lines, line);
-		text = stop + 1;
-	}
-	json_object_set_new(m->into, m->key, lines);
-	return rc;
-}
-
-static int take_head(reader *r, const char *text, size_t len, cairn_error *err)
-{
-	json_t *head, *id, *value;
-	cairn_id parsed;
-	const char *name;
-	size_t i;
-	bool is_right;
-
-	if (len == 0 || cairn_json_parse(&head, text, len, "bundle.json", NULL) < 0)
-		return refuse(r, "is no JSON object", err);
-	is_right = strcmp(cairn_json_string(head, "schema", ""), "cairn.bundle/1") == 0 &&
-		   json_is_object(json_object_get(head, "root")) &&
-		   json_is_array(json_object_get(head, "artifacts")) &&
-		   json_is_object(json_object_get(head, "refs"));
-	json_array_foreach(json_object_get(head, "artifacts"), i, id)
-	{
-		const char *id_text = json_string_value(id);
-
-		is_right &= id_text && cairn_id_parse(&parsed, id_text, NULL) == 0;
-		if (is_right)
-			json_object_set_new(r->content.artifacts, id_text, json_true());
-	}
-	json_object_foreach(json_object_get(head, "refs"), name, value) is_right &=
-		name[0] && json_is_string(value) &&
-		json_object_get(r->content.artifacts, json_string_value(value)) != NULL;
-	if (is_right) {
-		json_object_update(r->content.refs, json_object_get(head, "refs"));
-		r->root = json_incref(json_object_get(head, "root"));
-	}
-	json_decref(head);
-	return is_right ? 0 : refuse(r, "is not that of a bundle this cairn knows", err);
 }
 
 /* ---- members ----------------------------------------------------------------------------------
@@ -428,15 +181,12 @@ static bool take_sum(reader *r, uint8_t digest[CAIRN_DIGEST_BYTES])
 	return cairn_hex_decode(hex, digest, CAIRN_DIGEST_BYTES) == 0;
 }
 
-static int take_text(reader *r, const member *m, uint64_t size,
+static int take_text(reader *r, const cairn_member *m, uint64_t size,
 	const uint8_t digest[CAIRN_DIGEST_BYTES], cairn_error *err)
 {
-	uint64_t limit = m->kind == MEMBER_HEAD    ? MAX_HEAD
-			 : m->kind == MEMBER_LINES ? MAX_LINES
-						   : MAX_JSON;
 	uint8_t found[CAIRN_DIGEST_BYTES];
 	char *text;
-	int rc = read_text(r, &text, size, limit, err);
+	int rc = read_text(r, &text, size, cairn_member_limit(m), err);
 
 	if (rc < 0)
 		return rc;
@@ -445,11 +195,9 @@ static int take_text(reader *r, const member *m, uint64_t size,
 		rc = cairn_error_set(err, CAIRN_EINTEGRITY,
 			"the bundle's member '%.110s' does not match its digest", r->name);
 		cairn_error_hint(err, "Nothing of it was taken in; fetch it again.");
-	} else if (m->kind == MEMBER_HEAD) {
-		rc = take_head(r, text, size, err);
 	} else {
-		rc = m->kind == MEMBER_LINES ? take_lines(r, m, text, size, err)
-					     : take_record(r, m, text, size, err);
+		rc = cairn_member_take(
+			m, r->name, &r->content, &r->root, &r->n_records, text, size, err);
 	}
 	free(text);
 	return rc;
@@ -458,18 +206,16 @@ static int take_text(reader *r, const member *m, uint64_t size,
 static int take_member(reader *r, uint64_t size, cairn_error *err)
 {
 	uint8_t digest[CAIRN_DIGEST_BYTES];
-	member m = {0};
+	cairn_member m;
 
-	if (strcmp(r->name, "bundle.json") == 0)
-		m.kind = MEMBER_HEAD;
-	else if (!parse_piece(r->name, &m) && !parse_record(r, r->name, &m))
-		return refuse(r, "has no business there", err);
+	if (!cairn_member_parse(&m, r->name, &r->content))
+		return cairn_member_refuse(r->name, "has no business there", err);
 	if (!take_sum(r, digest))
-		return refuse(r, "is not the next one of its SHA256SUMS", err);
-	if (m.kind != MEMBER_PIECE)
+		return cairn_member_refuse(r->name, "is not the next one of its SHA256SUMS", err);
+	if (m.kind != CAIRN_MEMBER_PIECE)
 		return take_text(r, &m, size, digest, err);
 	if (memcmp(digest, m.piece.id.bytes, sizeof(digest)) != 0)
-		return refuse(r, "has another digest than its name", err);
+		return cairn_member_refuse(r->name, "has another digest than its name", err);
 	return take_piece(r, &m.piece, size, err);
 }
 
@@ -533,10 +279,12 @@ static int read_sums(reader *r, cairn_error *err)
 		size_t len = strcspn(line, "\n");
 
 		if (len <= 66 || line[len] != '\n')
-			return refuse(r, "has a line that is none", err);
+			return cairn_member_refuse(r->name, "has a line that is none", err);
 		line += len + 1;
 	}
-	return strlen(r->sums) == size ? 0 : refuse(r, "has a line that is none", err);
+	return strlen(r->sums) == size
+		       ? 0
+		       : cairn_member_refuse(r->name, "has a line that is none", err);
 }
 
 static int read_members(reader *r, cairn_error *err)

@@ -169,9 +169,12 @@ static int64_t read_some(void *arg, void *bytes, size_t len, cairn_error *err)
 
 bool cli_is_bundle(const char *text)
 {
+	size_t len = strlen(text);
 	struct stat st;
 
-	return strcmp(text, "-") == 0 || (stat(text, &st) == 0 && !S_ISDIR(st.st_mode));
+	if (stat(text, &st) == 0)
+		return !S_ISDIR(st.st_mode);
+	return strcmp(text, "-") == 0 || (len > 4 && strcmp(text + len - 4, ".tar") == 0);
 }
 
 static int print_imported(cli *c, json_t *report)
