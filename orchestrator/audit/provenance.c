@@ -91,6 +91,38 @@ static void set_up_libgit2(void)
 
 static pthread_once_t libgit2_once = PTHREAD_ONCE_INIT;
 
+static bool has(const char *directory, size_t len, const char *name)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof(path), "%.*s/%s", (int)len, directory, name);
+
+	return n > 0 && n < (int)sizeof(path) && access(path, F_OK) == 0;
+}
+
+/* May libgit2 find a repository here or above? If not, it need not be asked: it takes longer to
+ * begin than all else that a run does. */
+static bool is_in_sight(const char *directory)
+{
+	char path[PATH_MAX];
+	size_t len;
+
+	if (getenv("GIT_DIR") || !realpath(directory, path))
+		return true;
+	for (len = strlen(path);; len--) {
+		if (has(path, len, ".git") || (has(path, len, "HEAD") && has(path, len, "objects")))
+			return true;
+		while (len > 0 && path[len - 1] != '/')
+			len--;
+		if (len == 0)
+			return false;
+	}
+}
+
+static const char *or_here(const char *directory)
+{
+	return directory && *directory ? directory : ".";
+}
+
 static void *prepare(void *unused)
 {
 	(void)unused;
@@ -98,16 +130,24 @@ static void *prepare(void *unused)
 	return NULL;
 }
 
-void cairn_provenance_prepare(void)
+void cairn_provenance_prepare(const char *directory)
 {
 	sigset_t all, before;
 	pthread_t thread;
 
+	if (!is_in_sight(or_here(directory)))
+		return;
 	sigfillset(&all); /* signals are for the threads of the caller */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (pthread_create(&thread, NULL, prepare, NULL) == 0)
 		pthread_detach(thread);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static json_t *no_repository(void)
+{
+	return unavailable("not inside a git repository",
+		"Run `git init` beside the workflow to have the code recorded with each run.");
 }
 
 /* A repository of another user comes as GIT_EOWNER (-36), or in 1.5 as GIT_ENOTFOUND of a
@@ -135,16 +175,15 @@ static json_t *explain_open_failure(int rc, const char *directory)
 			owned);
 		git_buf_dispose(&found);
 	} else if (rc == GIT_ENOTFOUND) {
-		cairn_text_printf(&reason, "not inside a git repository");
-		cairn_text_printf(&hint,
-			"Run `git init` beside the workflow to have the code recorded with each "
-			"run.");
+		json = no_repository();
+		goto out;
 	} else {
 		cairn_text_printf(&reason, "%s", last_message());
 		cairn_text_printf(
 			&hint, "libgit2 %s cannot read this repository.", LIBGIT2_VERSION);
 	}
 	json = unavailable(cairn_text_get(&reason), cairn_text_get(&hint));
+out:
 	cairn_text_free(&reason);
 	cairn_text_free(&hint);
 	return json;
@@ -587,6 +626,8 @@ static json_t *take(cairn_store *store, const char *directory, bool search, int 
 
 json_t *cairn_provenance_take(cairn_store *store, const char *directory)
 {
+	if (!is_in_sight(or_here(directory)))
+		return no_repository();
 	pthread_once(&libgit2_once, set_up_libgit2);
-	return take(store, directory && *directory ? directory : ".", true, 0);
+	return take(store, or_here(directory), true, 0);
 }

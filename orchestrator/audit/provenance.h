@@ -13,8 +13,9 @@
 #include "cairn/store.h"
 
 /* Begins, beside what the caller does next, what the first cairn_provenance_take() takes longest
- * for: libgit2 reads the certificates of the whole system, of which we need none. */
-void cairn_provenance_prepare(void);
+ * for: libgit2 reads the certificates of the whole system, of which we need none. Nothing where no
+ * repository is in sight. */
+void cairn_provenance_prepare(const char *directory);
 /*
  * Describes the repository that contains `directory` (the workflow file's). New reference:
  * {"available": true, "repository": path, "head": sha or null (unborn), "branch": name or null,
