@@ -52,6 +52,18 @@ static bool grow(cairn_text *text, size_t more)
 	return true;
 }
 
+char *cairn_text_room(cairn_text *text, size_t len)
+{
+	char *room;
+
+	if (!grow(text, len))
+		return NULL;
+	room = text->data + text->len;
+	text->len += len;
+	text->data[text->len] = '\0';
+	return room;
+}
+
 void cairn_text_add_bytes(cairn_text *text, const void *bytes, size_t len)
 {
 	if (!grow(text, len))

@@ -22,6 +22,8 @@ void cairn_text_clear(cairn_text *text);
 void cairn_text_add(cairn_text *text, const char *string);
 void cairn_text_add_bytes(cairn_text *text, const void *bytes, size_t len);
 void cairn_text_add_char(cairn_text *text, char c);
+/* Room for `len` bytes at the end, which the caller fills; NULL after a failure. */
+char *cairn_text_room(cairn_text *text, size_t len);
 void cairn_text_printf(cairn_text *text, const char *format, ...) CAIRN_PRINTF(2, 3);
 /* data, or "" where nothing was added. */
 const char *cairn_text_get(const cairn_text *text);

@@ -30,7 +30,11 @@ static void each_component(struct taker *taker, const cairn_instance *instance,
 	taker->take(taker, "", "version", "", plugin->version);
 	if (plugin->capabilities & CAIRN_NEEDS_KERNELS)
 		taker->take(taker, "", "numerics", "", numerics);
-	snprintf(number, sizeof(number), "%lld", (long long)instance->seed);
+	/* Most seeds and indices have one digit, and a plan writes many. */
+	if (instance->seed >= 0 && instance->seed < 10)
+		memcpy(number, (char[]){(char)('0' + instance->seed), 0}, 2);
+	else
+		snprintf(number, sizeof(number), "%lld", (long long)instance->seed);
 	taker->take(taker, "", "seed", "", number);
 	for (uint64_t i = 0; i < plugin->n_params; i++) {
 		const cairn_value *value = &instance->values[i];
@@ -41,7 +45,10 @@ static void each_component(struct taker *taker, const cairn_instance *instance,
 	for (size_t i = 0; i < instance->n_bindings; i++) {
 		index = instance->bindings[i].port == port ? index + 1 : 0;
 		port = instance->bindings[i].port;
-		snprintf(number, sizeof(number), ".%zu", index);
+		if (index < 10)
+			memcpy(number, (char[]){'.', (char)('0' + index), 0}, 3);
+		else
+			snprintf(number, sizeof(number), ".%zu", index);
 		taker->take(taker, "input.", port->name, number, input_ids[i]);
 	}
 }
@@ -85,14 +92,18 @@ struct encoder {
 	cairn_text *bytes;
 };
 
-static void put_length(cairn_text *bytes, size_t len)
+static char *put_length(char *to, size_t len)
 {
-	uint8_t prefix[4];
-
 	CAIRN_ASSERT(len <= UINT32_MAX);
 	for (int i = 0; i < 4; i++)
-		prefix[i] = (uint8_t)(len >> (8 * i));
-	cairn_text_add_bytes(bytes, prefix, sizeof(prefix));
+		*to++ = (char)(len >> (8 * i));
+	return to;
+}
+
+static char *put_text(char *to, const char *text, size_t len)
+{
+	memcpy(to, text, len);
+	return to + len;
 }
 
 static void encode(struct taker *self, const char *prefix, const char *name, const char *index,
@@ -100,14 +111,17 @@ static void encode(struct taker *self, const char *prefix, const char *name, con
 {
 	cairn_text *bytes = ((struct encoder *)self)->bytes;
 	size_t prefix_len = strlen(prefix), name_len = strlen(name), index_len = strlen(index);
-	size_t value_len = strlen(value);
+	size_t value_len = strlen(value), all = prefix_len + name_len + index_len;
+	char *to = cairn_text_room(bytes, 4 + all + 4 + value_len);
 
-	put_length(bytes, prefix_len + name_len + index_len);
-	cairn_text_add_bytes(bytes, prefix, prefix_len);
-	cairn_text_add_bytes(bytes, name, name_len);
-	cairn_text_add_bytes(bytes, index, index_len);
-	put_length(bytes, value_len);
-	cairn_text_add_bytes(bytes, value, value_len);
+	if (!to)
+		return;
+	to = put_length(to, all);
+	to = put_text(to, prefix, prefix_len);
+	to = put_text(to, name, name_len);
+	to = put_text(to, index, index_len);
+	to = put_length(to, value_len);
+	(void)put_text(to, value, value_len);
 }
 
 static void end_key(cairn_key *out, const cairn_text *bytes)
