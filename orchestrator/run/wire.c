@@ -52,14 +52,15 @@ void cairn_wire_account_of(double out[CAIRN_ACCOUNTS], const json_t *json)
 void cairn_wire_error_of(cairn_error *err, const json_t *json)
 {
 	int code = (int)cairn_json_integer(json, "code", 0);
-	const char *name = cairn_json_string(json, "code", NULL);
+	const char *name = cairn_json_string(json, "code", NULL), *message;
 
 	if (name)
 		code = cairn_error_code_of(name);
 	if (!err || err->code)
 		return;
-	cairn_error_set(err, code < 0 ? code : CAIRN_EBUG, "%s",
-		cairn_json_string(json, "message", "unknown error"));
+	code = code < 0 ? code : CAIRN_EBUG;
+	message = cairn_json_string(json, "message", "");
+	cairn_error_set(err, code, "%s", message[0] ? message : cairn_error_meaning(code));
 	if (cairn_json_string(json, "detail", "")[0])
 		cairn_error_detail(err, "%s", cairn_json_string(json, "detail", ""));
 	if (cairn_json_string(json, "hint", "")[0])

@@ -77,11 +77,11 @@ static int by_key_then_line(const void *left, const void *right)
 /* Do two keys of a short section agree? */
 static bool has_repeats(const cairn_draft *draft, const cairn_section *section)
 {
-	const cairn_entry *entries = &draft->entries[section->first];
+	size_t end = section->first + section->n;
 
-	for (size_t i = 1; i < section->n; i++) {
-		for (size_t j = 0; j < i; j++) {
-			if (strcmp(entries[i].key, entries[j].key) == 0)
+	for (size_t i = section->first; i < end; i++) {
+		for (size_t j = section->first; j < i; j++) {
+			if (strcmp(draft->entries[i].key, draft->entries[j].key) == 0)
 				return true;
 		}
 	}
