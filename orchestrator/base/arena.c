@@ -23,8 +23,9 @@
 
 struct block {
 	struct block *next;
-	size_t used;   /* from the beginning, by structures */
-	size_t end;    /* where the strings begin */
+	size_t used; /* from the beginning, by structures */
+	size_t end;  /* where the strings begin */
+	size_t cap;
 	size_t mapped; /* bytes with the head, of a mapping of its own; 0: malloc */
 };
 
@@ -101,7 +102,7 @@ static struct block *new_block(size_t cap)
 	}
 	if (!block)
 		out_of_memory();
-	block->end = bytes - BLOCK_HEAD;
+	block->end = block->cap = bytes - BLOCK_HEAD;
 	return block;
 }
 
@@ -190,4 +191,13 @@ char *cairn_arena_printf(cairn_arena *arena, const char *format, ...)
 		vsnprintf(out, (size_t)len + 1, format, again);
 	va_end(again);
 	return out;
+}
+
+size_t cairn_arena_size(const cairn_arena *arena)
+{
+	size_t bytes = 0;
+
+	for (const struct block *block = arena->newest; block; block = block->next)
+		bytes += block->used + (block->cap - block->end);
+	return bytes;
 }

@@ -22,4 +22,7 @@ char *cairn_arena_strdup(cairn_arena *arena, const char *text);
 char *cairn_arena_strndup(cairn_arena *arena, const char *text, size_t len);
 char *cairn_arena_printf(cairn_arena *arena, const char *format, ...) CAIRN_PRINTF(2, 3);
 
+/* Bytes that were handed out, as far as they count for memory: without what blocks have left. */
+size_t cairn_arena_size(const cairn_arena *arena);
+
 #endif

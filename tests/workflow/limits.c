@@ -148,6 +148,33 @@ static void test_workflow_limits__many_stages(void **state)
 	cairn_text_free(&text);
 }
 
+/* What a checked workflow of n stages holds, beside its text. */
+static size_t bytes_of(int n)
+{
+	cairn_text text = {0};
+	cairn_workflow *workflow;
+	size_t bytes;
+
+	cairn_text_add(&text, FAKE_HEAD "[stage s0]\nplugin = node\n");
+	for (int i = 1; i < n; i++)
+		cairn_text_printf(
+			&text, "[stage s%d]\nplugin = node\ninput.in = s%d:out\n", i, i - 1);
+	workflow = fake_load(cairn_text_get(&text));
+	bytes = cairn_arena_size(workflow->arena);
+	cairn_workflow_free(workflow);
+	cairn_text_free(&text);
+	return bytes;
+}
+
+static void test_workflow_limits__memory_grows_with_the_file(void **state)
+{
+	size_t small = bytes_of(2000), large = bytes_of(20000);
+
+	(void)state;
+	assert_in_range(large, 9 * small, 11 * small);
+	assert_in_range(large, 0, 20000 * 450);
+}
+
 static void test_workflow_limits__many_of_everything_in_one_section(void **state)
 {
 	enum {
@@ -236,6 +263,7 @@ int main(void)
 		cmocka_unit_test(test_workflow_limits__interpolation),
 		cmocka_unit_test(test_workflow_limits__mistakes_that_are_told),
 		cmocka_unit_test(test_workflow_limits__many_stages),
+		cmocka_unit_test(test_workflow_limits__memory_grows_with_the_file),
 		cmocka_unit_test(test_workflow_limits__many_of_everything_in_one_section),
 		cmocka_unit_test(test_workflow_limits__many_instances),
 		cmocka_unit_test(test_workflow_limits__any_bytes),
