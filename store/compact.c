@@ -85,13 +85,13 @@ static int check_copy(cairn_store *store, cairn_error *err)
 	return rc;
 }
 
-/* From here on the store has no index, until it is opened again. */
-static int swap(cairn_store *store, size_t map_bytes, cairn_error *err)
+/* Between the two the store has no index; where it cannot be opened again, the next transaction
+ * tries that anew. */
+static int swap(cairn_store *store, cairn_error *err)
 {
-	int directory = store->directory_fd, rc = 0, failed = 0;
+	int directory = store->directory_fd, failed = 0;
 
-	cairn_index__close(store->index);
-	store->index = NULL;
+	cairn_index__shut(store->index);
 	cairn_store__step("compact closed");
 	(void)unlinkat(directory, "meta/lock.mdb", 0);
 	cairn_store__step("compact unlocked");
@@ -100,11 +100,9 @@ static int swap(cairn_store *store, size_t map_bytes, cairn_error *err)
 	cairn_store__step("compact renamed");
 	if (!failed)
 		failed = cairn_disk__sync_directory(directory, "meta");
-	rc = cairn_index__open(&store->index, store->path, false, false, map_bytes, err);
-	if (!rc && failed)
-		rc = cairn_disk__fail(err, failed, store->path,
-			"cannot put a new index into '%s/meta'", store->path);
-	return rc;
+	return failed ? cairn_disk__fail(err, failed, store->path,
+				"cannot put a new index into '%s/meta'", store->path)
+		      : 0;
 }
 
 static int compact_index(cairn_store *store, cairn_compact_report *report, cairn_error *err)
@@ -120,7 +118,7 @@ static int compact_index(cairn_store *store, cairn_compact_report *report, cairn
 	if (!rc)
 		rc = check_copy(store, err);
 	if (!rc)
-		rc = swap(store, CAIRN_MAP_BYTES, err);
+		rc = swap(store, err);
 	if (rc)
 		(void)unlinkat(store->directory_fd, COPY, 0);
 	if (!rc)

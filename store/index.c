@@ -29,10 +29,12 @@
 #define SECONDS_PER_CHECK 60
 
 struct cairn_index {
-	MDB_env *env;
+	MDB_env *env; /* NULL: it was shut, and is opened with the next transaction */
 	MDB_dbi tables[CAIRN_TABLES];
 	char *path; /* for messages */
 	pid_t pid;
+	bool is_readonly;
+	size_t map_bytes; /* to open it with again */
 	pthread_mutex_t lock;
 	size_t live;
 	bool has_writer; /* a write transaction of this process is open, of: */
@@ -118,6 +120,13 @@ static int fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_e
 
 /* ---- open and close --------------------------------------------------------------- */
 
+static void close_env(cairn_index *index)
+{
+	if (index->env)
+		mdb_env_close(index->env);
+	index->env = NULL;
+}
+
 /* Handles are valid for all later transactions once this one is committed. */
 static int open_tables(cairn_index *index, bool create)
 {
@@ -190,13 +199,14 @@ int cairn_index__open(cairn_index **out, const char *directory, bool create, boo
 	}
 	index->path = path.data;
 	index->pid = getpid();
+	index->is_readonly = readonly;
+	index->map_bytes = map_bytes;
 	pthread_mutex_init(&index->lock, NULL);
 	/* Where address space is limited (ulimit -v), a smaller map does: it can grow. */
 	while ((rc = create_env(index, readonly, map_bytes)) == ENOMEM &&
 		map_bytes > (size_t)64 << 20) {
-		mdb_env_close(index->env);
-		index->env = NULL;
-		map_bytes /= 8;
+		close_env(index);
+		index->map_bytes = map_bytes /= 8;
 	}
 	if (rc) {
 		rc = fail(index, rc, "open", err);
@@ -223,11 +233,18 @@ void cairn_index__close(cairn_index *index)
 {
 	if (!index)
 		return;
-	if (index->env)
-		mdb_env_close(index->env);
+	close_env(index);
 	pthread_mutex_destroy(&index->lock);
 	free(index->path);
 	free(index);
+}
+
+void cairn_index__shut(cairn_index *index)
+{
+	pthread_mutex_lock(&index->lock);
+	CAIRN_ASSERT(index->live == 0);
+	close_env(index);
+	pthread_mutex_unlock(&index->lock);
 }
 
 /* ---- sizes and copies --------------------------------------------------------------- */
@@ -313,9 +330,16 @@ int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
 {
 	MDB_envinfo info;
 	MDB_stat st;
-	int rc = mdb_env_info(index->env, &info);
+	cairn_txn *txn;
+	int rc = cairn_index__begin(&txn, index, false, err); /* keeps it open */
 
-	if (rc || (rc = mdb_env_stat(index->env, &st)))
+	if (rc)
+		return rc;
+	rc = mdb_env_info(index->env, &info);
+	if (!rc)
+		rc = mdb_env_stat(index->env, &st);
+	cairn_index__abort(txn);
+	if (rc)
 		return fail(index, rc, "examine", err);
 	*out = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
 	return 0;
@@ -323,8 +347,13 @@ int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
 
 int cairn_index__copy(cairn_index *index, int fd, cairn_error *err)
 {
-	int rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
+	cairn_txn *txn;
+	int rc = cairn_index__begin(&txn, index, false, err); /* keeps it open */
 
+	if (rc)
+		return rc;
+	rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
+	cairn_index__abort(txn);
 	return rc ? fail(index, rc, "copy", err) : 0;
 }
 
@@ -352,6 +381,28 @@ static bool adopt(cairn_index *index)
 	return is_done;
 }
 
+/* After a failed write of its meta page LMDB refuses everything (MDB_PANIC), for what the disk
+ * holds may not be what it remembers. Opened again, it reads that: no program must be started anew.
+ * 0 or an LMDB code. */
+static int reopen(cairn_index *index)
+{
+	int rc = MDB_PANIC;
+
+	pthread_mutex_lock(&index->lock);
+	if (index->live == 0) {
+		close_env(index);
+		rc = create_env(index, index->is_readonly, index->map_bytes);
+		if (!rc && check_length(index, NULL))
+			rc = MDB_CORRUPTED;
+		if (!rc)
+			rc = open_tables(index, false);
+		if (rc)
+			close_env(index);
+	}
+	pthread_mutex_unlock(&index->lock);
+	return rc;
+}
+
 /* false where the map is large enough, or this process has transactions. */
 static bool grow(cairn_index *index, bool only_if_half_full)
 {
@@ -360,12 +411,15 @@ static bool grow(cairn_index *index, bool only_if_half_full)
 	bool is_done = false;
 
 	pthread_mutex_lock(&index->lock);
-	if (index->live > 0 || mdb_env_info(index->env, &info) || mdb_env_stat(index->env, &stat_))
+	if (index->live > 0 || !index->env || mdb_env_info(index->env, &info) ||
+		mdb_env_stat(index->env, &stat_))
 		goto out;
 	if (only_if_half_full &&
 		(uint64_t)info.me_last_pgno * stat_.ms_psize <= info.me_mapsize / 2)
 		goto out;
 	is_done = mdb_env_set_mapsize(index->env, info.me_mapsize * 2) == 0;
+	if (is_done)
+		index->map_bytes = info.me_mapsize * 2;
 out:
 	pthread_mutex_unlock(&index->lock);
 	return is_done;
@@ -377,10 +431,13 @@ void cairn_index__tend(cairn_index *index)
 	int n_dead;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (index->checked == 0 || now.tv_sec - index->checked >= SECONDS_PER_CHECK) {
+	pthread_mutex_lock(&index->lock);
+	if (index->env &&
+		(index->checked == 0 || now.tv_sec - index->checked >= SECONDS_PER_CHECK)) {
 		(void)mdb_reader_check(index->env, &n_dead);
 		index->checked = now.tv_sec;
 	}
+	pthread_mutex_unlock(&index->lock);
 	(void)grow(index, true); /* if not now, then at a later commit */
 }
 
@@ -432,10 +489,13 @@ int cairn_index__begin(cairn_txn **out, cairn_index *index, bool writes, cairn_e
 	txn->writes = writes;
 	do {
 		enter(index, writes);
-		rc = mdb_txn_begin(index->env, NULL, writes ? 0 : MDB_RDONLY, &txn->txn);
+		rc = index->env
+			     ? mdb_txn_begin(index->env, NULL, writes ? 0 : MDB_RDONLY, &txn->txn)
+			     : MDB_PANIC;
 		if (rc)
 			leave(index);
-	} while (rc == MDB_MAP_RESIZED && adopt(index));
+	} while ((rc == MDB_MAP_RESIZED && adopt(index)) ||
+		 (rc == MDB_PANIC && (rc = reopen(index)) == 0));
 	if (rc) {
 		free(txn);
 		return fail(index, rc, writes ? "write" : "read", err);

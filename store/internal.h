@@ -114,6 +114,9 @@ typedef struct cairn_txn cairn_txn;
 CAIRN_MUST int cairn_index__open(cairn_index **out, const char *directory, bool create,
 	bool readonly, size_t map_bytes, cairn_error *err);
 void cairn_index__close(cairn_index *index);
+/* Lets go of its files, which may then be replaced; the next transaction opens it again. This
+ * process has no transaction. */
+void cairn_index__shut(cairn_index *index);
 const char *cairn_index__table_name(enum cairn_table table);
 /* The public table of that name; EBUG where there is none. */
 CAIRN_MUST int cairn_index__table(enum cairn_table *out, const char *name, cairn_error *err);

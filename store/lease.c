@@ -18,7 +18,9 @@
  * The rule of the writers (FORMAT.md 5): a batch relies on an entry that it found, without a copy
  * of the bytes, only if its stamp is not older than the lease was when the batch began to rely.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,26 +35,35 @@
 
 /* ---- processes -------------------------------------------------------------------------- */
 
-/* A small file of /proc, NUL-terminated; "" where it cannot be read. */
-static void read_small(const char *path, char *out, size_t cap)
+/* A small file of /proc, NUL-terminated; "" where there is none. 0 or an errno value: what cannot
+ * be read (no descriptor left, no memory) says nothing about whether it is there. */
+static int read_small(const char *path, char *out, size_t cap)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, out, cap - 1) : -1;
+	int fd = open(path, O_RDONLY | O_CLOEXEC), failed = 0;
+	ssize_t n = 0;
 
+	if (fd < 0 && errno != ENOENT)
+		failed = errno;
+	else if (fd >= 0 && (n = read(fd, out, cap - 1)) < 0)
+		failed = errno;
 	out[n > 0 ? n : 0] = '\0';
 	if (fd >= 0)
 		close(fd);
+	return failed;
 }
 
-/* Field 22 of /proc/PID/stat; 0: there is no such process, or it is a zombie. The name of the
- * command, field 2, may hold spaces and brackets: count from the last bracket. */
-static int64_t start_of(int64_t pid)
+/* When a process started: field 22 of /proc/PID/stat. 0: there is no such process, or it is a
+ * zombie. The name of the command, field 2, may hold spaces and brackets: count from the last
+ * bracket. 0 or an errno value. */
+static int start_of(int64_t pid, int64_t *out)
 {
 	char path[64], stat[1024], *at;
-	int64_t start = 0;
+	int failed;
 
+	*out = 0;
 	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
-	read_small(path, stat, sizeof(stat));
+	if ((failed = read_small(path, stat, sizeof(stat))))
+		return failed == ESRCH ? 0 : failed; /* it ended while we read */
 	at = strrchr(stat, ')');
 	if (!at || at[1] != ' ' || at[2] == 'Z' || at[2] == 'X')
 		return 0;
@@ -62,35 +73,52 @@ static int64_t start_of(int64_t pid)
 			return 0;
 	}
 	at[1 + strcspn(at + 1, " ")] = '\0';
-	return cairn_parse_i64(at + 1, &start) ? start : 0;
+	if (!cairn_parse_i64(at + 1, out))
+		*out = 0;
+	return 0;
 }
 
 struct here {
 	char host[256], boot_id[64], pid_ns[64];
 };
 
-static void look_around(struct here *out)
+/* What cannot be read is "". */
+static int look_around(struct here *out)
 {
 	ssize_t n = readlink("/proc/self/ns/pid", out->pid_ns, sizeof(out->pid_ns) - 1);
+	int failed = n < 0 && errno != ENOENT ? errno : 0, failed_boot;
 
 	out->pid_ns[n > 0 ? n : 0] = '\0';
-	read_small("/proc/sys/kernel/random/boot_id", out->boot_id, sizeof(out->boot_id));
+	failed_boot =
+		read_small("/proc/sys/kernel/random/boot_id", out->boot_id, sizeof(out->boot_id));
 	out->boot_id[strcspn(out->boot_id, "\n")] = '\0';
 	out->host[0] = '\0';
 	(void)gethostname(out->host, sizeof(out->host) - 1);
 	out->host[sizeof(out->host) - 1] = '\0';
+	return failed ? failed : failed_boot;
 }
 
+/* For sure: whoever cannot be judged lives. /proc may be mounted so that it hides the processes of
+ * other users (hidepid): kill tells of those. */
 static bool is_dead(const json_t *lease, const struct here *here)
 {
-	bool is_our_host = !strcmp(cairn_json_string(lease, "host", ""), here->host);
-	int64_t start = cairn_json_integer(lease, "pid_start", 0);
+	const char *boot_id = cairn_json_string(lease, "boot_id", "");
+	int64_t pid = cairn_json_integer(lease, "pid", 0), then, start;
 
-	if (strcmp(cairn_json_string(lease, "boot_id", ""), here->boot_id) != 0)
-		return is_our_host; /* this machine, before it was started anew */
+	if (!*boot_id || !*here->boot_id || !*here->pid_ns)
+		return false;
+	if (strcmp(boot_id, here->boot_id) != 0) /* this machine, before it was started anew */
+		return !strcmp(cairn_json_string(lease, "host", ""), here->host);
 	if (strcmp(cairn_json_string(lease, "pid_ns", ""), here->pid_ns) != 0)
 		return false; /* a container that we cannot look into */
-	return start_of(cairn_json_integer(lease, "pid", 0)) != start;
+	if (pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+		return true;
+	if (start_of(pid, &start) != 0)
+		return false;
+	then = cairn_json_integer(lease, "pid_start", 0);
+	if (start == 0) /* hidden, or a zombie */
+		return kill((pid_t)pid, 0) == 0 || errno == ESRCH;
+	return then != 0 && start != then;
 }
 
 /* ---- this process's own ----------------------------------------------------------------- */
@@ -101,17 +129,31 @@ void cairn_lease__open(cairn_lease *lease)
 	lease->kind = "write";
 }
 
-/* The same process that opens the store again has the same lease again. */
-static void identify(cairn_lease *lease)
-{
+struct self {
 	struct here here;
+	int64_t start;
+};
+
+/* A lease that does not say whose it is would be taken for that of a dead process. */
+static int look_at_self(struct self *out, cairn_error *err)
+{
+	int failed = look_around(&out->here);
+
+	if (!failed)
+		failed = start_of(getpid(), &out->start);
+	return failed ? cairn_error_errno(err, CAIRN_EIO, failed,
+				"cannot read in '/proc' what this process is called")
+		      : 0;
+}
+
+/* The same process that opens the store again has the same lease again. */
+static void identify(cairn_lease *lease, const struct self *self)
+{
 	uint8_t digest[CAIRN_DIGEST_BYTES];
 	char name[512];
-	int len;
+	int len = snprintf(name, sizeof(name), "%s %s %s %d %lld", self->here.host,
+		self->here.boot_id, self->here.pid_ns, (int)getpid(), (long long)self->start);
 
-	look_around(&here);
-	len = snprintf(name, sizeof(name), "%s %s %s %d %lld", here.host, here.boot_id, here.pid_ns,
-		(int)getpid(), (long long)start_of(getpid()));
 	CAIRN_ASSERT(len > 0 && (size_t)len < sizeof(name));
 	cairn_sha256(name, (size_t)len, digest);
 	memcpy(lease->id, digest, sizeof(lease->id));
@@ -173,20 +215,19 @@ static uint64_t settle_epoch(cairn_lease *lease, cairn_batch *ending, uint64_t e
 	return epoch;
 }
 
-static int put_own(cairn_lease *lease, cairn_txn *txn, uint64_t epoch, cairn_error *err)
+static int put_own(cairn_lease *lease, cairn_txn *txn, uint64_t epoch, const struct self *self,
+	cairn_error *err)
 {
-	struct here here;
 	struct timespec now;
 	json_t *record;
 	char *text;
 	int rc;
 
-	look_around(&here);
 	clock_gettime(CLOCK_REALTIME, &now);
 	record = json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "kind", lease->kind, "host",
-		here.host, "boot_id", here.boot_id, "pid_ns", here.pid_ns, "pid", (int)getpid(),
-		"pid_start", (json_int_t)start_of(getpid()), "epoch", (json_int_t)epoch, "seen_ms",
-		(json_int_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+		self->here.host, "boot_id", self->here.boot_id, "pid_ns", self->here.pid_ns, "pid",
+		(int)getpid(), "pid_start", (json_int_t)self->start, "epoch", (json_int_t)epoch,
+		"seen_ms", (json_int_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 	text = record ? cairn_json_canonical(record) : NULL;
 	json_decref(record);
 	if (!text)
@@ -258,7 +299,7 @@ static int judge(const void *key, size_t key_len, const void *value, size_t valu
 
 static int take_census(struct census *census, cairn_txn *txn, cairn_error *err)
 {
-	look_around(&census->here);
+	(void)look_around(&census->here); /* who cannot be judged lives */
 	census->floor = UINT64_MAX;
 	return cairn_index__scan(txn, CAIRN_TABLE_LEASE, NULL, 0, false, judge, census, err);
 }
@@ -285,13 +326,17 @@ int cairn_lease__renew(cairn_store *store, cairn_txn *txn, cairn_batch *batch, b
 	uint64_t epoch, cairn_error *err)
 {
 	cairn_lease *lease = &store->lease;
+	struct self self;
 	uint64_t now;
 	const void *value;
 	size_t len;
 	int rc;
 
-	if (!lease->is_held)
-		identify(lease);
+	if (!lease->is_held) {
+		if ((rc = look_at_self(&self, err)))
+			return rc;
+		identify(lease, &self);
+	}
 	if (batch && !is_end && batch->floor > epoch)
 		batch->floor = epoch;
 	now = settle_epoch(lease, is_end ? batch : NULL, epoch);
@@ -301,7 +346,9 @@ int cairn_lease__renew(cairn_store *store, cairn_txn *txn, cairn_batch *batch, b
 		if (rc != CAIRN_ENOTFOUND) /* else somebody broke it */
 			return rc;
 	}
-	return put_own(lease, txn, now, err);
+	if (lease->is_held && (rc = look_at_self(&self, err)))
+		return rc;
+	return put_own(lease, txn, now, &self, err);
 }
 
 int cairn_lease__hold(cairn_store *store, cairn_txn *txn, cairn_batch *batch, bool is_end,
@@ -333,9 +380,12 @@ int cairn_lease__floor(cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_
 int cairn_lease__foresee(cairn_store *store, cairn_txn *txn, uint64_t *out, cairn_error *err)
 {
 	struct census census = {.own = &store->lease, .is_dry_run = true};
-	int rc;
+	struct self self;
+	int rc = look_at_self(&self, err);
 
-	identify(&store->lease);
+	if (rc)
+		return rc;
+	identify(&store->lease, &self);
 	rc = take_census(&census, txn, err);
 	pthread_mutex_lock(&store->lease.lock);
 	for (const cairn_batch *batch = store->lease.batches; batch; batch = batch->next) {

@@ -390,6 +390,43 @@ int cairn_store__uuid(uint8_t uuid[CAIRN_UUID_BYTES], const char *path, cairn_er
 	return rc;
 }
 
+/* While we have the index open, nobody puts another in its place (compact.c). */
+static int share(const cairn_store *store, cairn_error *err)
+{
+	while (flock(store->directory_fd, LOCK_SH) != 0) {
+		if (errno != EINTR)
+			return cairn_disk__fail(
+				err, errno, store->path, "cannot lock '%s'", store->path);
+	}
+	return 0;
+}
+
+/* A creation that was interrupted can leave an index that is none: LMDB's first two pages, written
+ * in part. As long as there is no `format` nothing of it counts, and whoever is alone removes it.
+ */
+static int create_index(cairn_store *store, int directory, size_t map_bytes, cairn_error *err)
+{
+	cairn_error why = {0};
+	int rc = cairn_index__open(&store->index, store->path, true, false, map_bytes, &why);
+
+	if (rc == CAIRN_EINTEGRITY && flock(directory, LOCK_EX | LOCK_NB) == 0) {
+		struct stat st;
+
+		if (fstatat(directory, "format", &st, 0) != 0 && errno == ENOENT) {
+			(void)unlinkat(directory, "meta/data.mdb", 0);
+			(void)unlinkat(directory, "meta/lock.mdb", 0);
+			cairn_error_clear(&why);
+			rc = cairn_index__open(
+				&store->index, store->path, true, false, map_bytes, &why);
+		}
+		if (!rc)
+			rc = share(store, &why);
+	}
+	if (rc && err && !err->code)
+		*err = why;
+	return rc;
+}
+
 /* From an examined directory to an open index. */
 static int open_index(
 	cairn_store *store, int directory, bool may_create, size_t map_bytes, cairn_error *err)
@@ -414,21 +451,10 @@ static int open_index(
 			err, CAIRN_ENOTFOUND, "there is no store in '%s'", store->path);
 	if ((rc = check_empty(directory, store->path, err)) ||
 		(rc = make_directories(directory, store->path, err)) ||
-		(rc = cairn_index__open(&store->index, store->path, true, false, map_bytes, err)) ||
+		(rc = create_index(store, directory, map_bytes, err)) ||
 		(rc = settle_uuid(store, err)))
 		return rc;
 	return write_format(directory, store, false, err);
-}
-
-/* While we have the index open, nobody puts another in its place (compact.c). */
-static int share(const cairn_store *store, cairn_error *err)
-{
-	while (flock(store->directory_fd, LOCK_SH) != 0) {
-		if (errno != EINTR)
-			return cairn_disk__fail(
-				err, errno, store->path, "cannot lock '%s'", store->path);
-	}
-	return 0;
 }
 
 static cairn_store *new_store(const char *path, unsigned flags)

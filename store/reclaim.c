@@ -117,9 +117,13 @@ static int list_files(struct survey *survey, cairn_error *err)
 		struct stat st;
 		uint32_t number;
 
-		if (parse_name(found->d_name, &number) &&
-			fstatat(dirfd(stream), found->d_name, &st, 0) == 0)
+		if (!parse_name(found->d_name, &number))
+			continue;
+		if (fstatat(dirfd(stream), found->d_name, &st, 0) == 0)
 			rc = add_file(survey, number, (uint64_t)st.st_size, err);
+		else if (errno != ENOENT)
+			rc = cairn_disk__fail(err, errno, path, "cannot examine '%s/seg/%s'", path,
+				found->d_name);
 	}
 	closedir(stream);
 	if (survey->n_files)
@@ -128,23 +132,30 @@ static int list_files(struct survey *survey, cairn_error *err)
 }
 
 /* Opens and locks; fd stays -1 where it is in use or gone. */
-static void lock_file(struct survey *survey, struct file *file)
+static int lock_file(struct survey *survey, struct file *file, cairn_error *err)
 {
+	const char *path = survey->store->path;
 	char name[32];
 	struct stat st;
+	int rc = 0;
 
 	snprintf(name, sizeof(name), "seg/%08x.seg", file->number);
 	file->fd = openat(survey->store->directory_fd, name, O_RDONLY | O_CLOEXEC);
 	if (file->fd < 0)
-		return;
+		return errno == ENOENT ? 0
+				       : cairn_disk__fail(err, errno, path, "cannot open '%s/%s'",
+						 path, name);
 	if (flock(file->fd, LOCK_EX | LOCK_NB) == 0 && fstat(file->fd, &st) == 0) {
 		file->size = (uint64_t)st.st_size;
-		return;
+		return 0;
 	}
+	if (errno != EWOULDBLOCK)
+		rc = cairn_disk__fail(err, errno, path, "cannot lock '%s/%s'", path, name);
 	close(file->fd);
 	file->fd = -1;
 	survey->report->segments_in_use.n++;
 	survey->report->segments_in_use.bytes += file->size;
+	return rc;
 }
 
 static int unlink_file(struct survey *survey, const struct file *file, cairn_gc_count *count,
@@ -409,11 +420,12 @@ static int remove_unused(struct survey *survey, cairn_error *err)
 
 static int work_on_group(struct survey *survey, cairn_error *err)
 {
-	int rc;
+	int rc = 0;
 
-	for (size_t i = 0; i < survey->n_group; i++)
-		lock_file(survey, &survey->group[i]);
-	rc = scan_chunks(survey, count_live, survey, err);
+	for (size_t i = 0; i < survey->n_group && !rc; i++)
+		rc = lock_file(survey, &survey->group[i], err);
+	if (!rc)
+		rc = scan_chunks(survey, count_live, survey, err);
 	if (!rc)
 		rc = remove_unused(survey, err);
 	for (size_t i = 0; i < survey->n_group; i++) {
@@ -456,7 +468,7 @@ int cairn_reclaim__foresee(cairn_store *store, cairn_lives_fn lives, void *arg,
 		cairn_gc_count *count =
 			file->live ? &report->segments_rewritten : &report->segments_removed;
 
-		lock_file(&survey, file);
+		rc = lock_file(&survey, file, err);
 		if (file->fd < 0)
 			continue;
 		close(file->fd);

@@ -25,7 +25,8 @@ typedef struct repair {
 	cairn_store *store;
 	const cairn_fsck_target *targets;
 	size_t n;
-	bool *is_done; /* dropped or restored, per target */
+	bool *is_done;  /* dropped or restored, per target */
+	bool *is_right; /* a chunk that could not be read once, and can be now */
 	uint32_t next_segment;
 	cairn_batch_fn records;
 	void *arg;
@@ -51,21 +52,31 @@ static int write_block(
 	const repair *r, uint32_t segment, uint64_t offset, const uint8_t *block, cairn_error *err)
 {
 	cairn_text path = {0};
-	int fd, rc = 0;
+	int fd, failed = 0;
+	ssize_t n;
 
 	cairn_text_printf(&path, "%s/seg/%08x.seg", r->store->path, segment);
-	fd = open(cairn_text_get(&path), O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || pwrite(fd, block, CAIRN_BLOCK_BYTES, (off_t)offset) != CAIRN_BLOCK_BYTES ||
-		fdatasync(fd) != 0)
-		rc = cairn_disk__fail(err, errno, r->store->path, "cannot write segment '%s'",
-			cairn_text_get(&path));
+	if (path.failed) {
+		cairn_text_free(&path);
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
+	}
+	fd = open(path.data, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || (n = pwrite(fd, block, CAIRN_BLOCK_BYTES, (off_t)offset)) < 0)
+		failed = errno;
+	else if (n != CAIRN_BLOCK_BYTES)
+		failed = ENOSPC;
+	else if (fdatasync(fd) != 0)
+		failed = errno;
+	if (failed)
+		cairn_disk__fail(
+			err, failed, r->store->path, "cannot write segment '%s'", path.data);
 	if (fd >= 0)
 		close(fd);
 	cairn_text_free(&path);
-	return rc;
+	return failed ? CAIRN_EIO : 0;
 }
 
-/* 0 with *is_right: is what lies at this place the chunk? */
+/* 0 with *is_right: is what lies at this place the chunk? EINTEGRITY where it cannot be read. */
 static int verify(const repair *r, const cairn_id *id, const cairn_place *place, bool *is_right,
 	cairn_error *err)
 {
@@ -114,7 +125,39 @@ static int restore_record(
 	return rc;
 }
 
-static int restore_headers(repair *r, cairn_error *err)
+/* A disk that failed to read once is no reason to drop anything. What the header of such a chunk is
+ * like nobody knows: it is written again, too. */
+static int read_again(
+	const repair *r, const cairn_fsck_target *target, bool *is_right, cairn_error *err)
+{
+	uint8_t block[CAIRN_BLOCK_BYTES];
+	cairn_error why = {0};
+	cairn_place place;
+	cairn_txn *txn;
+	cairn_id id;
+	int rc;
+
+	if (!target->has_place || target->key_len != sizeof(id.bytes))
+		return 0;
+	memcpy(id.bytes, target->key, sizeof(id.bytes));
+	rc = cairn_index__begin(&txn, r->store->index, false, err);
+	if (rc)
+		return rc;
+	rc = cairn_catalog__get_chunk(txn, &id, &place, NULL);
+	cairn_index__abort(txn);
+	if (rc || place.segment != target->segment || place.offset != target->offset)
+		return 0;
+	rc = verify(r, &id, &place, is_right, &why);
+	if (rc && rc != CAIRN_EINTEGRITY && err)
+		*err = why;
+	if (rc || !*is_right)
+		return rc == CAIRN_EINTEGRITY ? 0 : rc;
+	cairn_header__record(block, &id, &place);
+	return write_block(r, place.segment, place.offset, block, err);
+}
+
+/* What has to do with segments, before the transaction. */
+static int look_at_segments(repair *r, cairn_error *err)
 {
 	uint8_t block[CAIRN_BLOCK_BYTES];
 	int rc = 0;
@@ -122,6 +165,8 @@ static int restore_headers(repair *r, cairn_error *err)
 	for (size_t i = 0; i < r->n && !rc; i++) {
 		const cairn_fsck_target *target = &r->targets[i];
 
+		if (!strcmp(target->what, "chunk"))
+			rc = read_again(r, target, &r->is_right[i], err);
 		if (strcmp(target->what, "header") != 0)
 			continue;
 		if (target->key_len == sizeof(cairn_id)) {
@@ -178,7 +223,8 @@ static int drop_chunk(repair *r, size_t i, cairn_txn *txn, cairn_error *err)
 		return drop_value(r, i, txn, CAIRN_TABLE_CHUNK, err);
 	memcpy(id.bytes, target->key, sizeof(id.bytes));
 	rc = cairn_catalog__get_chunk(txn, &id, &place, NULL);
-	if (rc || place.segment != target->segment || place.offset != target->offset)
+	if (rc || r->is_right[i] || place.segment != target->segment ||
+		place.offset != target->offset)
 		return 0;
 	return drop(r, i, txn, CAIRN_TABLE_CHUNK, err);
 }
@@ -285,12 +331,13 @@ int cairn_fsck_repair(cairn_store *store, const cairn_fsck_target *targets, size
 	if (rc)
 		return rc;
 	r.is_done = cairn_alloc(n + 1, sizeof(*r.is_done));
-	if (!r.is_done)
+	r.is_right = cairn_alloc(n + 1, sizeof(*r.is_right));
+	if (!r.is_done || !r.is_right)
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	if (!rc)
 		rc = find_next_segment(&r, err);
 	if (!rc)
-		rc = restore_headers(&r, err);
+		rc = look_at_segments(&r, err);
 	cairn_batch_on_commit(batch, apply, &r);
 	if (rc)
 		cairn_batch_abort(batch);
@@ -302,5 +349,6 @@ int cairn_fsck_repair(cairn_store *store, const cairn_fsck_target *targets, size
 				&targets[i]);
 	}
 	free(r.is_done);
+	free(r.is_right);
 	return rc;
 }

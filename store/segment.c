@@ -376,44 +376,63 @@ static int allocate_stage(cairn_segments *segments, cairn_error *err)
 }
 
 /* The lock says that somebody writes here, so that no collection takes the file for an orphan. One
- * may have done so since it was made: then the file is gone, or will be. */
-static bool lock_file(int fd)
+ * may have done so since it was made: then the file is gone, or will be. 0; EEXIST: take another
+ * number; else what is wrong. */
+static int lock_file(int fd)
 {
 	struct stat st;
 
-	return flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0;
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EINTR)
+			return errno == EWOULDBLOCK ? EEXIST : errno;
+	}
+	if (fstat(fd, &st) != 0)
+		return errno;
+	return st.st_nlink > 0 ? 0 : EEXIST;
+}
+
+/* An errno value; EEXIST: there is such a file, or a collection took it. */
+static int create_numbered(cairn_segments *segments, const char *name)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+	int rc;
+
+	segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
+	if (segments->fd < 0 && errno == EINVAL) {
+		/* O_DIRECT refused; on some file systems after the file was made. */
+		(void)unlinkat(segments->directory_fd, name, 0);
+		segments->fd = openat(segments->directory_fd, name, flags, 0666);
+	}
+	if (segments->fd < 0)
+		return errno;
+	rc = lock_file(segments->fd);
+	if (!rc)
+		return 0;
+	close(segments->fd);
+	segments->fd = -1;
+	(void)unlinkat(segments->directory_fd, name, 0);
+	return rc;
 }
 
 /* Opens a file of a number that no file has. Numbers that the index has forgotten, because it
  * was restored from a backup, are passed over. */
 static int create_file(cairn_segments *segments, cairn_error *err)
 {
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
 	uint64_t number;
 	char name[16];
+	int rc, failed;
 
 	do {
-		int rc;
-
-		if (segments->fd >= 0)
-			close(segments->fd);
-		segments->fd = -1;
 		rc = cairn_index__write(segments->store->index, take_number, &number, err);
 		if (rc)
 			return rc;
 		segments->number = (uint32_t)number;
 		segment_name(name, segments->number);
-		segments->fd = openat(segments->directory_fd, name, flags | O_DIRECT, 0666);
-		if (segments->fd < 0 && errno == EINVAL) {
-			/* O_DIRECT refused; on some file systems after the file was made. */
-			(void)unlinkat(segments->directory_fd, name, 0);
-			segments->fd = openat(segments->directory_fd, name, flags, 0666);
-		}
-	} while (segments->fd < 0 ? errno == EEXIST : !lock_file(segments->fd));
-	if (segments->fd < 0)
-		return cairn_disk__fail(err, errno, segments->directory, "cannot create '%s/%s'",
-			segments->directory, name);
-	return 0;
+		failed = create_numbered(segments, name);
+	} while (failed == EEXIST);
+	return failed ? cairn_disk__fail(err, failed, segments->directory, "cannot create '%s/%s'",
+				segments->directory, name)
+		      : 0;
 }
 
 /* Makes the file and stages its header. The name is durable before this returns. */
