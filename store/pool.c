@@ -35,6 +35,8 @@ bool cairn_pool__thread(pthread_t *out, void *(*function)(void *), void *arg)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	is_started = pthread_create(out, NULL, function, arg) == 0;
+	if (is_started) /* whoever counts threads can tell ours from others */
+		pthread_setname_np(*out, CAIRN_STORE_THREAD);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return is_started;
 }

@@ -2,8 +2,8 @@
 /*
  * host.c - the stage process: `cairn --stage-host PARENT NAME`, started by executor.c.
  *
- * It dies with the runner, reads its job from fd 3, loads the plugin, calls run() once and
- * says goodbye. SIGTERM asks the plugin, at its next step(), for a checkpoint and an end.
+ * It dies with the runner (host_parent.c), reads its job from fd 3, loads the plugin, calls run()
+ * once and says goodbye. SIGTERM asks the plugin, at its next step(), for a checkpoint and an end.
  *
  * A plugin that says CAIRN_CAN_REPEAT is not unloaded after an attempt that went well: the
  * process waits for another job, until the wire is closed. An attempt that failed, stopped or
@@ -15,15 +15,16 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "run/abi.h"
+#include "run/children.h"
 #include "run/host.h"
 #include "run/plugins.h"
+#include "run/surroundings.h"
 #include "run/wire.h"
 
 static const cairn_host table = {
@@ -59,25 +60,6 @@ static void on_term(int signal)
 	cairn_host_ask_stop();
 }
 
-/* The runner died. With us goes what we started, which the kernel does not tie to anybody: the
- * shell of an `exec` stage, and what that started. We lead the group, and it is ours alone. */
-static void on_orphaned(int signal)
-{
-	(void)signal;
-	kill(getpgrp() == getpid() ? 0 : getpid(), SIGKILL);
-}
-
-/* False where the runner is gone already: then nobody wants this attempt. */
-static bool tie_to_parent(const char *parent)
-{
-	struct sigaction orphaned = {.sa_handler = on_orphaned};
-	int64_t pid;
-
-	sigaction(SIGRTMAX, &orphaned, NULL); /* one that no plugin has another use for */
-	prctl(PR_SET_PDEATHSIG, SIGRTMAX);
-	return cairn_parse_i64(parent, &pid) && getppid() == (pid_t)pid;
-}
-
 static void set_signals(void)
 {
 	struct sigaction term = {.sa_handler = on_term, .sa_flags = SA_RESTART};
@@ -108,6 +90,7 @@ struct process {
 	cairn_stage_plugin plugin;
 	char *log; /* path of the file behind stdout and stderr */
 	uint64_t n_attempts;
+	cairn_surroundings surroundings; /* before the first run() */
 };
 
 /* 1: there is no more to do. */
@@ -215,8 +198,19 @@ static int prepare(struct process *process, cairn_run *run, cairn_error *err)
 	return rc;
 }
 
-static int run_plugin(cairn_run *run, cairn_error *err)
+/* Another stage would meet it here. */
+static void note_left(cairn_run *run, const char *what)
 {
+	run->left_something = true;
+	if (run->plugin.capabilities & CAIRN_CAN_REPEAT)
+		cairn_host_log(run, CAIRN_LOG_WARNING,
+			"plugin '%s' says that it may repeat, and left behind: %s",
+			run->plugin.name, what);
+}
+
+static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
+{
+	const char *left;
 	int code;
 
 	run->checkpoint_begun = run->checkpoint_time = cairn_host_clock();
@@ -225,7 +219,12 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 		run->is_started_sent = run->plugin.capabilities & CAIRN_CAN_REPEAT;
 		cairn_host_started(run, 0);
 	}
+	if (!process->surroundings.directory[0])
+		cairn_surroundings_take(&process->surroundings);
 	code = cairn_host_settle(run, run->plugin.run(&table, run, run->params));
+	left = cairn_surroundings_restore(&process->surroundings);
+	if (left)
+		note_left(run, left);
 	cairn_host_started(run, 0);
 	cairn_host_flush_step(run);
 	if (code < 0)
@@ -245,11 +244,21 @@ static int run_plugin(cairn_run *run, cairn_error *err)
 		err, CAIRN_EBUG, "plugin '%s' returned %d from run()", run->plugin.name, code);
 }
 
-/* True where the process stays for another job. */
-static bool say_goodbye(cairn_run *run, int code, const cairn_error *err)
+static bool may_stay(const struct process *process, cairn_run *run, int code)
 {
-	bool stays = code == CAIRN_DONE && (run->plugin.capabilities & CAIRN_CAN_REPEAT) &&
-		     !cairn_host_is_stopping();
+	if (code != CAIRN_DONE || !(run->plugin.capabilities & CAIRN_CAN_REPEAT) ||
+		cairn_host_is_stopping())
+		return false;
+	if (!run->has_kernels && cairn_surroundings_has_thread(&process->surroundings))
+		note_left(run, "a thread");
+	return !run->left_something;
+}
+
+/* True where the process stays for another job. */
+static bool say_goodbye(
+	const struct process *process, cairn_run *run, int code, const cairn_error *err)
+{
+	bool stays = may_stay(process, run, code);
 	json_t *bye = json_pack("{s:i, s:I, s:I, s:b}", "code", code, "step", (json_int_t)run->step,
 		"total", (json_int_t)run->total, "stays", stays);
 
@@ -321,8 +330,8 @@ static bool serve(struct process *process, int *status)
 			code = prepare(process, run, &err);
 		}
 		if (code == 0)
-			code = run_plugin(run, &err);
-		stays = say_goodbye(run, code, &err);
+			code = run_plugin(process, run, &err);
+		stays = say_goodbye(process, run, code, &err);
 		*status = code < 0 ? 1 : 0;
 	}
 	free_run(run);
@@ -335,7 +344,7 @@ int cairn_stage_host_main(int argc, char **argv)
 	struct process process = {0};
 	int status = 0;
 
-	if (argc < 3 || !tie_to_parent(argv[2])) {
+	if (argc < 3 || !cairn_host_tie(argv[2])) {
 		fprintf(stderr, "cairn: --stage-host is started by `cairn run` only\n");
 		return 2;
 	}
@@ -345,6 +354,7 @@ int cairn_stage_host_main(int argc, char **argv)
 	process.arena = cairn_arena_new();
 	while (serve(&process, &status))
 		;
+	cairn_children_kill(NULL, NULL);
 	cairn_store_close(process.store);
 	free(process.log);
 	cairn_arena_free(process.arena);

@@ -7,6 +7,7 @@
  * stage.h:
  *
  *   host.c             life of the process: job, plugin, run(), end
+ *   host_parent.c      the end of the runner is the end of it
  *   host_report.c      wire, log, fail, hint
  *   host_inputs.c      input_count, input_open, entry_list, entry_get
  *   host_outputs.c     output_begin, put, meta, commit
@@ -112,8 +113,10 @@ struct cairn_run {
 	bool is_started_sent;
 	json_t *step_waiting; /* the last step record, not sent yet */
 	double step_sent;
-	cairn_error error;      /* by fail() */
-	cairn_error host_error; /* of the last table function that failed */
+	double lines, lines_time; /* of the log that may still be told, as it was then */
+	bool has_left_out;        /* a line was not told */
+	cairn_error error;        /* by fail() */
+	cairn_error host_error;   /* of the last table function that failed */
 	/* Of a tool, which has no wire and no log file: who hears its log(). */
 	void (*log)(void *arg, int level, const char *text);
 	void *log_arg;
@@ -127,7 +130,8 @@ struct cairn_run {
 	bool has_scratch;
 	cairn_outdir *outdir; /* of a tool: takes the output port of kind "directory" */
 
-	uint64_t n_before; /* attempts of this process before this one */
+	uint64_t n_before;   /* attempts of this process before this one */
+	bool left_something; /* that another stage must not meet: surroundings.h */
 	/* Handed over to the runner, instead of committed here. */
 	json_t *result;
 	void *packet;
@@ -157,6 +161,11 @@ struct cairn_run {
 	cairn_kernels inner, kernels;
 	void (*kernels_close)(cairn_kernels *k);
 };
+
+/* ---- host_parent.c ---------------------------------------------------------------------- */
+
+/* False where the runner, a process id, is gone already: then nobody wants this attempt. */
+bool cairn_host_tie(const char *parent);
 
 /* ---- host_report.c ---------------------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ static void add_row(cairn_run *run, const cairn_progress *progress)
 /* ---- step -------------------------------------------------------------------------------------
  */
 
-static json_t *step_record(cairn_run *run, const cairn_progress *progress)
+static json_t *step_record(const cairn_progress *progress)
 {
 	json_t *metrics = json_array();
 	json_t *record = json_pack("{s:I, s:I, s:I, s:o}", "step", (json_int_t)progress->step,
@@ -80,7 +80,6 @@ static json_t *step_record(cairn_run *run, const cairn_progress *progress)
 					 cairn_wire_number(progress->metrics[i].value)));
 	if (progress->phase)
 		json_object_set_new(record, "phase", json_string(progress->phase));
-	cairn_host_put_account(run, record, false);
 	return record;
 }
 
@@ -102,7 +101,7 @@ int cairn_host_step(cairn_run *run, const cairn_progress *progress)
 	cairn_host_background_prepare(run);
 	cairn_host_started(run, 0);
 	json_decref(run->step_waiting);
-	run->step_waiting = step_record(run, progress);
+	run->step_waiting = step_record(progress);
 	if (cairn_host_clock() - run->step_sent >= WIRE_INTERVAL_S)
 		cairn_host_flush_step(run);
 	cairn_host_failpoint("step", progress->step);

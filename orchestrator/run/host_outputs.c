@@ -65,6 +65,7 @@ int cairn_host_output_begin(cairn_run *run, const char *port_name, cairn_writer 
 	size_t index = 0;
 	int rc = 0;
 
+	writer->run = run; /* the first call may be a wrong one */
 	if (cairn_host_writer_is_open(writer))
 		return bug(writer, "the plugin opened a second writer before it ended the first");
 	port = find_port(run, port_name, &index);

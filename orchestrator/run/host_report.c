@@ -13,6 +13,9 @@
 #include "run/host.h"
 #include "run/wire.h"
 
+#define LINES_AT_ONCE  100
+#define LINES_A_SECOND 10
+
 double cairn_host_clock(void)
 {
 	struct timespec now;
@@ -55,6 +58,7 @@ void cairn_host_flush_step(cairn_run *run)
 		return;
 	run->step_waiting = NULL;
 	run->step_sent = cairn_host_clock();
+	cairn_host_put_account(run, record, false); /* expensive: only of those that are sent */
 	cairn_host_send(run, "step", record);
 }
 
@@ -67,6 +71,40 @@ static const char *level_name(int level)
 		return "warning";
 	}
 	return "info";
+}
+
+/* All lines are in the log; the runner hears of so many at once and so many a second. */
+static bool may_tell(cairn_run *run)
+{
+	double now = cairn_host_clock();
+	bool may;
+
+	pthread_mutex_lock(&run->report_lock);
+	if (run->lines_time <= 0)
+		run->lines = LINES_AT_ONCE;
+	else
+		run->lines += (now - run->lines_time) * LINES_A_SECOND;
+	if (run->lines > LINES_AT_ONCE)
+		run->lines = LINES_AT_ONCE;
+	run->lines_time = now;
+	may = run->lines >= 1;
+	if (may)
+		run->lines -= 1;
+	pthread_mutex_unlock(&run->report_lock);
+	return may;
+}
+
+static void tell_line(cairn_run *run, int level, const char *text)
+{
+	if (may_tell(run)) {
+		cairn_host_send(run, "log",
+			json_pack("{s:i, s:o}", "level", level, "text", cairn_record_text(text)));
+	} else if (!run->has_left_out) {
+		run->has_left_out = true;
+		cairn_host_send(run, "log",
+			json_pack("{s:i, s:s}", "level", CAIRN_LOG_WARNING, "text",
+				"so many lines are not told here: see the log"));
+	}
 }
 
 void cairn_host_log(cairn_run *run, int level, const char *format, ...)
@@ -86,8 +124,7 @@ void cairn_host_log(cairn_run *run, int level, const char *format, ...)
 	fprintf(stderr, "%9.3f %s: %s\n", cairn_host_clock() - run->started, level_name(level),
 		text);
 	if (level > CAIRN_LOG_DEBUG)
-		cairn_host_send(run, "log",
-			json_pack("{s:i, s:o}", "level", level, "text", cairn_record_text(text)));
+		tell_line(run, level, text);
 }
 
 int cairn_host_fail(cairn_run *run, int code, const char *format, ...)

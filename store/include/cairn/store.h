@@ -44,6 +44,8 @@ typedef struct cairn_snapshot cairn_snapshot;
 
 /* ---- open ------------------------------------------------------------------------- */
 
+#define CAIRN_STORE_THREAD "cairn-store" /* the name of each thread that a store starts */
+
 enum {
 	CAIRN_STORE_CREATE = 1, /* make it where there is none */
 	CAIRN_STORE_READONLY = 2,
