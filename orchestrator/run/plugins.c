@@ -37,6 +37,12 @@ struct entry {
 	struct entry *next;
 };
 
+#define CHECK_KEY_BYTES (6 + CAIRN_DIGEST_BYTES)
+
+struct check_key {
+	uint8_t bytes[CHECK_KEY_BYTES];
+};
+
 struct registry {
 	cairn_registry base; /* first: the callers hold this */
 	cairn_store *store;  /* may be NULL */
@@ -47,6 +53,11 @@ struct registry {
 	bool are_listed;
 	const char **names; /* once listed */
 	size_t n_names;
+	/* A child that checks, of the plugin that was asked last: workflows ask in runs. */
+	cairn_describer *checker;
+	const cairn_plugin_info *checks;
+	struct check_key *accepted; /* not in the store yet */
+	size_t n_accepted, cap_accepted;
 };
 
 /* ---- the search path ------------------------------------------------------------------ */
@@ -328,23 +339,22 @@ static const cairn_plugin_info *registry_find(
 
 /* ---- check() --------------------------------------------------------------------------- */
 
-#define CHECK_KEY_BYTES (6 + CAIRN_DIGEST_BYTES)
-
 /* "check:" + SHA-256 over what the answer depends on. */
-static void check_key(
-	uint8_t out[CHECK_KEY_BYTES], const cairn_plugin_info *plugin, const char *const *values)
+static struct check_key check_key(const cairn_plugin_info *plugin, const char *const *values)
 {
-	cairn_digest *digest = cairn_digest_new();
+	struct check_key key = {"check:"};
+	cairn_text text = {0};
 
-	CAIRN_ASSERT(digest);
-	cairn_digest_add(digest, plugin->digest, strlen(plugin->digest) + 1);
+	cairn_text_add_bytes(&text, plugin->digest, strlen(plugin->digest) + 1);
 	for (uint64_t i = 0; i < plugin->n_params; i++)
-		cairn_digest_add(digest, values[i], strlen(values[i]) + 1);
-	memcpy(out, "check:", 6);
-	cairn_digest_end(digest, out + 6);
+		cairn_text_add_bytes(&text, values[i], strlen(values[i]) + 1);
+	CAIRN_ASSERT(!text.failed);
+	cairn_sha256(text.data, text.len, key.bytes + 6);
+	cairn_text_free(&text);
+	return key;
 }
 
-static bool was_accepted(struct registry *self, const uint8_t key[CHECK_KEY_BYTES])
+static bool was_accepted(struct registry *self, const struct check_key *key)
 {
 	cairn_snapshot *snapshot;
 	const void *value;
@@ -353,47 +363,103 @@ static bool was_accepted(struct registry *self, const uint8_t key[CHECK_KEY_BYTE
 
 	if (!self->store || cairn_snapshot_begin(&snapshot, self->store, NULL) < 0)
 		return false;
-	is_known =
-		cairn_snapshot_get(snapshot, "note", key, CHECK_KEY_BYTES, &value, &len, NULL) == 0;
+	is_known = cairn_snapshot_get(snapshot, "note", key->bytes, sizeof(key->bytes), &value,
+			   &len, NULL) == 0;
 	cairn_snapshot_end(snapshot);
 	return is_known;
 }
 
-static void keep_accepted(struct registry *self, const uint8_t key[CHECK_KEY_BYTES])
+/* One commit for all of them. */
+static void keep_accepted(struct registry *self)
 {
 	cairn_batch *batch;
+	int rc = 0;
 
-	if (!self->store || cairn_batch_begin(&batch, self->store, NULL) < 0)
+	if (!self->n_accepted || cairn_batch_begin(&batch, self->store, NULL) < 0)
 		return;
-	if (cairn_batch_put(batch, "note", key, CHECK_KEY_BYTES, "ok", 2, NULL) < 0)
-		cairn_batch_abort(batch);
-	else
+	for (size_t i = 0; i < self->n_accepted && rc == 0; i++)
+		rc = cairn_batch_put(
+			batch, "note", self->accepted[i].bytes, CHECK_KEY_BYTES, "ok", 2, NULL);
+	self->n_accepted = 0;
+	if (rc == 0)
 		commit_cache(batch);
+	else
+		cairn_batch_abort(batch);
+}
+
+static void note_accepted(struct registry *self, const struct check_key *key)
+{
+	if (!self->store)
+		return;
+	if (self->n_accepted == self->cap_accepted) {
+		size_t cap = self->cap_accepted ? self->cap_accepted * 2 : 64;
+		struct check_key *grown = cairn_realloc(self->accepted, cap, sizeof(*grown));
+
+		if (!grown)
+			return;
+		self->accepted = grown;
+		self->cap_accepted = cap;
+	}
+	self->accepted[self->n_accepted++] = *key;
+}
+
+static void stop_checker(struct registry *self)
+{
+	cairn_describer_close(self->checker);
+	self->checker = NULL;
+	self->checks = NULL;
+}
+
+static int ask_checker(struct registry *self, const cairn_plugin_info *plugin,
+	const json_t *request, cairn_error *err)
+{
+	json_t *answer = NULL;
+	int rc = 0;
+
+	if (self->checks != plugin) {
+		stop_checker(self);
+		rc = cairn_describer_open(&self->checker, plugin->path, err);
+		if (rc < 0)
+			return rc;
+		self->checks = plugin;
+	}
+	rc = cairn_describer_ask(self->checker, &answer, "check", request, err);
+	json_decref(answer);
+	if (rc == CAIRN_ECRASH || rc == CAIRN_ETIMEOUT || rc == CAIRN_EABI)
+		stop_checker(self);
+	return rc;
 }
 
 static int registry_check(cairn_registry *base, const cairn_plugin_info *plugin,
 	const char *const *values, cairn_error *err)
 {
 	struct registry *self = (struct registry *)base;
-	uint8_t key[CHECK_KEY_BYTES];
-	json_t *request, *list, *answer = NULL;
+	struct check_key key;
+	json_t *request, *list;
 	int rc;
 
 	if (!plugin->has_check)
 		return 0;
-	check_key(key, plugin, values);
-	if (was_accepted(self, key))
+	key = check_key(plugin, values);
+	if (was_accepted(self, &key))
 		return 0;
 	list = json_array();
 	for (uint64_t i = 0; i < plugin->n_params; i++)
 		json_array_append_new(list, json_string(values[i]));
 	request = json_pack("{s:o}", "values", list);
-	rc = cairn_describe_ask(&answer, plugin->path, "check", request, err);
+	rc = ask_checker(self, plugin, request, err);
 	if (rc == 0)
-		keep_accepted(self, key);
-	json_decref(answer);
+		note_accepted(self, &key);
 	json_decref(request);
 	return rc;
+}
+
+static void registry_rest(cairn_registry *base)
+{
+	struct registry *self = (struct registry *)base;
+
+	stop_checker(self);
+	keep_accepted(self);
 }
 
 /* ---- open, close ------------------------------------------------------------------------- */
@@ -404,7 +470,7 @@ int cairn_plugins_open(cairn_registry **out, cairn_store *store, cairn_error *er
 
 	if (!self)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory opening the plugins");
-	self->base = (cairn_registry){registry_find, registry_names, registry_check};
+	self->base = (cairn_registry){registry_find, registry_names, registry_check, registry_rest};
 	self->store = store;
 	self->arena = cairn_arena_new();
 	self->n_dirs = cairn_plugin_dirs(self->dirs, MAX_DIRS, self->arena);
@@ -418,6 +484,8 @@ void cairn_plugins_close(cairn_registry *registry)
 
 	if (!self)
 		return;
+	registry_rest(registry);
 	cairn_arena_free(self->arena);
+	free(self->accepted);
 	free(self);
 }

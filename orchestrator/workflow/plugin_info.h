@@ -38,6 +38,8 @@ typedef struct cairn_registry {
 	/* Runs the plugin's own check() on parameters as text; 0 where it has none. May be NULL. */
 	int (*check)(struct cairn_registry *self, const cairn_plugin_info *plugin,
 		const char *const *values, cairn_error *err);
+	/* No more questions for now: what was kept ready for them may go. May be NULL. */
+	void (*rest)(struct cairn_registry *self);
 } cairn_registry;
 
 /* JSON <-> info. The info lives in the arena. */

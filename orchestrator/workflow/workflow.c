@@ -85,6 +85,8 @@ int cairn_workflow_load(cairn_workflow **out, const char *file, const cairn_over
 	draft->scratch = scratch;
 	draft->registry = registry;
 	rc = load(draft, overrides, n_overrides, errors);
+	if (registry->rest)
+		registry->rest(registry);
 	cairn_draft__end(draft);
 	cairn_arena_free(scratch);
 	if (rc < 0) {

@@ -205,7 +205,7 @@ static int check(cairn_registry *self, const cairn_plugin_info *plugin, const ch
 
 cairn_registry *fake_registry(void)
 {
-	static cairn_registry registry = {find, names, check};
+	static cairn_registry registry = {.find = find, .names = names, .check = check};
 
 	return &registry;
 }
