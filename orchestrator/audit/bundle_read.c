@@ -400,8 +400,10 @@ int cairn_bundle_import(json_t **out, cairn_store *store, cairn_bundle_read_fn r
 			.artifacts = json_object(),
 			.refs = json_object()}};
 	cairn_error why = {0};
-	int rc = cairn_batch_begin(&r.batch, store, &why);
+	int rc = cairn_record_list_runs(store, &why); /* so that theirs are found by workflow */
 
+	if (rc == 0)
+		rc = cairn_batch_begin(&r.batch, store, &why);
 	r.buffer = cairn_alloc(1, CAIRN_MAX_CHUNK);
 	if (rc == 0 && !r.buffer)
 		rc = cairn_error_set(&why, CAIRN_ENOMEM, "out of memory for a bundle");

@@ -103,18 +103,38 @@ static int take_run(const void *key, size_t key_len, const void *value, size_t v
 	return rc;
 }
 
-/* Runs are newest first. Does this one go, by its number in its workflow and by its age? */
-static bool is_to_go(const cairn_roots *roots, size_t i)
+static int by_workflow(const void *a, const void *b)
 {
-	const cairn_retention *retention = &roots->retention;
-	const cairn_root_run *run = &roots->runs[i];
-	uint64_t n_newer = 0;
+	const cairn_root_run *const *x = a, *const *y = b;
+	int order = strcmp((*x)->workflow, (*y)->workflow);
 
+	return order ? order : (*x > *y) - (*x < *y); /* newest first, as in the array */
+}
+
+/* Counts each workflow's runs, from its newest. */
+static int number_runs(cairn_roots *roots, cairn_error *err)
+{
+	cairn_root_run **sorted = cairn_alloc(roots->n_runs + 1, sizeof(*sorted));
+
+	if (!sorted)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading runs");
+	for (size_t i = 0; i < roots->n_runs; i++)
+		sorted[i] = &roots->runs[i];
+	qsort(sorted, roots->n_runs, sizeof(*sorted), by_workflow);
+	for (size_t i = 1; i < roots->n_runs; i++) {
+		if (strcmp(sorted[i - 1]->workflow, sorted[i]->workflow) == 0)
+			sorted[i]->n_newer = sorted[i - 1]->n_newer + 1;
+	}
+	free(sorted);
+	return 0;
+}
+
+/* Does this run go, by its number in its workflow and by its age? */
+static bool is_to_go(const cairn_retention *retention, const cairn_root_run *run)
+{
 	if ((!retention->keep_runs && !retention->before_ms) || strcmp(run->state, "running") == 0)
 		return false;
-	for (size_t k = 0; k < i && retention->keep_runs; k++)
-		n_newer += strcmp(roots->runs[k].workflow, run->workflow) == 0;
-	if (retention->keep_runs && n_newer < retention->keep_runs)
+	if (retention->keep_runs && run->n_newer < retention->keep_runs)
 		return false;
 	return !retention->before_ms ||
 	       (run->end_ms ? run->end_ms : run->start_ms) < retention->before_ms;
@@ -150,12 +170,14 @@ static int decide(cairn_roots *roots, cairn_snapshot *snapshot, cairn_error *err
 	cairn_run_id before = {{0}};
 	int was_collected = -1;
 
+	if (rc == 0)
+		rc = number_runs(roots, err);
 	for (size_t i = 0; i < roots->n_runs && rc == 0; i++) {
 		cairn_root_run *run = &roots->runs[i];
 		struct stages stages = {.roots = roots};
 		cairn_run_id of;
 
-		run->is_to_go = !run->was_collected && is_to_go(roots, i);
+		run->is_to_go = !run->was_collected && is_to_go(&roots->retention, run);
 		stages.is_collected = run->was_collected || run->is_to_go;
 		rc = cairn_record_stages_of(&of, snapshot, &run->id, err);
 		/* Runs that found everything cached share one list, mostly with their neighbours.

@@ -16,6 +16,7 @@ typedef struct cairn_root_run {
 	char *workflow;
 	char state[16];
 	int64_t start_ms, end_ms;
+	uint64_t n_newer; /* runs of its workflow */
 	bool was_collected, is_to_go;
 } cairn_root_run;
 

@@ -6,7 +6,8 @@
  * "run:" + workflow + 0 + run id -> empty, so that its newest run is found without looking at those
  * of others. What somebody collected may still be in the list, so a run counts if its record
  * exists. In a store that was written before there were lists, readers look at all records (those
- * that cannot be of this workflow are not parsed) until a run completes the lists.
+ * that cannot be of this workflow are not parsed) until a run or an import completes the lists: a
+ * list with some runs in it is not yet one of all.
  */
 #include <string.h>
 
@@ -37,7 +38,6 @@ struct run_scan {
 	const cairn_run_id *before; /* NULL: up to now */
 	cairn_run_fn fn;
 	void *arg;
-	bool has_list;
 };
 
 static bool are_listed(cairn_snapshot *snapshot)
@@ -71,7 +71,6 @@ static int take_listed(const void *key, size_t key_len, const void *value, size_
 
 	if (key_len != scan->prefix + RUN_BYTES)
 		return 0;
-	scan->has_list = true;
 	if (is_too_new(scan, id))
 		return 0;
 	rc = cairn_snapshot_get(scan->snapshot, "run", id, RUN_BYTES, &value, &value_len, err);
@@ -119,14 +118,10 @@ int cairn_record_scan_runs(cairn_snapshot *snapshot, const char *workflow,
 	struct run_scan scan = {
 		.snapshot = snapshot, .workflow = workflow, .before = before, .fn = fn, .arg = arg};
 	uint8_t prefix[MAX_KEY_BYTES];
-	int rc;
 
-	if (workflow && (scan.prefix = list_prefix(prefix, workflow)) > 0) {
-		rc = cairn_snapshot_scan(
+	if (workflow && are_listed(snapshot) && (scan.prefix = list_prefix(prefix, workflow)) > 0)
+		return cairn_snapshot_scan(
 			snapshot, "note", prefix, scan.prefix, true, take_listed, &scan, err);
-		if (rc < 0 || scan.has_list || are_listed(snapshot))
-			return rc;
-	}
 	if (workflow)
 		make_needle(&scan);
 	return cairn_snapshot_scan(snapshot, "run", NULL, 0, true, take_any, &scan, err);

@@ -159,6 +159,8 @@ static int break_lease(cli *c, cairn_store *store)
 
 	if (cairn_store_break_lease(store, c->break_lease, &err) < 0)
 		return cli_error(c, &err);
+	if (c->json)
+		return cli_print_json(json_pack("{s:s}", "broken", c->break_lease), "cairn.gc/1");
 	printf("broken\n");
 	return CLI_OK;
 }

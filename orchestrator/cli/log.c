@@ -27,7 +27,8 @@ static void print_runs(cli *c, const json_t *report)
 		cli_table_row(table);
 		cli_table_cell(table, "%s", cairn_json_string(run, "run", "?"));
 		cli_table_cell(table, "%s", cairn_json_string(run, "workflow", "?"));
-		cli_table_cell(table, "%s", state);
+		cli_table_cell(table, "%s%s", state,
+			json_object_get(run, "collected_ms") ? ", collected" : "");
 		cli_table_style(table, cli_state_style(state));
 		cli_table_cell(table, "%s", cli_time(text, start));
 		cli_table_cell(table, "%s",

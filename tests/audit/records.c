@@ -277,6 +277,30 @@ static void test_audit_report__changes_are_sorted_and_complete(void **state)
 	json_decref(changes);
 }
 
+/* Written before there were lists, beside one that is in a list: both count, now and listed. */
+static void test_audit_record__runs_without_a_list_count(void **state)
+{
+	static const char old[] = "{\"workflow\":\"w\",\"state\":\"done\",\"start_ms\":3000}";
+	fixture *f = *state;
+	cairn_run_id listed = fixture_run(f, 2000, "w"), unlisted = listed, newest;
+	cairn_snapshot *snapshot;
+	cairn_batch *batch;
+
+	unlisted.bytes[4]++; /* later */
+	assert_int_equal(cairn_batch_begin(&batch, f->store, NULL), 0);
+	assert_int_equal(cairn_batch_put(batch, "run", unlisted.bytes, sizeof(unlisted.bytes), old,
+				 strlen(old), NULL),
+		0);
+	assert_int_equal(cairn_batch_commit(batch, NULL), 0);
+	for (int is_complete = 0; is_complete < 2; is_complete++) {
+		snapshot = look(f);
+		assert_int_equal(cairn_record_newest_run(&newest, snapshot, "w", NULL), 0);
+		assert_memory_equal(newest.bytes, unlisted.bytes, sizeof(newest.bytes));
+		cairn_snapshot_end(snapshot);
+		assert_int_equal(cairn_record_list_runs(f->store, NULL), 0);
+	}
+}
+
 static void test_audit_report__last_result_over_runs(void **state)
 {
 	fixture *f = *state;
@@ -337,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_audit_record__run_id_reads_back),
 		cmocka_unit_test(test_audit_record__run_ids_ascend_in_time),
 		WITH_STORE(test_audit_record__newest_run_by_workflow),
+		WITH_STORE(test_audit_record__runs_without_a_list_count),
 		WITH_STORE(test_audit_record__last_attempt_is_the_highest),
 		WITH_STORE(test_audit_record__newest_checkpoint_can_be_deleted),
 		cmocka_unit_test(test_audit_record__error_survives_a_cut_character),

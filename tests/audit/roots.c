@@ -221,6 +221,26 @@ static void test_audit_roots__age_and_number_both_have_to_say_so(void **state)
 	KEPT(f, 20, 21, 30, 31);
 }
 
+/* Two workflows by turns: of each the newest stay, however many there are. */
+static void test_audit_roots__numbers_are_each_workflow_s_own(void **state)
+{
+	fixture *f = *state;
+	json_t *losses, *loss;
+	size_t i;
+
+	for (uint64_t ms = 1; ms <= 9; ms++)
+		(void)fixture_run(f, ms, ms % 3 ? "often" : "seldom"); /* 6 and 3 runs */
+	losses = collect(f, &(cairn_retention){.keep_runs = 2});
+	assert_int_equal(json_array_size(losses), 4 + 1);
+	json_array_foreach(losses, i, loss)
+	{
+		int64_t ms = cairn_json_integer(loss, "start_ms", 0);
+
+		assert_true(ms <= (ms % 3 ? 5 : 3));
+	}
+	json_decref(losses);
+}
+
 static void test_audit_roots__resume_state_of_what_runs_stays(void **state)
 {
 	fixture *f = *state;
@@ -244,6 +264,7 @@ int main(void)
 		STORED(test_audit_roots__keep_all_that_is_named),
 		STORED(test_audit_roots__a_run_that_goes_takes_what_is_its_own),
 		STORED(test_audit_roots__age_and_number_both_have_to_say_so),
+		STORED(test_audit_roots__numbers_are_each_workflow_s_own),
 		STORED(test_audit_roots__resume_state_of_what_runs_stays),
 	};
 

@@ -75,6 +75,28 @@ static void test_cli_bundle__what_was_run_there_counts_here(void **state)
 	assert_has(got->err, "0 new");
 }
 
+/* In an empty store, as among runs of one's own: it is listed, and found by its workflow. */
+static void test_cli_bundle__its_run_is_found_by_workflow(void **state)
+{
+	json_t *log = cairn_json("log", "cairn.log/1"), *runs = json_object_get(log, "runs");
+	char run[32];
+
+	(void)state;
+	assert_int_equal(json_array_size(runs), 1);
+	snprintf(run, sizeof(run), "%s", cairn_json_string(json_array_get(runs, 0), "run", ""));
+	json_decref(log);
+	cairn_is(0, "export --format=bundle w run.tar");
+	cairn_is(0, "import run.tar --store empty");
+	assert_has(cairn_is(0, "log --store empty")->out, run);
+	assert_has(cairn_is(0, "status w --store empty")->out, run);
+	drive_write("v.ini", "[workflow]\nname = v\n[stage a]\nplugin = counter\n");
+	cairn_is(0, "run v.ini -q --store used");
+	cairn_is(0, "import run.tar --store used");
+	assert_has(cairn_is(0, "status w --store used")->out, run);
+	assert_has_not(cairn_is(0, "status v --store used")->out, run);
+	assert_has(cairn_is(0, "log --store used")->out, run);
+}
+
 static void test_cli_bundle__of_one_artifact(void **state)
 {
 	const outcome *got;
@@ -129,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_A_RUN(test_cli_bundle__tar_and_sha256sum_verify_it),
 		ON_A_RUN(test_cli_bundle__what_was_run_there_counts_here),
+		ON_A_RUN(test_cli_bundle__its_run_is_found_by_workflow),
 		ON_A_RUN(test_cli_bundle__of_one_artifact),
 		ON_A_RUN(test_cli_bundle__what_cannot_be_taken_in),
 		ON_A_RUN(test_cli_bundle__through_a_pipe),

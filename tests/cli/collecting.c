@@ -81,6 +81,7 @@ static void test_cli_gc__what_a_run_lost_is_made_again(void **state)
 	cairn_is(0, "gc --keep-runs 1 --delete");
 	snprintf(line, sizeof(line), "status %s", run);
 	assert_has(cairn_is(0, line)->out, "collected");
+	assert_has(cairn_is(0, "log")->out, "done, collected");
 	snprintf(line, sizeof(line), "cost %s", run);
 	cairn_is(0, line);
 	write_workflow("first");
@@ -102,6 +103,28 @@ static void test_cli_gc__takes_resume_state_only_when_told(void **state)
 	assert_has(cairn_is(0, "gc --checkpoints")->out, "(runs that stay)");
 	cairn_is(0, "gc --checkpoints --delete");
 	assert_has_not(cairn_is(0, "plan")->out, "resumes at step");
+}
+
+static void test_cli_gc__ends_a_lease_by_hand(void **state)
+{
+	json_t *json = NULL;
+	const outcome *got;
+	cairn_error err = {0};
+	char line[128], lease[64];
+
+	(void)state;
+	write_workflow("third\nsteps = 200\npause = 0.1");
+	got = cairn_beside("run", "start", "gc --json"); /* the run is dead afterwards */
+	assert_int_equal(cairn_json_parse(&json, got->out, strlen(got->out), "stdout", &err), 0);
+	snprintf(lease, sizeof(lease), "%s",
+		cairn_json_string(
+			json_array_get(json_object_get(json, "leases"), 0), "id", "none"));
+	json_decref(json);
+	snprintf(line, sizeof(line), "gc --break-lease %s", lease);
+	json = cairn_json(line, "cairn.gc/1");
+	assert_string_equal(cairn_json_string(json, "broken", ""), lease);
+	json_decref(json);
+	assert_has(cairn_is(3, line)->err, "no lease");
 }
 
 static void test_cli_gc__mistakes(void **state)
@@ -153,6 +176,7 @@ int main(void)
 		DRIVEN(test_cli_gc__says_what_a_run_would_lose),
 		DRIVEN(test_cli_gc__what_a_run_lost_is_made_again),
 		DRIVEN(test_cli_gc__takes_resume_state_only_when_told),
+		DRIVEN(test_cli_gc__ends_a_lease_by_hand),
 		DRIVEN(test_cli_gc__mistakes),
 		DRIVEN(test_cli_du__adds_up),
 		DRIVEN(test_cli_compact__leaves_all_as_it_was),

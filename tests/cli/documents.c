@@ -157,7 +157,8 @@ static const char programme[] = "[workflow]\nname = docs\n"
 				"[stage f]\nplugin = counter\ninput.in = file:data.txt\n"
 				"[stage m]\nplugin = matmul\n"
 				"[stage bad]\nplugin = nan\n"
-				"[stage after]\nplugin = counter\ninput.in = bad:out\n";
+				"[stage after]\nplugin = counter\ninput.in = bad:out\n"
+				"[stage never]\nplugin = counter\nwhen = a:best < -1\n";
 
 static void test_cli_documents__are_explained(void **state)
 {
@@ -195,6 +196,11 @@ static void test_cli_documents__are_explained(void **state)
 		{"gc", "gc", NULL},
 		{"gc --checkpoints", "gc", NULL},
 		{"gc --older-than 1s --keep-runs 1", "gc", NULL},
+		{"run -p steps=7 -k --progress none", "run", "status"},
+		{"gc --keep-runs 1 --delete", "gc", NULL},
+		{"log", "log", NULL},
+		{"fsck", "fsck", NULL},
+		{"fsck --index", "fsck", NULL},
 		{"compact", "compact", NULL},
 		{"export docs rows --format jsonl", "export", NULL},
 		{"help", "help", NULL},
