@@ -337,7 +337,8 @@ static int write_down(const blessing *b, cairn_error *err)
 static int bless(json_t **out, blessing *b, cairn_error *err)
 {
 	bool is_revoked = b->options->action == CAIRN_BLESS_REVOKE;
-	int rc = cairn_plan_refresh(b->plan, err);
+	bool is_new;
+	int rc = cairn_plan_refresh(b->plan, &is_new, err);
 
 	if (rc == 0)
 		rc = cairn_snapshot_begin(&b->snapshot, b->plan->store, err);

@@ -356,6 +356,27 @@ static int settle_all(cairn_plan *plan, cairn_error *err)
 	return rc;
 }
 
+static void free_stage(cairn_planned *planned)
+{
+	json_decref(planned->result);
+	if (planned->cost)
+		json_decref(planned->cost->outputs);
+}
+
+static int plan_all(cairn_plan *plan, cairn_error *err)
+{
+	int rc;
+
+	plan->is_as_remembered = true;
+	plan->is_looked_up = false;
+	plan->relations = NULL;
+	for (size_t i = 0; i < plan->n_stages; i++)
+		plan->stages[i] =
+			(cairn_planned){.instance = &plan->workflow->instances[i], .reason = ""};
+	rc = cairn_plan_take_outside(plan, err);
+	return rc < 0 ? rc : settle_all(plan, err);
+}
+
 int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err)
 {
@@ -369,17 +390,10 @@ int cairn_plan_make(
 	plan->arena = cairn_arena_new();
 	plan->work = cairn_arena_alloc(plan->arena, 1, sizeof(*plan->work));
 	plan->numerics = CAIRN_NUMERICS;
-	plan->is_as_remembered = true;
 	plan->n_stages = workflow->n_instances;
 	plan->stages = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(*plan->stages));
 	plan->changed = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(uint32_t));
-	for (size_t i = 0; i < plan->n_stages; i++) {
-		plan->stages[i].instance = &workflow->instances[i];
-		plan->stages[i].reason = "";
-	}
-	rc = cairn_plan_take_outside(plan, err);
-	if (rc == 0)
-		rc = settle_all(plan, err);
+	rc = plan_all(plan, err);
 	if (rc < 0) {
 		cairn_plan_free(plan);
 		return rc;
@@ -388,9 +402,26 @@ int cairn_plan_make(
 	return 0;
 }
 
-int cairn_plan_refresh(cairn_plan *plan, cairn_error *err)
+bool cairn_plan_is_outdated(const cairn_plan *plan)
 {
-	return settle_all(plan, err);
+	cairn_snapshot *snapshot;
+	bool is_outdated;
+
+	if (cairn_snapshot_begin(&snapshot, plan->store, NULL) < 0)
+		return false; /* whoever uses the plan meets that error, too */
+	is_outdated = cairn_snapshot_losses(snapshot) != plan->losses;
+	cairn_snapshot_end(snapshot);
+	return is_outdated;
+}
+
+int cairn_plan_refresh(cairn_plan *plan, bool *is_new, cairn_error *err)
+{
+	*is_new = cairn_plan_is_outdated(plan);
+	if (!*is_new)
+		return settle_all(plan, err);
+	for (size_t i = 0; i < plan->n_stages; i++)
+		free_stage(&plan->stages[i]);
+	return plan_all(plan, err);
 }
 
 /* Another stage of the same key has the same result, unless it is never to be reused. */
@@ -464,11 +495,8 @@ void cairn_plan_free(cairn_plan *plan)
 {
 	if (!plan)
 		return;
-	for (size_t i = 0; i < plan->n_stages; i++) {
-		json_decref(plan->stages[i].result);
-		if (plan->stages[i].cost)
-			json_decref(plan->stages[i].cost->outputs);
-	}
+	for (size_t i = 0; i < plan->n_stages; i++)
+		free_stage(&plan->stages[i]);
 	cairn_text_free(&plan->work->key);
 	cairn_arena_free(plan->arena);
 	free(plan);

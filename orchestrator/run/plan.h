@@ -19,8 +19,11 @@ bool cairn_plan_condition(cairn_plan *plan, size_t i);
 /* Stage i reads an output of `from`, which was skipped. */
 void cairn_plan_skip_after(cairn_plan *plan, size_t i, size_t from);
 /* Looks again for results of stages that are not finished: another run may have made them while
- * we waited for the lock. */
-CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, cairn_error *err);
+ * we waited for the lock. Where a collection took something meanwhile, what was found may be gone:
+ * the whole plan is made anew, without estimates, and *is_new says so. */
+CAIRN_MUST int cairn_plan_refresh(cairn_plan *plan, bool *is_new, cairn_error *err);
+/* Did a collection take something since the plan was made? */
+bool cairn_plan_is_outdated(const cairn_plan *plan);
 
 /* reason.c: fills planned->reason of a stage that is ready. `lost` says why a result that
  * exists is not taken, or is "". */

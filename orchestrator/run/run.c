@@ -5,7 +5,7 @@
  *   1. preflight      what cannot end well is not begun
  *   2. lock           one run per store; wait by default
  *   3. recover        attempts of runs that died are marked killed
- *   4. plan again     results that appeared while we waited
+ *   4. plan again     results that appeared while we waited, and those that were collected
  *   5. record         run, stages, refs of what is cached
  *   6. loop           scheduler.c
  *   7. record         how it ended; once a day the index is copied (store/backup.c)
@@ -169,17 +169,46 @@ static void record_end(cairn_runner *runner, const char *state)
 /* ---- the run
  * ---------------------------------------------------------------------------------------- */
 
+static int check(cairn_runner *runner, cairn_error *err)
+{
+	const cairn_run_options *options = runner->options;
+	int rc = cairn_preflight(runner->plan, options->overcommit, err);
+
+	return rc == 0 && options->has_max_flop
+		       ? cairn_budget_check(runner->plan, options->max_flop, err)
+		       : rc;
+}
+
+/* The plan as it is now, written down: from here on a collection knows what the run uses. Where
+ * nothing is left to do, that is for finish(). */
+static int begin(cairn_runner *runner, cairn_error *err)
+{
+	cairn_event planned = {.type = CAIRN_EVENT_PLANNED, .stage = SIZE_MAX};
+	cairn_journal *journal = &runner->journal;
+	bool is_new = false;
+	int rc = cairn_plan_refresh(runner->plan, &is_new, err);
+
+	if (rc == 0 && is_new)
+		rc = check(runner, err);
+	if (rc == 0)
+		rc = cairn_journal_open(journal, runner->plan, runner->options, err);
+	if (rc < 0)
+		return rc;
+	*runner->summary = (cairn_run_summary){.run = journal->run};
+	record_plan(runner);
+	cairn_runner_tell(runner, &planned);
+	if (is_all_cached(runner->plan, true))
+		return 0;
+	cairn_journal_live_run(journal, true);
+	cairn_journal_run(journal, "running", false);
+	return cairn_journal_flush(journal, err);
+}
+
 static int run_stages(cairn_runner *runner, cairn_error *err)
 {
 	cairn_journal *journal = &runner->journal;
-	int rc, rc_end;
+	int rc = cairn_runner_loop(runner, err), rc_end;
 
-	cairn_journal_live_run(journal, true);
-	cairn_journal_run(journal, "running", false);
-	rc = cairn_journal_flush(journal, err);
-	if (rc < 0)
-		return rc;
-	rc = cairn_runner_loop(runner, err);
 	cairn_journal_live_run(journal, false);
 	if (rc < 0) { /* say so, if that still can be said */
 		cairn_journal_run(journal, "failed", true);
@@ -189,24 +218,8 @@ static int run_stages(cairn_runner *runner, cairn_error *err)
 	return rc;
 }
 
-static int go(cairn_runner *runner, double started, cairn_error *err)
+static int finish(cairn_runner *runner, double started, cairn_error *err)
 {
-	cairn_event planned = {.type = CAIRN_EVENT_PLANNED, .stage = SIZE_MAX};
-	int rc = cairn_run_recover(runner->plan->store, err);
-
-	if (rc == 0)
-		rc = cairn_plan_refresh(runner->plan, err);
-	if (rc == 0)
-		rc = cairn_journal_open(&runner->journal, runner->plan, runner->options, err);
-	if (rc < 0)
-		return rc;
-	runner->summary->run = runner->journal.run;
-	record_plan(runner);
-	cairn_runner_tell(runner, &planned);
-	if (!is_all_cached(runner->plan, true))
-		rc = run_stages(runner, err);
-	if (rc < 0)
-		return rc;
 	count(runner);
 	runner->summary->seconds = cairn_runner_clock() - started;
 	runner->summary->signal = runner->signal;
@@ -214,6 +227,32 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 	if (!runner->refers)
 		cairn_journal_memo(&runner->journal);
 	return cairn_journal_flush(&runner->journal, err);
+}
+
+static int go(cairn_runner *runner, double started, cairn_error *err)
+{
+	cairn_error why;
+	bool is_over;
+	int rc = cairn_run_recover(runner->plan->store, err);
+
+	if (rc < 0)
+		return rc;
+	/* What a collection takes between plan and record is missed by the record's transaction:
+	 * then it is planned again, without a word. */
+	do {
+		cairn_journal_close(&runner->journal);
+		why = (cairn_error){0};
+		rc = begin(runner, &why);
+		is_over = rc == 0 && is_all_cached(runner->plan, true);
+		if (is_over)
+			rc = finish(runner, started, &why);
+	} while (rc == CAIRN_EBUSY && cairn_plan_is_outdated(runner->plan));
+	if (rc < 0 && err && !err->code)
+		*err = why;
+	if (rc < 0 || is_over)
+		return rc;
+	rc = run_stages(runner, err);
+	return rc < 0 ? rc : finish(runner, started, err);
 }
 
 /* Records exist nowhere else (store/rebuild.c); once a day is enough. */
@@ -246,9 +285,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	int lock = -1, rc;
 
 	*out = (cairn_run_summary){0};
-	rc = cairn_preflight(plan, options->overcommit, err);
-	if (rc == 0 && options->has_max_flop)
-		rc = cairn_budget_check(plan, options->max_flop, err);
+	rc = check(&runner, err);
 	if (rc < 0)
 		return rc;
 	rc = cairn_signals_open(&runner.signals, err);

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "audit/roots.h"
+
 #define HEAD "[workflow]\nname = w\n"
 
 static const char chain[] = HEAD "[stage a]\nplugin = counter\nsteps = 3\ninput.in = file:in.txt\n"
@@ -313,6 +315,94 @@ static void test_run_plan__update_says_what_changed(void **state)
 	assert_int_equal(cairn_plan_users(f->plan, 4, &users), 0);
 }
 
+/* ---- collections ------------------------------------------------------------------------- */
+
+static int no_roots(
+	void *arg, cairn_store *store, cairn_root_fn tell, void *root_arg, cairn_error *err)
+{
+	(void)arg, (void)store, (void)tell, (void)root_arg, (void)err;
+	return 0;
+}
+
+/* Everything that no process at work has written goes. */
+static void collect(fixture *f)
+{
+	cairn_gc_options options = {.roots = no_roots};
+	cairn_gc_report report;
+
+	assert_int_equal(cairn_store_gc(f->store, &options, &report, &f->error), 0);
+	assert_true(report.dead_artifacts.n > 0);
+}
+
+/* The store opened anew, and after a collection that took nothing: no lease holds what an earlier
+ * run wrote. */
+static void end_lease(fixture *f)
+{
+	cairn_gc_options options = {.roots = cairn_roots_tell};
+	cairn_gc_report report;
+	cairn_roots *roots;
+
+	cairn_store_close(f->store);
+	assert_int_equal(cairn_store_open(&f->store, f->store_dir, 0, &f->error), 0);
+	assert_int_equal(cairn_roots_open(&roots, f->store, &(cairn_retention){0}, &f->error), 0);
+	options.roots_arg = roots;
+	assert_int_equal(cairn_store_gc(f->store, &options, &report, &f->error), 0);
+	cairn_roots_close(roots);
+}
+
+static void (*seen_before)(cairn_observer *, const cairn_plan *, const cairn_event *);
+static int n_planned;
+
+static void collect_once(cairn_observer *observer, const cairn_plan *plan, const cairn_event *event)
+{
+	if (event->type == CAIRN_EVENT_PLANNED && ++n_planned == 1)
+		collect((fixture *)((char *)observer - offsetof(fixture, observer)));
+	seen_before(observer, plan, event);
+}
+
+static const char two[] = HEAD "[stage a]\nplugin = counter\ninput.in = file:data.txt\n"
+			       "[stage b]\nplugin = counter\ninput.in = a:out\n";
+static const char three[] = HEAD "[stage a]\nplugin = counter\ninput.in = file:data.txt\n"
+				 "[stage b]\nplugin = counter\ninput.in = a:out\n"
+				 "[stage c]\nplugin = counter\ninput.in = a:out b:out\n";
+
+/* While the run waited for another one, what it had found cached was collected. */
+static void test_run_plan__collected_before_the_run(void **state)
+{
+	fixture *f = *state;
+
+	write_file("data.txt", "some data\n");
+	assert_int_equal(fixture_run(f, two), 0);
+	end_lease(f);
+	assert_int_equal(fixture_plan(f, two), 0);
+	assert_int_equal(stage_of(f, "b")->state, CAIRN_STATE_CACHED);
+	collect(f);
+	assert_int_equal(
+		cairn_run_workflow(f->plan, &f->options, &f->observer, &f->summary, &f->error), 0);
+	assert_int_equal(f->summary.done, 2);
+}
+
+/* The same between the plan and its record: with all cached, and with something to do. */
+static void test_run_plan__collected_before_the_record(void **state)
+{
+	const char *const programmes[] = {two, three};
+	fixture *f = *state;
+
+	write_file("data.txt", "some data\n");
+	assert_int_equal(fixture_run(f, two), 0);
+	seen_before = f->observer.event;
+	f->observer.event = collect_once;
+	for (size_t i = 0; i < CAIRN_COUNT(programmes); i++) {
+		end_lease(f);
+		n_planned = 0;
+		if (fixture_run(f, programmes[i]) != 0)
+			fail_msg("%s: %s", f->error.message, f->error.detail);
+		assert_int_equal(n_planned, 2);
+		assert_int_equal(f->summary.done, 2 + i);
+		assert_int_equal(f->summary.cached, 0);
+	}
+}
+
 int tests_main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +419,8 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_plan__input_by_name),
 		FIXTURE_TEST(test_run_plan__not_deterministic_runs_each_time),
 		FIXTURE_TEST(test_run_plan__update_says_what_changed),
+		FIXTURE_TEST(test_run_plan__collected_before_the_run),
+		FIXTURE_TEST(test_run_plan__collected_before_the_record),
 	};
 
 	return cmocka_run_group_tests_name("run/plan", tests, NULL, NULL);
