@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -25,12 +27,34 @@ static bool too_deep(const json_t *json, int depth)
 	return false;
 }
 
+/* Where jansson gets no memory, it may call the text invalid. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Thread_local bool is_out_of_memory;
+
+static void *allocate(size_t len)
+{
+	void *block = malloc(len);
+
+	is_out_of_memory |= !block;
+	return block;
+}
+
+static void watch_memory(void)
+{
+	json_set_alloc_funcs(allocate, free);
+}
+
 int cairn_json_parse(
 	json_t **out, const char *text, size_t len, const char *place, cairn_error *err)
 {
 	json_error_t problem;
-	json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+	json_t *json;
 
+	pthread_once(&once, watch_memory);
+	is_out_of_memory = false;
+	json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
+	if (!json && is_out_of_memory)
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	if (!json) {
 		cairn_error_set(err, CAIRN_EINPUT, "not valid JSON: %s", problem.text);
 		if (problem.line > 1)

@@ -36,6 +36,7 @@ struct shared {
 static struct shared *shared;
 static bool spares_disk;
 static atomic_llong n_blocks;
+static _Thread_local bool has_armed; /* is it this thread that did? */
 
 const char *inject_name(int call)
 {
@@ -56,6 +57,7 @@ void inject_arm(const inject_fault *fault)
 		if (shared == MAP_FAILED)
 			abort();
 	}
+	has_armed = true;
 	shared->fault = *fault;
 	atomic_store(&shared->n_calls, 0);
 	atomic_store(&shared->is_armed, true);
@@ -96,6 +98,10 @@ static int strike(int call)
 
 	if (!shared || !atomic_load(&shared->is_armed))
 		return 0;
+#if defined(__SANITIZE_ADDRESS__)
+	if (call == INJECT_MALLOC && !has_armed) /* the sanitizer's own, for a new thread */
+		return 0;
+#endif
 	if (shared->fault.call != call &&
 		!(shared->fault.call == INJECT_CHANGES && is_change(call)))
 		return 0;
