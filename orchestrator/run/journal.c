@@ -390,6 +390,8 @@ static void put_refs(
 	const char *port;
 	cairn_id id;
 
+	if (!result && planned->has_more)
+		result = cairn_plan_result(journal->plan, i);
 	json_object_foreach(json_object_get(result, "outputs"), port, output)
 	{
 		if (cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) == 0)

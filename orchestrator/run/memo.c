@@ -349,7 +349,7 @@ static void encode_stage(cairn_text *out, const cairn_planned *planned)
 	const cairn_plugin_info *plugin = planned->instance->plugin;
 	uint32_t ports = ports_of(plugin);
 	uint8_t head[ENTRY_HEAD] = {0};
-	bool is_known = planned->outputs && plugin->n_outputs <= MAX_OUTPUTS;
+	bool is_known = planned->outputs && !planned->has_more && plugin->n_outputs <= MAX_OUTPUTS;
 	size_t at = out->len;
 
 	if (is_known)

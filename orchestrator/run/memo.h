@@ -5,7 +5,8 @@
  *
  * A plan of 10,000 stages where nothing changed would look at 10,000 results, each in a page of
  * its own. The memo has of each stage its key and the ids of its outputs, in the order of the
- * plan. It is believed only for a key that is the same, so a memo that is old, missing or another
+ * plan; of a stage that has more outputs than its plugin (checkpoints that are kept) it has none.
+ * It is believed only for a key that is the same, so a memo that is old, missing or another
  * workflow's costs time and nothing else.
  *
  * Its head says more: which run wrote records of exactly these stages with these keys, and that

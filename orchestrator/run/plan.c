@@ -191,14 +191,18 @@ static void take_result(cairn_plan *plan, cairn_planned *planned, const json_t *
 	const cairn_plugin_info *plugin = planned->instance->plugin;
 	cairn_id *ids = cairn_arena_alloc(plan->arena, plugin->n_outputs + 1, sizeof(*ids));
 	const json_t *outputs = json_object_get(result, "outputs");
+	size_t n = 0;
 
 	for (uint64_t o = 0; o <= plugin->n_outputs; o++) {
 		const json_t *output = json_object_get(outputs, cairn_plan_port(plugin, o));
+
+		n += output != NULL;
 
 		if (cairn_id_parse(&ids[o], cairn_json_string(output, "id", ""), NULL) < 0)
 			ids[o] = (cairn_id){{0}};
 	}
 	planned->outputs = ids;
+	planned->has_more = n < json_object_size(outputs);
 	planned->flop = flop_of(result);
 	planned->seconds = cairn_json_number(result, "seconds", 0);
 	planned->is_blessed = json_object_get(result, "blessed") != NULL;
@@ -440,6 +444,7 @@ static void share_result(cairn_plan *plan, size_t i)
 		planned->flop = from->flop;
 		planned->seconds = from->seconds;
 		planned->is_blessed = from->is_blessed;
+		planned->has_more = from->has_more;
 		planned->state = CAIRN_STATE_CACHED;
 		cairn_plan_say(plan, planned, "same as '%.200s'", from->instance->name);
 		note_change(plan, twin, CAIRN_STATE_READY);

@@ -71,6 +71,7 @@ typedef struct cairn_planned {
 	enum cairn_state state;
 	uint32_t attempt;
 	bool has_key;    /* all inputs are known */
+	bool has_more;   /* its result has outputs beside these: checkpoints that are kept */
 	bool is_blessed; /* its result was made by another key, and accepted for this one */
 } cairn_planned;
 

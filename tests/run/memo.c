@@ -266,6 +266,36 @@ static void test_run_memo__a_name_that_was_moved_is_put_back(void **state)
 	assert_memory_not_equal(&of, &f->summary.run, sizeof(of));
 }
 
+/* Checkpoints that are kept are outputs, too, of which the memo knows nothing: it leaves such
+ * stages out, and their results are read. */
+static void test_run_memo__leaves_out_stages_with_more_outputs(void **state)
+{
+	static const char keeping[] = HEAD "[stage a]" STAGE "8\ncheckpoint_every = 1\n"
+					   "keep_every = 4\n[stage b]" STAGE "4\n";
+	fixture *f = *state;
+	cairn_remembered remembered;
+	cairn_snapshot *snapshot;
+	cairn_memo *memo;
+	cairn_run_id of;
+	cairn_id ids[3];
+
+	assert_int_equal(fixture_run(f, keeping), 0);
+	assert_int_equal(fixture_plan(f, keeping), 0);
+	assert_int_equal(stage_of(f, "a")->state, CAIRN_STATE_CACHED);
+	assert_true(stage_of(f, "a")->has_more);
+	assert_false(stage_of(f, "b")->has_more);
+	assert_false(f->plan->is_as_remembered);
+	assert_int_equal(cairn_snapshot_begin(&snapshot, f->store, NULL), 0);
+	memo = cairn_memo_open(f->plan, snapshot);
+	assert_false(cairn_memo_find(memo, 0, ids, &remembered));
+	assert_true(cairn_memo_find(memo, 1, ids, &remembered));
+	cairn_memo_close(memo);
+	cairn_snapshot_end(snapshot);
+	of = run_of(f, keeping);
+	assert_int_equal(f->summary.cached, 2);
+	assert_memory_equal(&of, &f->summary.run, sizeof(of));
+}
+
 /* What a plan holds per stage, in bytes: shared tables, no room for what may be. */
 static void test_run_memo__a_stage_of_a_plan_is_small(void **state)
 {
@@ -296,6 +326,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_memo__is_checked_when_something_was_deleted),
 		FIXTURE_TEST(test_run_memo__one_that_is_cut_off_costs_nothing_but_time),
 		FIXTURE_TEST(test_run_memo__a_name_that_was_moved_is_put_back),
+		FIXTURE_TEST(test_run_memo__leaves_out_stages_with_more_outputs),
 		FIXTURE_TEST(test_run_memo__a_stage_of_a_plan_is_small),
 	};
 
