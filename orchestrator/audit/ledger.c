@@ -163,6 +163,19 @@ static void add_to_group(
 	cairn_cost_add(&book->group_costs[i], cost);
 }
 
+/* A stage without attempts: was its result accepted in place of a run? */
+static int add_blessing(
+	json_t *row, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err)
+{
+	json_t *result = NULL;
+	int rc = cairn_record_result(&result, snapshot, key, err);
+
+	if (json_object_get(result, "blessed"))
+		json_object_set(row, "blessed", json_object_get(result, "blessed"));
+	json_decref(result);
+	return rc == CAIRN_ENOTFOUND ? 0 : rc;
+}
+
 static int count_stage(account_book *book, const char *instance, const char *plugin,
 	const char *key_text, const json_t *axes, const char *run, cairn_error *err)
 {
@@ -184,6 +197,8 @@ static int count_stage(account_book *book, const char *instance, const char *plu
 	json_decref(value);
 	json_object_set_new(row, "accounts", cairn_cost_accounts(&cost));
 	json_array_append_new(book->stages, row);
+	if (!cost.attempts && (rc = add_blessing(row, book->snapshot, &key, err)) < 0)
+		return rc;
 	if (first) {
 		json_object_set_new(row, "same_as", json_string(first));
 		return 0;
@@ -200,6 +215,18 @@ static int count_stage(account_book *book, const char *instance, const char *plu
 	if (book->has_failed)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory adding up groups");
 	return 0;
+}
+
+/* A stage that never had a key: skipped, blocked, or not reached. */
+static void list_unspent(account_book *book, const char *instance, const char *plugin)
+{
+	json_t *row = json_pack("{s:s, s:s, s:n}", "instance", instance, "plugin", plugin, "key");
+	json_t *value = cairn_cost_to_json(&(cairn_cost){0});
+
+	json_object_update(row, value);
+	json_decref(value);
+	json_object_set_new(row, "accounts", json_object());
+	json_array_append_new(book->stages, row);
 }
 
 static json_t *pretrain_share(const account_book *book)
@@ -273,10 +300,17 @@ int cairn_ledger_run(
 	json_array_foreach(stages, i, stage)
 	{
 		const char *key = cairn_json_string(stage, "key", NULL);
+		const char *instance = cairn_json_string(stage, "instance", "?");
+		const char *plugin = cairn_json_string(stage, "plugin", "?");
+
 		if (rc == 0 && key)
-			rc = count_stage(book, cairn_json_string(stage, "instance", "?"),
-				cairn_json_string(stage, "plugin", "?"), key,
+			rc = count_stage(book, instance, plugin, key,
 				json_object_get(stage, "axes"), run_text, err);
+		else
+			list_unspent(book, instance, plugin);
+		if (rc == 0)
+			json_object_set(json_array_get(book->stages, i), "state",
+				json_object_get(stage, "state"));
 	}
 	if (rc == 0)
 		*out = close_book(book, true);

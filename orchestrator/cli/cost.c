@@ -25,6 +25,18 @@ static void cost_cells(cli_table *table, const json_t *cost)
 
 #define COST_COLUMNS "|>TRIES|>TIME|>MEMORY|>REAL|>SPENT|>KEPT|>WASTED|>PF-DAYS"
 
+/* What stands in place of numbers where nothing was spent; NULL: the numbers. */
+static const char *unspent(const json_t *stage)
+{
+	const char *state = cairn_json_string(stage, "state", "");
+
+	if (cairn_json_integer(stage, "attempts", 0) > 0)
+		return NULL;
+	if (json_object_get(stage, "blessed"))
+		return "blessed";
+	return strcmp(state, "skipped") == 0 || strcmp(state, "blocked") == 0 ? state : NULL;
+}
+
 static cli_table *by_stage(cli *c, const json_t *cost)
 {
 	cli_table *table = cli_table_new(c, "STAGE|PLUGIN" COST_COLUMNS);
@@ -34,11 +46,15 @@ static cli_table *by_stage(cli *c, const json_t *cost)
 	json_array_foreach(json_object_get(cost, "stages"), i, stage)
 	{
 		const char *same = cairn_json_string(stage, "same_as", NULL);
+		const char *word = unspent(stage);
+
 		cli_table_row(table);
 		cli_table_cell(table, "%s", cairn_json_string(stage, "instance", "?"));
 		cli_table_cell(table, "%s", cairn_json_string(stage, "plugin", "?"));
 		if (same)
 			cli_table_cell(table, "as %s", same);
+		else if (word)
+			cli_table_cell(table, "%s", word);
 		else
 			cost_cells(table, stage);
 	}

@@ -52,6 +52,8 @@ static void print_status(cli *c, const json_t *status)
 			table, "%s", cli_duration(text, cairn_json_number(stage, "seconds", 0)));
 		cli_table_cell(table, "%s", cli_peak(text, stage));
 		cli_summary_text(&summary, json_object_get(stage, "summary"), 2);
+		if (strcmp(state, "skipped") == 0 || strcmp(state, "blocked") == 0)
+			cairn_text_add(&summary, cairn_json_string(stage, "reason", ""));
 		cli_table_cell(table, "%s", cairn_text_get(&summary));
 		json_object_foreach(json_object_get(stage, "outputs"), port, id)
 			cairn_text_printf(&outputs, "%s%s=%.8s", outputs.len ? " " : "", port,
@@ -63,6 +65,27 @@ static void print_status(cli *c, const json_t *status)
 		cairn_text_free(&outputs);
 	}
 	cli_table_print(table, stdout, c->color_out);
+}
+
+/* What somebody may want to do, or to wait for. */
+static void print_notes(cli *c, const json_t *status)
+{
+	const char *before = "\n";
+	json_t *stage;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "stages"), i, stage)
+	{
+		const char *state = cairn_json_string(stage, "state", "");
+		bool is_tried = strcmp(state, "pending") == 0 &&
+				cairn_json_integer(stage, "attempt", 0) > 0;
+
+		if (!is_tried && strcmp(state, "waiting") != 0)
+			continue;
+		printf("%s%s ", before, cli_safe(c, cairn_json_string(stage, "instance", "?")));
+		printf("%s\n", cli_safe(c, cairn_json_string(stage, "reason", "")));
+		before = "";
+	}
 }
 
 /* What `cairn gc` was told to keep nothing for is not broken. */
@@ -104,6 +127,7 @@ int cli_status(cli *c)
 	if (c->json)
 		return cli_print_json(status, "cairn.status/1");
 	print_status(c, status);
+	print_notes(c, status);
 	print_collected(status);
 	print_next(c, status);
 	json_decref(status);

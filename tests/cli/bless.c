@@ -77,6 +77,12 @@ static void test_cli_bless__is_seen_everywhere(void **state)
 	assert_null(json_object_get(stage_of(json, 0), "blessed"));
 	json_decref(json);
 	assert_has(cairn_is(0, "status")->out, "blessed");
+	assert_has(cairn_is(0, "cost")->out, "blessed");
+	json = cairn_json("cost", "cairn.cost/1");
+	assert_string_equal(
+		cairn_json_string(json_object_get(stage_of(json, 1), "blessed"), "by", ""), "ann");
+	assert_null(json_object_get(stage_of(json, 0), "blessed"));
+	json_decref(json);
 	assert_has(cairn_is(0, "lineage up w/c:out")->out, "accepted as b by ann on 20");
 	assert_has(cairn_is(0, "lineage up w/c:out")->out, "made by b as out");
 	assert_has(cairn_is(0, "explain b -p text=y")->out, "was accepted for it by ann on 20");

@@ -57,6 +57,9 @@ static void test_cli_when__does_not_hold(void **state)
 	assert_state("status", "cairn.status/1", "asks", "skipped", "when a:best < -1");
 	assert_state("status", "cairn.status/1", "uses", "skipped", "'asks' was skipped");
 	assert_has(cairn_is(0, "status")->out, "skipped");
+	assert_has(cairn_is(0, "status")->out, "when a:best < -1: a:best is 0.");
+	assert_has(cairn_is(0, "cost")->out, "skipped");
+	assert_state("cost", "cairn.cost/1", "asks", "skipped", "");
 	/* Nothing is left to do. */
 	assert_state("plan -p limit=-1", "cairn.plan/1", "asks", "skipped", "a:best is 0.");
 	cairn_is(0, "plan --exit-code -p limit=-1");
