@@ -28,10 +28,9 @@ int64_t cairn_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int cairn_run_id_new(cairn_run_id *out, cairn_error *err)
+static int make_run_id(cairn_run_id *out, uint64_t ms, cairn_error *err)
 {
 	uint8_t bytes[16];
-	uint64_t ms = (uint64_t)cairn_now_ms();
 
 	for (int i = 0; i < 6; i++)
 		bytes[i] = (uint8_t)(ms >> (8 * (5 - i)));
@@ -40,6 +39,21 @@ int cairn_run_id_new(cairn_run_id *out, cairn_error *err)
 		return cairn_error_set(err, CAIRN_EIO, "cannot get random bytes for a run id");
 	memcpy(out->bytes, bytes, sizeof(bytes));
 	return 0;
+}
+
+int cairn_run_id_new(cairn_run_id *out, cairn_error *err)
+{
+	return make_run_id(out, (uint64_t)cairn_now_ms(), err);
+}
+
+/* The newest run is the one with the largest id: a clock that was set back must not hide it. */
+int cairn_run_id_after(cairn_run_id *out, const cairn_run_id *newest, cairn_error *err)
+{
+	uint64_t now = (uint64_t)cairn_now_ms(), last = 0;
+
+	for (int i = 0; i < 6; i++)
+		last = last << 8 | newest->bytes[i];
+	return make_run_id(out, now > last ? now : last + 1, err);
 }
 
 /* 128 bits in 26 digits of 5 bits: two leading zero bits, then the bytes from the left. */

@@ -65,6 +65,8 @@ typedef struct cairn_run_id {
 } cairn_run_id;
 
 CAIRN_MUST int cairn_run_id_new(cairn_run_id *out, cairn_error *err);
+/* The same where ids exist: larger than `newest`, whatever became of the clock. */
+CAIRN_MUST int cairn_run_id_after(cairn_run_id *out, const cairn_run_id *newest, cairn_error *err);
 void cairn_run_id_format(const cairn_run_id *id, char out[CAIRN_RUN_TEXT]);
 CAIRN_MUST int cairn_run_id_parse(cairn_run_id *out, const char *text, cairn_error *err);
 int64_t cairn_now_ms(void);

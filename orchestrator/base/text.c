@@ -199,6 +199,19 @@ bool cairn_parse_size(const char *text, uint64_t *out)
 	return true;
 }
 
+const char *cairn_format_size(char out[32], uint64_t bytes)
+{
+	static const char units[][2] = {"", "K", "M", "G", "T"};
+	size_t i = 0;
+
+	while (bytes && bytes % 1024 == 0 && i + 1 < sizeof(units) / sizeof(units[0])) {
+		bytes /= 1024;
+		i++;
+	}
+	snprintf(out, 32, "%llu%s", (unsigned long long)bytes, units[i]);
+	return out;
+}
+
 bool cairn_parse_duration(const char *text, double *out)
 {
 	double value, factor = 1;

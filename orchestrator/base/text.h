@@ -45,6 +45,9 @@ void cairn_format_double(double value, char out[32]);
 /* "4.2 MiB": with one decimal below `exact_below` of a unit, else without. */
 const char *cairn_format_bytes(char out[32], double bytes, double exact_below);
 
+/* As it is written in a workflow, "64M", where that is exact; else in bytes. */
+const char *cairn_format_size(char out[32], uint64_t bytes);
+
 /* The candidate nearest to `word` (edit distance at most a third of its length), or NULL. */
 const char *cairn_did_you_mean(const char *word, const char *const *candidates, size_t n);
 

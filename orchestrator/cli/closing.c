@@ -4,6 +4,7 @@
 
 #include "audit/ledger.h"
 #include "cli/cli.h"
+#include "run/wire.h"
 
 #define MAX_HIGHLIGHT_LINES 40
 
@@ -25,7 +26,7 @@ static void add_value(cairn_text *out, const char *name, const json_t *value)
 	char number[32];
 
 	cairn_text_printf(out, "%s%s %s", out->len ? ", " : "", name,
-		cli_number(number, json_number_value(value)));
+		cli_number(number, cairn_wire_number_of(value))); /* JSON has no word for NaN */
 }
 
 void cli_summary_text(cairn_text *out, const json_t *summary, size_t limit)
@@ -134,6 +135,23 @@ static void print_highlight(cli *c, const cairn_plan *plan, size_t i)
 	cairn_object_close(object);
 }
 
+/* ---- who is waited for ------------------------------------------------------------------ */
+
+/* What people have to do is what they must not have to look for. */
+static void print_waiting(cli *c, const cairn_plan *plan)
+{
+	FILE *to = c->json ? stderr : stdout;
+	const char *before = c->quiet ? "" : "\n";
+
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		if (plan->stages[i].state != CAIRN_STATE_WAITING)
+			continue;
+		fprintf(to, "%s%s %s\n", before, plan->stages[i].instance->name,
+			cli_safe(c, plan->stages[i].reason));
+		before = "";
+	}
+}
+
 /* ---- the last line ---------------------------------------------------------------------- */
 
 const char *cli_run_command(cli *c, const char *file)
@@ -162,7 +180,7 @@ static const char *next_command(cli *c, const cairn_plan *plan, const cairn_run_
 					c->arena, "cairn log %s", plan->stages[i].instance->name);
 		}
 	}
-	if (summary->stopped || summary->failed || summary->blocked)
+	if (summary->stopped || summary->failed || summary->blocked || summary->waiting)
 		return cli_run_command(c, plan->workflow->file);
 	return "cairn status";
 }
@@ -236,6 +254,8 @@ int cli_closing(cli *c, const cli_work *work, const cli_progress *progress,
 		if (plan->stages[i].instance->settings.show)
 			print_highlight(c, plan, i);
 	}
+	if (summary->waiting)
+		print_waiting(c, plan);
 	print_last_line(c, work, summary);
 	return rc < 0 ? cli_exit_status(rc) : CLI_OK;
 }

@@ -45,7 +45,8 @@ static const cli_option options[] = {
 	{"no-wait", 0, NULL, " run bless ", "exit with 75 where another run uses the store"},
 	{"file", 'f', "FILE", " explain bless check plan run graph plugins ", "the workflow"},
 	{"stage", 0, "STAGE", " plugins ", "the stage to check a plugin with"},
-	{"exit-code", 0, NULL, " explain plan ", "exit with 1 where something would run"},
+	{"exit-code", 0, NULL, " explain plan run ",
+		"exit with 1 where something would run; `run` with 5 where it waits for people"},
 	{"table", 0, "gpt3", " plan ", "the compute of published models, as cairn counts it"},
 	{"by", 0, "stage|group|account", " cost ", "what the rows are (default: stage)"},
 	{"metrics", 0, NULL, " log ", "the metric rows instead of the log"},
@@ -358,8 +359,7 @@ static void take_flag(cli *c, const char *name)
 	} flags[] = {{"json", &c->json}, {"quiet", &c->quiet}, {"verbose", &c->verbose},
 		{"keep-going", &c->keep_going}, {"dry-run", &c->dry_run}, {"no-wait", &c->no_wait},
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
-		{"metrics", &c->metrics}, {"overcommit", &c->overcommit},
-		{"revoke", &c->revoke},
+		{"metrics", &c->metrics}, {"overcommit", &c->overcommit}, {"revoke", &c->revoke},
 		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}, {"index", &c->index},
 		{"repair", &c->repair}, {"rebuild", &c->rebuild}, {"with-inputs", &c->with_inputs}};
 

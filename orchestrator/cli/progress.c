@@ -268,7 +268,7 @@ static void print_ended(cli_progress *p, const cairn_plan *plan, const cairn_eve
 		fprintf(stderr, "  %s", cli_duration(number, event->seconds));
 	if (event->max_rss_bytes)
 		fprintf(stderr, "  %s", cli_bytes(number, (double)event->max_rss_bytes));
-	if (is_idle && stage->reason[0])
+	if ((is_idle || stage->state == CAIRN_STATE_WAITING) && stage->reason[0])
 		fprintf(stderr, "  %s", cli_safe(p->c, stage->reason));
 	cli_summary_text(
 		&summary, json_object_get(cairn_plan_result(plan, event->stage), "summary"), 3);
@@ -313,8 +313,8 @@ static void print_line(cli_progress *p, const cairn_plan *plan, const cairn_even
 			stderr);
 		break;
 	case CAIRN_EVENT_WARNING:
-		fprintf(stderr, "%swarning:%s %s\n", cli_style(p->c->color_err, CLI_YELLOW),
-			cli_style(p->c->color_err, CLI_PLAIN), text);
+		fprintf(stderr, "%swarning:%s %s%s%s\n", cli_style(p->c->color_err, CLI_YELLOW),
+			cli_style(p->c->color_err, CLI_PLAIN), name, *name ? ": " : "", text);
 		break;
 	case CAIRN_EVENT_PLANNED:
 	case CAIRN_EVENT_PROGRESS:

@@ -35,11 +35,13 @@ int cli_check(cli *c)
 
 /* ---- run -------------------------------------------------------------------------------- */
 
-static int status_of(const cairn_run_summary *summary)
+static int status_of(const cli *c, const cairn_run_summary *summary)
 {
 	if (summary->failed || summary->stopped)
 		return CLI_FAILED;
-	return summary->waiting ? CLI_WAITING : summary->blocked ? CLI_FAILED : CLI_OK;
+	if (summary->waiting) /* that is no failure, and whoever wants to know says so */
+		return c->exit_code ? CLI_WAITING : CLI_OK;
+	return summary->blocked ? CLI_FAILED : CLI_OK;
 }
 
 int cli_run(cli *c)
@@ -75,7 +77,7 @@ int cli_run(cli *c)
 	} else {
 		status = cli_closing(c, &work, progress, &summary);
 		if (status == CLI_OK)
-			status = status_of(&summary);
+			status = status_of(c, &summary);
 	}
 	cli_work_close(&work);
 	if (summary.signal) {

@@ -35,7 +35,8 @@ static const cli_verb verbs[] = {
 		"which stage the change began. With RUN, a past run's with the result before it. With "
 		"--exit-code the status is 1 where it would run, or ran.",
 		1, 2, cli_explain},
-	{"bless", NULL, "[STAGE]", "accept an earlier result for a stage that changed in looks only",
+	{"bless", NULL, "[STAGE]",
+		"accept an earlier result for a stage that changed in looks only",
 		"The last result of the stage stands for today's components, with a record of who "
 		"accepted it, when and why; nothing runs, and what depends on it stays cached. "
 		"Without STAGE all blessings are listed.",
@@ -141,7 +142,7 @@ static const cli_exit exits[] = {
 	{CLI_USAGE, "usage or workflow error"},
 	{CLI_NOT_FOUND, "no such thing"},
 	{CLI_INTEGRITY, "integrity failure"},
-	{CLI_WAITING, "waiting for people"},
+	{CLI_WAITING, "waiting for people, with --exit-code"},
 	{CLI_BUSY, "busy"},
 };
 

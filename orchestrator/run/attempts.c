@@ -14,6 +14,7 @@
  */
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -25,6 +26,8 @@
 #define BACKOFF_FIRST_S 0.25
 #define BACKOFF_MAX_S   30.0
 #define NOTE_AFTER_S    1.0
+#define MAX_RECORDS     1000 /* of one stage, in a turn of the loop */
+#define MAX_WARNINGS    1000 /* of an attempt, that are events of the run */
 
 /* ---- begin ----------------------------------------------------------------------------------- */
 
@@ -187,6 +190,7 @@ void cairn_runner_end_child(cairn_runner *runner, cairn_attempt *slot)
 		return;
 	cairn_journal_child(&runner->journal, slot->child.pid, false);
 	cairn_child_end(&slot->child);
+	cairn_runner_kill_orphans(runner);
 }
 
 /* ---- progress ----------------------------------------------------------------------------------
@@ -236,7 +240,7 @@ void cairn_runner_heartbeat(cairn_runner *runner)
 }
 
 static void take_record(
-	cairn_runner *runner, const cairn_attempt *attempt, const cairn_wire_record *record)
+	cairn_runner *runner, cairn_attempt *attempt, const cairn_wire_record *record)
 {
 	cairn_event event;
 
@@ -257,7 +261,7 @@ static void take_record(
 		event = event_of(attempt, CAIRN_EVENT_LOG);
 		event.text = record->text;
 		event.level = record->level;
-		if (record->level >= CAIRN_LOG_WARNING)
+		if (record->level >= CAIRN_LOG_WARNING && attempt->n_warnings++ < MAX_WARNINGS)
 			cairn_journal_event(
 				&runner->journal, "warning", attempt->stage, record->text, NULL);
 		break;
@@ -334,13 +338,24 @@ static void write_end(cairn_runner *runner, const cairn_attempt *attempt, enum c
 		cairn_journal_live(&runner->journal, attempt->stage, false);
 }
 
+/* The time of day in so many seconds, for people who look at a record. */
+static const char *time_in(char out[16], double seconds)
+{
+	time_t then = (time_t)(cairn_now_ms() / 1000 + (int64_t)(seconds + 0.5));
+	struct tm utc;
+
+	gmtime_r(&then, &utc);
+	snprintf(out, 16, "%02d:%02d:%02dZ", utc.tm_hour % 24, utc.tm_min % 60, utc.tm_sec % 61);
+	return out;
+}
+
 /* Failed, but trying again may help and is allowed: back to READY, a little later. */
 static bool try_again(cairn_runner *runner, size_t i, const cairn_error *why)
 {
 	cairn_planned *planned = &runner->plan->stages[i];
 	cairn_tries *tries = &runner->tries[i];
 	double wait = BACKOFF_FIRST_S;
-	char text[640];
+	char text[640], at[16];
 
 	tries->failed++;
 	if (!cairn_error_may_retry(why->code) || runner->n_signals ||
@@ -354,8 +369,9 @@ static bool try_again(cairn_runner *runner, size_t i, const cairn_error *why)
 		planned->attempt, why->message, wait);
 	planned->state = CAIRN_STATE_READY;
 	cairn_runner_note_state(runner, i);
-	cairn_plan_say(runner->plan, planned, "try %lld after: %.200s",
-		(long long)tries->failed + 1, why->message);
+	cairn_plan_say(runner->plan, planned, "try %lld of %lld, at %s, after: %.200s",
+		(long long)tries->failed + 1, (long long)planned->instance->settings.retries + 1,
+		time_in(at, wait), why->message);
 	cairn_runner_warn(runner, i, text);
 	return true;
 }
@@ -418,6 +434,9 @@ static int settle(cairn_runner *runner, cairn_attempt *attempt, json_t *result, 
 		return 0;
 	if (planned->state == CAIRN_STATE_FAILED)
 		runner->has_failed = true;
+	if (planned->state == CAIRN_STATE_WAITING)
+		cairn_plan_say(runner->plan, planned, "waits for people%s%.300s",
+			attempt->words ? ": " : "", attempt->words ? attempt->words : "");
 	if (result) { /* before anybody is told: an observer looks at it */
 		json_decref(planned->result);
 		planned->result = result;
@@ -451,12 +470,14 @@ int cairn_runner_serve(cairn_runner *runner, cairn_attempt *slot, cairn_error *e
 	/* Looked at before the wire: what was said before the end is there then. */
 	bool is_gone = cairn_attempt_reap(slot);
 	cairn_wire_record record;
-	int rc = 0;
+	int n = 0, rc = 0;
 
-	while (cairn_attempt_next(slot, &record)) {
+	/* One that never ends to speak does not keep us from the others, or from a signal. */
+	while ((is_gone || n++ < MAX_RECORDS) && cairn_attempt_next(slot, &record)) {
 		take_record(runner, slot, &record);
 		cairn_wire_record_clear(&record);
 	}
+	runner->has_more |= n > MAX_RECORDS;
 	cairn_attempt_tick(slot, cairn_runner_clock());
 	if (slot->is_used && (is_gone || (slot->said_bye && slot->stays)))
 		rc = end_attempt(runner, slot, err);

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/text.h"
 #include "run/job.h"
+#include "run/logfile.h"
 #include "run/spawn.h"
 
 #define END_PATIENCE_MS 1000
@@ -198,6 +199,8 @@ static void take_bye(cairn_attempt *attempt, const cairn_wire_record *record)
 	attempt->code = record->code;
 	attempt->stays = record->stays;
 	attempt->has_log = record->has_log;
+	if (record->code == CAIRN_WAITING && record->text[0] && !attempt->words)
+		attempt->words = cairn_strdup(record->text);
 	json_decref(attempt->result);
 	attempt->result = attempt->packet ? json_incref(record->result) : NULL;
 }
@@ -297,6 +300,8 @@ static void send_signal(cairn_child *child, pid_t whom, int signal)
 {
 	if (!child->has_ended)
 		kill(whom, signal);
+	if (!child->has_ended && whom < 0) /* a plugin may have led it into another group */
+		kill(child->pid, signal);
 	child->is_spent = true;
 }
 
@@ -325,6 +330,8 @@ void cairn_attempt_tick(cairn_attempt *attempt, double now)
 {
 	cairn_child *child = &attempt->child;
 
+	if (attempt->is_used)
+		cairn_log_trim(attempt->log_path, &attempt->n_cut);
 	if (child->has_ended)
 		return;
 	if (attempt->timeout_at > 0 && now >= attempt->timeout_at && !attempt->is_timed_out) {
@@ -348,6 +355,7 @@ static void forget_child(cairn_child *child)
 void cairn_attempt_clear(cairn_attempt *attempt)
 {
 	free(attempt->log_path);
+	free(attempt->words);
 	json_decref(attempt->result);
 	free(attempt->packet);
 	*attempt = (cairn_attempt){.child = attempt->child};

@@ -51,6 +51,9 @@ typedef struct cairn_attempt {
 	bool is_changed; /* since the last heartbeat */
 	uint64_t max_rss_bytes, kernel_peak_bytes;
 	bool said_bye, stays, has_log;
+	char *words; /* of a stage that waits: what for; or NULL */
+	unsigned n_warnings;
+	uint64_t n_cut; /* bytes of its log that were left out */
 	int code;
 	cairn_error error;
 	/* Handed over, for the runner to commit. */

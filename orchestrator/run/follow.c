@@ -17,7 +17,7 @@ static const char *what_it_did(enum cairn_state state)
 	case CAIRN_STATE_STOPPED:
 		return "stopped";
 	case CAIRN_STATE_WAITING:
-		return "waits";
+		return "waits for people";
 	default:
 		return "is blocked";
 	}

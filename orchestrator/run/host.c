@@ -208,6 +208,18 @@ static void note_left(cairn_run *run, const char *what)
 			run->plugin.name, what);
 }
 
+/* Nobody waits for it: it is killed when this process ends. */
+static void note_children(cairn_run *run)
+{
+	pid_t pid;
+
+	if (cairn_children_list(&pid, 1) == 0)
+		return;
+	run->left_something = true;
+	cairn_host_log(
+		run, CAIRN_LOG_WARNING, "plugin '%s' left behind: a process", run->plugin.name);
+}
+
 static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
 {
 	const char *left;
@@ -225,6 +237,7 @@ static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
 	left = cairn_surroundings_restore(&process->surroundings);
 	if (left)
 		note_left(run, left);
+	note_children(run);
 	cairn_host_started(run, 0);
 	cairn_host_flush_step(run);
 	if (code < 0)
@@ -266,6 +279,9 @@ static bool say_goodbye(
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);
 		cairn_host_send(run, "error", json_pack("{s:o}", "error", cairn_record_error(err)));
 	}
+	if (code == CAIRN_WAITING) /* in the plugin's words */
+		json_object_set_new(bye, "text",
+			cairn_record_text(run->error.hint[0] ? run->error.hint : run->said));
 	cairn_host_put_account(run, bye, false);
 	json_object_set_new(bye, "log", json_boolean(has_log()));
 	if (run->result) {

@@ -115,6 +115,7 @@ struct cairn_run {
 	double step_sent;
 	double lines, lines_time; /* of the log that may still be told, as it was then */
 	bool has_left_out;        /* a line was not told */
+	char said[384];           /* the last line */
 	cairn_error error;        /* by fail() */
 	cairn_error host_error;   /* of the last table function that failed */
 	/* Of a tool, which has no wire and no log file: who hears its log(). */

@@ -121,6 +121,9 @@ void cairn_host_log(cairn_run *run, int level, const char *format, ...)
 		pthread_mutex_unlock(&run->report_lock);
 		return;
 	}
+	pthread_mutex_lock(&run->report_lock);
+	snprintf(run->said, sizeof(run->said), "%.*s", (int)sizeof(run->said) - 1, text);
+	pthread_mutex_unlock(&run->report_lock);
 	fprintf(stderr, "%9.3f %s: %s\n", cairn_host_clock() - run->started, level_name(level),
 		text);
 	if (level > CAIRN_LOG_DEBUG)
@@ -167,10 +170,15 @@ cairn_error *cairn_host_err(cairn_run *run)
 
 int cairn_host_explain(cairn_run *run, int code, cairn_error *err)
 {
+	char size[32];
+
 	if (run->error.code)
 		*err = run->error;
 	else if (run->host_error.code == code)
 		*err = run->host_error;
+	else if (code == CAIRN_ENOMEM && run->job.memory_bytes)
+		cairn_error_set(err, code, "'%s' needed more than its memory = %s",
+			run->job.instance, cairn_format_size(size, run->job.memory_bytes));
 	else {
 		cairn_error_set(err, code, "plugin '%s' failed: %s", run->plugin.name,
 			cairn_error_meaning(code));

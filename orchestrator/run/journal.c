@@ -63,6 +63,21 @@ static json_t *provenance_of(const cairn_plan *plan)
 	return json;
 }
 
+static int take_id(cairn_run_id *out, cairn_store *store, cairn_error *err)
+{
+	cairn_snapshot *snapshot;
+	cairn_run_id newest;
+	int rc = cairn_snapshot_begin(&snapshot, store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = cairn_record_newest_run(&newest, snapshot, NULL, err);
+	cairn_snapshot_end(snapshot);
+	if (rc == CAIRN_ENOTFOUND)
+		return cairn_run_id_new(out, err);
+	return rc < 0 ? rc : cairn_run_id_after(out, &newest, err);
+}
+
 int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_run_options *options,
 	cairn_error *err)
 {
@@ -75,7 +90,7 @@ int cairn_journal_open(cairn_journal *out, const cairn_plan *plan, const cairn_r
 	out->is_dirty = cairn_alloc(plan->n_stages + 1, sizeof(*out->is_dirty));
 	if (!out->dirty || !out->is_dirty)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a run");
-	rc = cairn_run_id_new(&out->run, err);
+	rc = take_id(&out->run, plan->store, err);
 	if (rc < 0)
 		return rc;
 	cairn_run_id_format(&out->run, out->run_text);

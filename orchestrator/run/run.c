@@ -12,6 +12,7 @@
  *
  * With everything cached, 5 and 7 are one transaction, 1 and 6 do nothing.
  */
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -268,6 +269,16 @@ static void back_up(cairn_runner *runner)
 	}
 }
 
+/* Those that we may use: a batch system or taskset may have left us a part of the machine. */
+static int64_t count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		return CPU_COUNT(&set);
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn_observer *observer,
 	cairn_run_summary *out, cairn_error *err)
 {
@@ -279,7 +290,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		.summary = out,
 		.n_slots = options->jobs > 0 ? (size_t)options->jobs : 1,
 		.signals = {.fd = -1},
-		.n_cpus = sysconf(_SC_NPROCESSORS_ONLN),
+		.n_cpus = count_cpus(),
 		.memory_bytes = cairn_memory_limit(),
 	};
 	int lock = -1, rc;
@@ -300,6 +311,8 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	else
 		rc = cairn_group_open(&runner.group, runner.n_slots, err);
 	if (rc == 0)
+		rc = cairn_runner_adopt(&runner, err);
+	if (rc == 0)
 		rc = wait_for_lock(&runner, &lock, err);
 	if (rc == 0) {
 		rc = go(&runner, started, err);
@@ -315,6 +328,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	if (lock >= 0)
 		close(lock);
 	cairn_signals_close(&runner.signals);
+	cairn_runner_disown(&runner);
 	cairn_group_close(&runner.group);
 	free(runner.attempts);
 	free(runner.ready.bits);

@@ -8,11 +8,12 @@
 #include "run/executor.h"
 #include "run/journal.h"
 
-/* SIGINT, SIGTERM and SIGCHLD as a file descriptor, so that one poll() waits for everything. */
+/* SIGINT, SIGTERM, SIGHUP and SIGCHLD as a file descriptor, so that one poll() waits for
+ * everything; those that we were started with ignored (nohup, a shell's &) stay so. */
 typedef struct cairn_signals {
 	int fd;
 	sigset_t old_mask;
-	struct sigaction old_child;
+	struct sigaction old_child, old_pipe;
 } cairn_signals;
 
 /* What the scheduler knows of a stage beyond the plan. */
@@ -56,7 +57,12 @@ typedef struct cairn_runner {
 	bool refers;     /* to the records of an earlier run: everything is as it was */
 	bool must_flush; /* something is to be written down before anything else begins */
 	bool may_go_on;  /* a group was committed: stages may have become ready */
+	bool has_more;   /* a stage said more than one turn of the loop takes */
 	double heartbeat;
+	/* Orphans of stages become our children; those that we had before are not ours to kill. */
+	bool was_adopting;
+	pid_t *before;
+	size_t n_before;
 } cairn_runner;
 
 CAIRN_MUST int cairn_signals_open(cairn_signals *out, cairn_error *err);
@@ -83,11 +89,16 @@ CAIRN_MUST int cairn_runner_send_jobs(cairn_runner *runner, cairn_error *err);
 /* Takes what its wire brought, watches its time; settles the attempt where it is over. */
 CAIRN_MUST int cairn_runner_serve(cairn_runner *runner, cairn_attempt *slot, cairn_error *err);
 void cairn_runner_heartbeat(cairn_runner *runner);
-/* Ends a process that has no attempt. */
+/* Ends a process that has no attempt, and what it left running. */
 void cairn_runner_end_child(cairn_runner *runner, cairn_attempt *slot);
 /* Tells the observer; err may be NULL. */
 void cairn_runner_tell_end(
 	cairn_runner *runner, const cairn_attempt *attempt, const cairn_error *err);
+
+/* orphans.c: at the begin and at the end of a run, and where a stage process has ended. */
+CAIRN_MUST int cairn_runner_adopt(cairn_runner *runner, cairn_error *err);
+void cairn_runner_disown(cairn_runner *runner);
+void cairn_runner_kill_orphans(cairn_runner *runner);
 
 /* follow.c: what the end of a stage means for others. */
 /* Stage i has its result. */

@@ -34,11 +34,20 @@ double cairn_runner_clock(void)
 
 /* ---- what may start ------------------------------------------------------------------------- */
 
+/* Those that CUDA would show us ("0,2"), else all. */
 static int64_t count_gpus(void)
 {
+	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
 	glob_t found = {0};
-	int64_t n = glob("/dev/nvidia[0-9]*", 0, NULL, &found) == 0 ? (int64_t)found.gl_pathc : 0;
+	int64_t n;
 
+	if (visible) {
+		n = *visible != '\0';
+		for (; *visible; visible++)
+			n += *visible == ',';
+		return n;
+	}
+	n = glob("/dev/nvidia[0-9]*", 0, NULL, &found) == 0 ? (int64_t)found.gl_pathc : 0;
 	globfree(&found);
 	return n;
 }
@@ -191,6 +200,7 @@ static bool is_backing_off(const cairn_runner *runner)
 static void wait_for_news(cairn_runner *runner, struct pollfd *fds)
 {
 	nfds_t n = 0;
+	int timeout;
 
 	fds[n++] = (struct pollfd){.fd = runner->signals.fd, .events = POLLIN};
 	for (size_t s = 0; s < runner->n_slots; s++) {
@@ -198,7 +208,9 @@ static void wait_for_news(cairn_runner *runner, struct pollfd *fds)
 		if (runner->attempts[s].child.pid && fd >= 0)
 			fds[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
 	}
-	if (poll(fds, n, TICK_MS) < 0)
+	timeout = runner->has_more ? 0 : TICK_MS;
+	runner->has_more = false;
+	if (poll(fds, n, timeout) < 0)
 		return; /* a signal: the loop looks at everything anyway */
 }
 

@@ -8,18 +8,24 @@
 
 int cairn_signals_open(cairn_signals *out, cairn_error *err)
 {
-	struct sigaction by_default = {.sa_handler = SIG_DFL};
+	static const int asked[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction by_default = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
+	struct sigaction now;
 	sigset_t mask;
 
 	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
 	sigaddset(&mask, SIGCHLD);
+	for (size_t i = 0; i < CAIRN_COUNT(asked); i++) {
+		if (sigaction(asked[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+			sigaddset(&mask, asked[i]);
+	}
 	out->fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (out->fd < 0)
 		return cairn_error_errno(err, CAIRN_EIO, errno, "cannot listen for signals");
 	/* Where somebody made us ignore SIGCHLD, there would be nothing to wait for. */
 	sigaction(SIGCHLD, &by_default, &out->old_child);
+	/* Where nobody reads our progress any more the work goes on. */
+	sigaction(SIGPIPE, &ignore, &out->old_pipe);
 	sigprocmask(SIG_BLOCK, &mask, &out->old_mask);
 	return 0;
 }
@@ -43,4 +49,5 @@ void cairn_signals_close(cairn_signals *signals)
 	signals->fd = -1;
 	sigprocmask(SIG_SETMASK, &signals->old_mask, NULL);
 	sigaction(SIGCHLD, &signals->old_child, NULL);
+	sigaction(SIGPIPE, &signals->old_pipe, NULL);
 }

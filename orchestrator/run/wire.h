@@ -16,7 +16,8 @@
  *   committed   {"kept", "flop", ...}                      the result is in the store
  *   error       {"error": {code, message, detail, hint, place}}
  *   bye         {"code","step","flop", ...}                the answer of run(); the last one
- *                                                          of the attempt
+ *                                                          of the attempt; "text": what a stage
+ *                                                          that waits for people waits for
  *
  * A value that is no number travels as text ("nan", "inf"). Records of unknown type are
  * skipped, unknown fields ignored. The other way go jobs (job.h): one, and where the bye had

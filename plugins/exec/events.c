@@ -225,6 +225,7 @@ static int on_line(struct exec_work *work, char *line)
 	}
 	if (strcmp(word, "waiting") == 0) {
 		work->is_waiting = true;
+		work->host->hint(work->run, "%s", rest);
 		work->host->log(work->run, CAIRN_LOG_WARNING, "waiting: %s", rest);
 		return 0;
 	}

@@ -292,7 +292,7 @@ static void test_run_stages__waits_for_people(void **state)
 	assert_int_equal(f->summary.waiting, 1);
 	assert_int_equal(f->summary.blocked, 1);
 	assert_int_equal(f->summary.done, 1);
-	assert_string_equal(stage_of(f, "b")->reason, "needs 'a', which waits");
+	assert_string_equal(stage_of(f, "b")->reason, "needs 'a', which waits for people");
 	write_file("come", "");
 	assert_int_equal(fixture_run(f, ini), 0);
 	assert_int_equal(f->summary.done, 2);
