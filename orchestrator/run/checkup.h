@@ -49,6 +49,7 @@ typedef struct cairn_trial {
 	/* What came. */
 	double asked_at; /* to stop; 0: not yet */
 	bool is_killed;  /* it did not listen */
+	char left[128];  /* what the host says that run() left in its process; "" */
 	cairn_plan *plan;
 	cairn_run_summary summary;
 	cairn_error error;      /* of the stage, where it failed */

@@ -22,6 +22,8 @@
 /* Of an attempt, where the stage has no timeout of its own. */
 #define PATIENCE_S 600
 
+#define LEFT_BEHIND "left behind: "
+
 /* ---- one run ------------------------------------------------------------------------------ */
 
 static const cairn_planned *stage_of(const cairn_trial *trial)
@@ -37,11 +39,18 @@ const json_t *cairn_trial_result(const cairn_trial *trial)
 static void on_event(cairn_observer *observer, const cairn_plan *plan, const cairn_event *event)
 {
 	cairn_trial *trial = (cairn_trial *)observer;
+	const char *left;
 
 	if (event->stage != plan->n_stages - 1)
 		return;
 	if (event->type == CAIRN_EVENT_PROGRESS && event->step > trial->n_steps)
 		trial->n_steps = event->step;
+	/* host.c says so of processes, and of whatever else a plugin that may repeat left. */
+	left = event->type == CAIRN_EVENT_LOG && event->level == CAIRN_LOG_WARNING && event->text
+		       ? strstr(event->text, LEFT_BEHIND)
+		       : NULL;
+	if (left && !trial->left[0])
+		snprintf(trial->left, sizeof(trial->left), "%s", left + strlen(LEFT_BEHIND));
 	if (event->type == CAIRN_EVENT_ENDED && event->error)
 		trial->error = *event->error;
 	if (event->type != CAIRN_EVENT_STARTED)
@@ -120,6 +129,7 @@ int cairn_trial_run(cairn_trial *trial, cairn_error *err)
 	trial->observer = (cairn_observer){.event = on_event, .tick = on_tick};
 	trial->asked_at = 0;
 	trial->is_killed = false;
+	trial->left[0] = '\0';
 	trial->error = (cairn_error){0};
 	trial->n_steps = trial->resumed_step = 0;
 	trial->seconds = 0;

@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -210,51 +208,32 @@ static void check_files(cairn_checkup *c)
 	cairn_checkup_say(c, "files", CAIRN_PASSED, NULL, "nothing is left but its outputs");
 }
 
-/* Whoever outlived its parent is our child now. */
-static size_t bury_children(void)
+static void check_processes(cairn_checkup *c, const cairn_trial *trial)
 {
-	char path[64];
-	FILE *file;
-	size_t n = 0;
-	int pid;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
-	file = fopen(path, "re");
-	while (file && fscanf(file, "%d", &pid) == 1) {
-		n++;
-		kill((pid_t)pid, SIGKILL);
-	}
-	if (file)
-		fclose(file);
-	while (waitpid(-1, NULL, WNOHANG) > 0 || (n && waitpid(-1, NULL, 0) > 0))
-		;
-	return n;
-}
-
-static void check_processes(cairn_checkup *c, size_t n_left)
-{
-	if (n_left)
+	if (trial->left[0])
 		cairn_checkup_say(c, "processes", CAIRN_FAILED,
-			"Wait for every process that run() starts.",
-			"%zu processes outlived the stage", n_left);
+			"Wait for what run() starts, and put back what it changes.",
+			"when run() returned, it left behind: %s", trial->left);
 	else
-		cairn_checkup_say(c, "processes", CAIRN_PASSED, NULL, "none outlived the stage");
+		cairn_checkup_say(c, "processes", CAIRN_PASSED, NULL,
+			"%s was left when run() returned",
+			c->info.capabilities & CAIRN_CAN_REPEAT
+				? "no process, thread or changed surroundings"
+				: "no process");
 }
 
 /* 1: it is done, and *out is what to expect of all others. */
 static int first_run(cairn_checkup *c, expected *out, cairn_error *err)
 {
 	cairn_trial trial = {.of = c, .threads = 1};
-	size_t n_left;
 	int rc = cairn_trial_run(&trial, err);
 
-	n_left = bury_children();
 	if (rc < 0)
 		return rc;
 	say_first(c, &trial);
 	if (is_done(&trial)) {
 		check_files(c);
-		check_processes(c, n_left);
+		check_processes(c, &trial);
 		check_compute(c, &trial);
 		check_memory(c, &trial);
 		out->outputs = outputs_of(&trial);
@@ -520,13 +499,10 @@ static int try_all(cairn_checkup *c, const expected *want, cairn_error *err)
 int cairn_checkup_trials(cairn_checkup *c, cairn_error *err)
 {
 	expected want = {0};
-	int rc;
+	int rc = first_run(c, &want, err);
 
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	rc = first_run(c, &want, err);
 	if (rc == 1)
 		rc = try_all(c, &want, err);
-	prctl(PR_SET_CHILD_SUBREAPER, 0);
 	json_decref(want.outputs);
 	return rc;
 }

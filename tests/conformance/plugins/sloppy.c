@@ -146,7 +146,7 @@ static int run_sloppy(const cairn_host *host, cairn_run *run, const void *params
 		state.sum = state.sum * 31 + state.step;
 		/* A step takes a while, so that it can be asked to stop; a deaf one hears nothing.
 		 */
-		for (int i = 0; habit == DEAF && state.step == 1 && i < 30; i++)
+		for (int i = 0; habit == DEAF && state.step == 1 && i < 50; i++)
 			nap(0.01);
 		nap(0.01);
 		answer = rc = host->step(run, &progress);
