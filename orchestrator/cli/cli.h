@@ -59,7 +59,7 @@ typedef struct cli {
 	bool force;
 	const char *as; /* --as, of graph; NULL: as stdout is */
 	bool collapse;
-	bool index, repair, rebuild; /* of fsck */
+	bool index, repair, rebuild, backup; /* of fsck */
 	bool with_inputs;            /* of export */
 	const cli_option *options; /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;

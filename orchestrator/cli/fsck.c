@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cairn/fsck.h"
 #include "cli/cli.h"
 
 #define REDRAW_S 0.2
@@ -256,6 +257,8 @@ static void print_report(cli *c, const json_t *report)
 		printf("%zu damaged %s, %zu artifact%s hurt\n", n, n == 1 ? "thing" : "things",
 			json_array_size(json_object_get(report, "hurt")),
 			json_array_size(json_object_get(report, "hurt")) == 1 ? "" : "s");
+	if (json_object_get(report, "backup") && !c->quiet)
+		printf("the index was copied\n");
 }
 
 static bool is_index_lost(const json_t *report)
@@ -285,6 +288,24 @@ static void print_advice(cli *c, const json_t *report)
 			  "Check the disk.");
 }
 
+/* Of an index that is known to be right; a run leaves out a large one. */
+static int make_backup(cli *c, json_t *report, cairn_error *err)
+{
+	cairn_store *store = NULL;
+	bool is_made = false;
+	int rc;
+
+	if (!c->backup || !json_is_true(json_object_get(report, "is_clean")))
+		return 0;
+	rc = cli_open_store(c, &store, 0, err);
+	if (rc == 0)
+		rc = cairn_store_backup(store, 0, &is_made, err);
+	cairn_store_close(store);
+	if (rc == 0)
+		json_object_set_new(report, "backup", json_boolean(is_made));
+	return rc;
+}
+
 int cli_fsck(cli *c)
 {
 	const cairn_fsck_options options = {.store = c->store_dir,
@@ -301,6 +322,8 @@ int cli_fsck(cli *c)
 	erase(&m);
 	if (rc == CAIRN_ENOTFOUND)
 		cairn_error_hint(&err, "--store or CAIRN_STORE name another.");
+	if (rc == 0 && (rc = make_backup(c, report, &err)) < 0)
+		json_decref(report);
 	if (rc < 0)
 		return cli_error(c, &err);
 	status = json_is_true(json_object_get(report, "is_clean")) ? CLI_OK : CLI_INTEGRITY;

@@ -62,6 +62,7 @@ static const cli_option options[] = {
 	{"index", 0, NULL, " fsck ", "check the index alone, and read no data"},
 	{"repair", 0, NULL, " fsck ", "drop what is damaged, so that it is made again"},
 	{"rebuild", 0, NULL, " fsck ", "make the index anew; then as --repair"},
+	{"backup", 0, NULL, " fsck ", "copy the index, where nothing is damaged"},
 	{"help", 'h', NULL, NULL, "help, for the verb where one is given"},
 	{"version", 0, NULL, NULL, "version"},
 };
@@ -361,7 +362,8 @@ static void take_flag(cli *c, const char *name)
 		{"force", &c->force}, {"collapse", &c->collapse}, {"exit-code", &c->exit_code},
 		{"metrics", &c->metrics}, {"overcommit", &c->overcommit}, {"revoke", &c->revoke},
 		{"checkpoints", &c->checkpoints}, {"delete", &c->delete}, {"index", &c->index},
-		{"repair", &c->repair}, {"rebuild", &c->rebuild}, {"with-inputs", &c->with_inputs}};
+		{"repair", &c->repair}, {"rebuild", &c->rebuild}, {"backup", &c->backup},
+		{"with-inputs", &c->with_inputs}};
 
 	for (size_t i = 0; i < CAIRN_COUNT(flags); i++) {
 		if (strcmp(flags[i].name, name) == 0)

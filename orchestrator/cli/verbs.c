@@ -121,7 +121,7 @@ static const cli_verb verbs[] = {
 		"status is 4 then. Runs beside others. Crashes need none of this: it is for disks "
 		"that change what was written. --repair drops what is damaged, so that the next run "
 		"makes it again; --rebuild makes the index anew of its backup, of what can be read "
-		"of it and of the segments.",
+		"of it and of the segments. --backup makes that backup now.",
 		0, 0, cli_fsck},
 	{"init", NULL, "[FILE]", "write a first workflow file",
 		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "

@@ -6,6 +6,7 @@
  * ".*" for all below. Documents are made by a small programme with axes, failures and files.
  */
 #include <ctype.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -199,7 +200,7 @@ static void test_cli_documents__are_explained(void **state)
 		{"run -p steps=7 -k --progress none", "run", "status"},
 		{"gc --keep-runs 1 --delete", "gc", NULL},
 		{"log", "log", NULL},
-		{"fsck", "fsck", NULL},
+		{"fsck --backup", "fsck", NULL},
 		{"fsck --index", "fsck", NULL},
 		{"compact", "compact", NULL},
 		{"export docs rows --format jsonl", "export", NULL},
@@ -213,6 +214,34 @@ static void test_cli_documents__are_explained(void **state)
 	drive_write("data.txt", "one line\n");
 	for (size_t i = 0; i < CAIRN_COUNT(lines); i++)
 		check_document(lines[i].line, lines[i].verb, lines[i].other);
+	assert_int_equal(n_unexplained, 0);
+}
+
+/* What a check says of damage, of its repair, and of an index made anew. */
+static void test_cli_documents__of_damage(void **state)
+{
+	static char data[200 << 10];
+	FILE *segment;
+	glob_t found;
+
+	(void)state;
+	memset(data, 'x', sizeof(data) - 1);
+	drive_write("data.txt", data);
+	drive_write("w.ini", "[workflow]\nname = docs\n[stage a]\nplugin = counter\n"
+			     "input.in = file:data.txt\n");
+	cairn_is(0, "run -q");
+	assert_int_equal(glob(".cairn/seg/*.seg", 0, NULL, &found), 0);
+	segment = fopen(found.gl_pathv[0], "r+");
+	assert_non_null(segment);
+	assert_int_equal(fseek(segment, 10000, SEEK_SET), 0);
+	assert_int_equal(fputc('#', segment), '#');
+	assert_int_equal(fclose(segment), 0);
+	globfree(&found);
+	check_document("fsck", "fsck", NULL);
+	assert_int_equal(cairn_status(), 4);
+	check_document("fsck --repair", "fsck", NULL);
+	assert_int_equal(cairn_status(), 4);
+	check_document("fsck --rebuild", "fsck", NULL);
 	assert_int_equal(n_unexplained, 0);
 }
 
@@ -245,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cli_documents__paths),
 		DRIVEN(test_cli_documents__are_explained),
+		DRIVEN(test_cli_documents__of_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -168,6 +168,29 @@ static void test_cli_fsck__an_output_is_made_again(void **state)
 	json_decref(before);
 }
 
+/* Young as it is, and of any size; but not of an index that is damaged. */
+static void test_cli_fsck__makes_a_backup_by_hand(void **state)
+{
+	struct stat before, after;
+	json_t *json;
+
+	(void)state;
+	assert_int_equal(stat(".cairn/meta/backup.mdb", &before), 0);
+	cairn_is(0, "fsck --index");
+	assert_int_equal(stat(".cairn/meta/backup.mdb", &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_has(cairn_is(0, "fsck --backup")->out, "the index was copied");
+	assert_int_equal(stat(".cairn/meta/backup.mdb", &after), 0);
+	assert_int_not_equal(before.st_ino, after.st_ino);
+	json = cairn_json("fsck --index --backup", "cairn.fsck/1");
+	assert_true(json_is_true(json_object_get(json, "backup")));
+	json_decref(json);
+	assert_int_equal(unlink(".cairn/meta/backup.mdb"), 0);
+	change(segment(), 2 * PAGE + 1234, "#", 1);
+	assert_has_not(cairn_is(4, "fsck --backup")->out, "was copied");
+	assert_int_not_equal(access(".cairn/meta/backup.mdb", F_OK), 0);
+}
+
 static void test_cli_fsck__a_lost_index_is_made_anew(void **state)
 {
 	const outcome *got;
@@ -231,6 +254,7 @@ int main(void)
 		ON_A_RUN(test_cli_fsck__a_clean_store),
 		ON_A_RUN(test_cli_fsck__a_file_that_was_read_is_read_again),
 		ON_A_RUN(test_cli_fsck__an_output_is_made_again),
+		ON_A_RUN(test_cli_fsck__makes_a_backup_by_hand),
 		ON_A_RUN(test_cli_fsck__a_lost_index_is_made_anew),
 		ON_A_RUN(test_cli_fsck__no_damaged_page_kills_it),
 		ON_A_RUN(test_cli_fsck__a_repair_waits_for_nobody),
