@@ -112,6 +112,7 @@ int cli_exit_status(int code)
 	case CAIRN_EWORKFLOW:
 	case CAIRN_EPARAM:
 	case CAIRN_EINPUT:
+	case CAIRN_ELIMIT: /* what was asked for is too large */
 		return CLI_USAGE;
 	case CAIRN_ENOTFOUND:
 		return CLI_NOT_FOUND;

@@ -5,20 +5,25 @@
 #include "faulty.h"
 
 struct params {
-	const char *until;
+	const char *until, *what;
 };
 
 static const cairn_param table[] = {
 	{"until", "the file to wait for", CAIRN_PARAM_STRING, CAIRN_PARAM_NEUTRAL,
 		offsetof(struct params, until), NULL, 0, 0, NULL, NULL},
+	{"what", "what people are to do", CAIRN_PARAM_STRING, CAIRN_PARAM_NEUTRAL,
+		offsetof(struct params, what), "", 0, 0, NULL, NULL},
 };
 
 static int run_waiter(const cairn_host *host, cairn_run *run, const void *params_)
 {
 	const struct params *params = params_;
 
-	if (access(params->until, F_OK) != 0)
+	if (access(params->until, F_OK) != 0) {
+		if (params->what[0])
+			host->hint(run, "%s", params->what);
 		return CAIRN_WAITING;
+	}
 	return write_out(host, run, "somebody came");
 }
 
