@@ -242,6 +242,47 @@ static void test_run_resume__killed_runner_is_recovered(void **state)
 	json_decref(run);
 }
 
+static double spent_in(const json_t *attempt)
+{
+	const json_t *flop = json_object_get(attempt, "flop");
+	double sum = 0;
+
+	for (size_t i = 0; i < json_array_size(flop); i++)
+		sum += json_number_value(json_array_get(flop, i));
+	return sum;
+}
+
+/* Runner and stage die at once: what was written down last is spent, and what no checkpoint has of
+ * it wasted, for ever. */
+static void test_run_resume__killed_runner_keeps_the_account(void **state)
+{
+	static const char endless[] = HEAD "[stage a]\nplugin = matmul\nsteps = 1000\n"
+					   "pause = 0.05s\ncheckpoint_every = 500\n";
+	fixture *f = *state;
+	json_t *attempt = NULL;
+	pid_t pid = fixture_spawn_run(f, endless);
+	double before = 0;
+	int status;
+
+	assert_int_equal(fixture_plan(f, endless), 0);
+	for (int i = 0; i < 1000 && before == 0; i++) {
+		usleep(10000);
+		json_decref(attempt);
+		attempt = attempt_of(f, "a", 1);
+		before = spent_in(attempt);
+	}
+	json_decref(attempt);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	f->stop_at_step = 1;
+	assert_int_equal(fixture_run(f, endless), 1);
+	attempt = attempt_of(f, "a", 1);
+	assert_string_equal(cairn_json_string(attempt, "state", ""), "killed");
+	assert_true(before > 0 && spent_in(attempt) >= before);
+	assert_float_equal(cairn_json_number(attempt, "kept_flop", 0), 0, 0);
+	json_decref(attempt);
+}
+
 /* Waits until the first attempt of a stage has written a line into its log. */
 static void wait_for_log(fixture *f, const char *instance)
 {
@@ -285,6 +326,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_resume__stopped_by_sigterm),
 		FIXTURE_TEST(test_run_resume__runner_killed_at_random),
 		FIXTURE_TEST(test_run_resume__killed_runner_is_recovered),
+		FIXTURE_TEST(test_run_resume__killed_runner_keeps_the_account),
 		FIXTURE_TEST(test_run_resume__second_signal_kills),
 	};
 

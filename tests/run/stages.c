@@ -463,6 +463,29 @@ static void test_run_stages__kept_and_wasted(void **state)
 	assert_int_equal(cairn_json_integer(result_of(f, "a"), "attempts", 0), 2);
 }
 
+/* Killed in its fifth step, 0.15 s each: the account of the last word stays, and what no checkpoint
+ * has of it is wasted. */
+static void test_run_stages__killed_is_accounted(void **state)
+{
+	fixture *f = *state;
+	json_t *attempt;
+	double spent;
+
+	setenv("CAIRN_TEST_KILL_AT", "step:5", 1);
+	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = matmul\nsteps = 9\n"
+					     "checkpoint_every = 3\npause = 0.15s\n"),
+		1);
+	unsetenv("CAIRN_TEST_KILL_AT");
+	attempt = attempt_of(f, "a", 1);
+	assert_int_equal(cairn_json_integer(attempt, "signal", 0), SIGKILL);
+	spent = sum_of(json_object_get(attempt, "flop"));
+	assert_true(spent == 4 * 48 || spent == 5 * 48);
+	assert_float_equal(cairn_json_number(attempt, "kept_flop", 0), 3 * 48, 0);
+	assert_float_equal(f->summary.flop, spent, 0);
+	assert_float_equal(f->summary.kept_flop, 3 * 48, 0);
+	json_decref(attempt);
+}
+
 int tests_main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -486,6 +509,7 @@ int tests_main(void)
 		FIXTURE_TEST(test_run_stages__two_runs_at_once),
 		FIXTURE_TEST(test_run_stages__flops_are_metered),
 		FIXTURE_TEST(test_run_stages__kept_and_wasted),
+		FIXTURE_TEST(test_run_stages__killed_is_accounted),
 	};
 
 	return cmocka_run_group_tests_name("run/stages", tests, NULL, NULL);
