@@ -27,6 +27,7 @@
 
 #define MAX_READERS       1022
 #define SECONDS_PER_CHECK 60
+#define LOCK_FILE_BYTES   (68 << 10) /* room for so many readers, and a page */
 
 struct cairn_index {
 	MDB_env *env; /* NULL: it was shut, and is opened with the next transaction */
@@ -165,11 +166,31 @@ static int check_length(const cairn_index *index, cairn_error *err)
 	return CAIRN_EINTEGRITY;
 }
 
+/* LMDB maps its lock file, which it leaves sparse: on a full disk the first touch would be SIGBUS.
+ * Once its blocks are there nothing can take them away. Answers an errno. */
+static int reserve_lock_file(const char *directory)
+{
+	cairn_text path = {0};
+	struct stat st;
+	int fd, rc = 0;
+
+	cairn_text_printf(&path, "%s/lock.mdb", directory);
+	if (stat(cairn_text_get(&path), &st) < 0 || st.st_size < LOCK_FILE_BYTES) {
+		fd = open(cairn_text_get(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		if (fd < 0 || fallocate(fd, 0, 0, LOCK_FILE_BYTES) < 0)
+			rc = errno;
+		if (fd >= 0)
+			close(fd);
+	}
+	cairn_text_free(&path);
+	return rc == ENOSPC || rc == EDQUOT ? rc : 0; /* of all else LMDB speaks */
+}
+
 static int create_env(cairn_index *index, bool readonly, size_t map_bytes)
 {
-	int fd, rc = mdb_env_create(&index->env);
+	int fd, rc = readonly ? 0 : reserve_lock_file(index->path);
 
-	if (rc)
+	if (rc || (rc = mdb_env_create(&index->env)))
 		return rc;
 	if ((rc = mdb_env_set_mapsize(index->env, map_bytes)) ||
 		(rc = mdb_env_set_maxdbs(index->env, 32)) ||

@@ -10,7 +10,7 @@
  *
  * run        { "run", "workflow" (name), "file", "file_id" (artifact of the INI as read),
  *              "args": [..], "params": {name: value},
- *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "pid",
+ *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "seconds", "pid",
  *              "boot_id", "pid_start", "host", "user", "version", "device", "threads",
  *              "n_stages", "stages_of" (of a run that found everything cached: the run that
  *              wrote records of exactly these stages; the readers below follow it),

@@ -23,6 +23,8 @@ static void print_runs(cli *c, const json_t *report)
 		const char *state = cairn_json_string(run, "state", "?");
 		int64_t start = cairn_json_integer(run, "start_ms", 0);
 		int64_t end = cairn_json_integer(run, "end_ms", 0);
+		double seconds = cairn_json_number(run, "seconds", (double)(end - start) / 1000);
+
 		code = json_object_get(run, "provenance");
 		cli_table_row(table);
 		cli_table_cell(table, "%s", cairn_json_string(run, "run", "?"));
@@ -31,8 +33,7 @@ static void print_runs(cli *c, const json_t *report)
 			json_object_get(run, "collected_ms") ? ", collected" : "");
 		cli_table_style(table, cli_state_style(state));
 		cli_table_cell(table, "%s", cli_time(text, start));
-		cli_table_cell(table, "%s",
-			end > start ? cli_duration(text, (double)(end - start) / 1000) : "-");
+		cli_table_cell(table, "%s", end && seconds > 0 ? cli_duration(text, seconds) : "-");
 		cli_table_cell(table, "%.8s%s", cairn_json_string(code, "head", "-"),
 			json_is_true(json_object_get(code, "dirty")) ? " + changes" : "");
 	}
