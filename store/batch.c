@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "store/internal.h"
 
 /* One transaction holds its pages in memory: these bound it (and stay under LMDB's 131,071 pages,
@@ -176,10 +177,7 @@ static int take_last(const void *key, size_t key_len, const void *value, size_t 
 	uint64_t *seq = arg;
 
 	(void)value, (void)value_len, (void)err;
-	*seq = 0;
-	for (size_t i = 0; i < key_len && i < 8; i++)
-		*seq = *seq << 8 | ((const uint8_t *)key)[i];
-	++*seq;
+	*seq = cairn_get_be(key, key_len < 8 ? key_len : 8) + 1;
 	return 1;
 }
 
@@ -192,8 +190,7 @@ static int tell_collector(cairn_txn *txn, const cairn_id *id, cairn_error *err)
 
 	if (rc)
 		return rc;
-	for (int i = 0; i < 8; i++)
-		key[i] = (uint8_t)(seq >> (8 * (7 - i)));
+	cairn_put_be(key, seq, sizeof(key));
 	return cairn_catalog__put(
 		txn, CAIRN_TABLE_RECENT, key, sizeof(key), id->bytes, sizeof(id->bytes), err);
 }

@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bytes.h - little-endian integers: in memory, appended to a text, and read with bounds. */
+/* bytes.h - little-endian integers appended to a text, and read with bounds. */
 #ifndef CAIRN_STORE_BYTES_H
 #define CAIRN_STORE_BYTES_H
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/text.h"
-
-static inline void cairn_put_le(uint8_t *to, uint64_t value, size_t width)
-{
-	for (size_t i = 0; i < width; i++)
-		to[i] = (uint8_t)(value >> 8 * i);
-}
-
-static inline uint64_t cairn_get_le(const uint8_t *from, size_t width)
-{
-	uint64_t value = 0;
-
-	for (size_t i = 0; i < width; i++)
-		value |= (uint64_t)from[i] << 8 * i;
-	return value;
-}
 
 static inline void cairn_add_le(cairn_text *to, uint64_t value, size_t width)
 {

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "cairn/gc.h"
 #include "store/bytes.h"
 #include "store/internal.h"
@@ -212,7 +213,6 @@ static int mark_one_recent(const void *key, size_t key_len, const void *value, s
 	void *arg, cairn_error *err)
 {
 	struct recent *recent = arg;
-	uint64_t seq = 0;
 	cairn_id id;
 	int rc = cairn_catalog__unseal(CAIRN_TABLE_RECENT, key, key_len, &value, &value_len, err);
 
@@ -220,10 +220,8 @@ static int mark_one_recent(const void *key, size_t key_len, const void *value, s
 		return rc;
 	if (key_len != 8 || value_len != sizeof(id))
 		return 0;
-	for (size_t i = 0; i < 8; i++)
-		seq = seq << 8 | ((const uint8_t *)key)[i];
 	memcpy(&id, value, sizeof(id));
-	recent->gc->next_recent = seq + 1;
+	recent->gc->next_recent = cairn_get_be(key, 8) + 1;
 	return mark(recent->gc, recent->txn, &id, err);
 }
 
@@ -232,8 +230,7 @@ static int mark_recent(struct gc *gc, cairn_txn *txn, cairn_error *err)
 	struct recent recent = {gc, txn};
 	uint8_t key[8];
 
-	for (int i = 0; i < 8; i++)
-		key[i] = (uint8_t)(gc->next_recent >> (8 * (7 - i)));
+	cairn_put_be(key, gc->next_recent, sizeof(key));
 	return cairn_index__scan_from(
 		txn, CAIRN_TABLE_RECENT, key, sizeof(key), mark_one_recent, &recent, err);
 }

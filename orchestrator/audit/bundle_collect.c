@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "audit/bundle.h"
+#include "base/bytes.h"
 #include "cairn/fsck.h"
 
 typedef struct collect {
@@ -73,8 +74,7 @@ static int take_event(const void *key, size_t key_len, const void *value, size_t
 	rc = cairn_record_parse(&record, "event", value, value_len, err);
 	if (rc < 0)
 		return rc;
-	for (int i = 0; i < 8; i++)
-		seq = seq << 8 | at[i];
+	seq = (json_int_t)cairn_get_be(at, 8);
 	json_array_append_new(lines, json_pack("{s:I, s:o}", "seq", seq, "record", record));
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "audit/bundle.h"
+#include "base/bytes.h"
 
 typedef struct merge {
 	const cairn_bundle_content *content;
@@ -135,8 +136,7 @@ static int put_events(merge *m, const cairn_run_id *run, const char *run_text)
 		uint8_t key[24];
 
 		memcpy(key, run->bytes, 16);
-		for (int b = 0; b < 8; b++)
-			key[16 + b] = (uint8_t)(seq >> (8 * (7 - b)));
+		cairn_put_be(key + 16, seq, 8);
 		if (!text)
 			rc = cairn_error_set(m->err, CAIRN_ENOMEM, "out of memory for a record");
 		else if (rc == 0)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 
 /* ---- run ids ------------------------------------------------------------------------ */
 
@@ -111,37 +112,22 @@ wrong:
 
 #define SHA_BYTES CAIRN_DIGEST_BYTES
 
-static void put_be(uint8_t *out, int n_bytes, uint64_t value)
-{
-	for (int i = 0; i < n_bytes; i++)
-		out[i] = (uint8_t)(value >> (8 * (n_bytes - 1 - i)));
-}
-
-static uint64_t get_be(const uint8_t *bytes, int n_bytes)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < n_bytes; i++)
-		value = value << 8 | bytes[i];
-	return value;
-}
-
 static void stage_key(uint8_t out[20], const cairn_run_id *run, uint32_t index)
 {
 	memcpy(out, run->bytes, 16);
-	put_be(out + 16, 4, index);
+	cairn_put_be(out + 16, index, 4);
 }
 
 static void attempt_key(uint8_t out[SHA_BYTES + 4], const cairn_key *key, uint32_t n)
 {
 	memcpy(out, key->bytes, SHA_BYTES);
-	put_be(out + SHA_BYTES, 4, n);
+	cairn_put_be(out + SHA_BYTES, n, 4);
 }
 
 static void checkpoint_key(uint8_t out[SHA_BYTES + 8], const cairn_key *key, uint64_t step)
 {
 	memcpy(out, key->bytes, SHA_BYTES);
-	put_be(out + SHA_BYTES, 8, step);
+	cairn_put_be(out + SHA_BYTES, step, 8);
 }
 
 /* ---- reading ------------------------------------------------------------------------ */
@@ -245,7 +231,7 @@ static int take_attempt_number(const void *key, size_t key_len, const void *valu
 	(void)value, (void)value_len, (void)err;
 	if (key_len != SHA_BYTES + 4)
 		return 0;
-	*(uint32_t *)arg = (uint32_t)get_be((const uint8_t *)key + SHA_BYTES, 4);
+	*(uint32_t *)arg = (uint32_t)cairn_get_be((const uint8_t *)key + SHA_BYTES, 4);
 	return 1;
 }
 
@@ -422,7 +408,7 @@ int cairn_record_put_ref(cairn_batch *batch, const char *name, const cairn_id *i
 		(long long)now, by, who);
 	CAIRN_ASSERT(n > 0 && (size_t)n < sizeof(value));
 	memcpy(at, name, len + 1);
-	put_be(at + len + 1, 8, (uint64_t)now);
+	cairn_put_be(at + len + 1, (uint64_t)now, 8);
 	rc = cairn_batch_put(batch, "reflog", at, len + 9, value, (size_t)n, err);
 	if (rc < 0)
 		return rc;

@@ -3,9 +3,9 @@
 #include "run/fsck.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cairn/fsck.h"
 #include "cli/cli.h"
 
@@ -22,14 +22,6 @@ typedef struct meter {
 	double begun_s, shown_s;
 	char part[16];
 } meter;
-
-static double now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 static void erase(meter *m)
 {
@@ -63,7 +55,7 @@ static void show(meter *m, uint64_t done, uint64_t total, double now)
 static void on_progress(void *arg, const char *part, uint64_t done, uint64_t total)
 {
 	meter *m = arg;
-	double now = now_s();
+	double now = cairn_clock();
 
 	if (strcmp(m->part, part) != 0) {
 		snprintf(m->part, sizeof(m->part), "%s", part);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "audit/report.h"
+#include "base/bytes.h"
 #include "run/explain.h"
 #include "run/lock.h"
 #include "run/plan.h"
@@ -214,8 +215,7 @@ static int put_log(const blessing *b, cairn_batch *batch, cairn_error *err)
 	int rc;
 
 	CAIRN_ASSERT(len > 0 && (size_t)len < sizeof(key) - 9);
-	for (int i = 0; i < 8; i++)
-		key[len + 1 + i] = (char)(ms >> (8 * (7 - i)));
+	cairn_put_be((uint8_t *)key + len + 1, ms, 8);
 	rc = text ? cairn_batch_put(batch, "note", key, (size_t)len + 9, text, strlen(text), err)
 		  : cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a record");
 	free(text);

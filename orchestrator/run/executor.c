@@ -13,20 +13,13 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "run/job.h"
 #include "run/logfile.h"
 #include "run/spawn.h"
 
 #define END_PATIENCE_MS 1000
-
-static double now_s(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- start ---------------------------------------------------------------------------------- */
 
@@ -123,7 +116,7 @@ int cairn_attempt_start(
 	cairn_arena_free(arena);
 	if (!attempt.log_path)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for an attempt");
-	attempt.started = now_s();
+	attempt.started = cairn_clock();
 	attempt.start_ms = cairn_now_ms();
 	if (!attempt.child.pid) {
 		attempt.child = (cairn_child){.fd = -1, .is_new = true};

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "run/host.h"
 #include "run/wire.h"
 
@@ -18,10 +19,7 @@
 
 double cairn_host_clock(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	return cairn_clock();
 }
 
 void cairn_host_send_packet(

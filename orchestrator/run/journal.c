@@ -6,6 +6,7 @@
 
 #include "audit/provenance.h"
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "run/memo.h"
 #include "run/plan.h"
 #include "run/process.h"
@@ -325,12 +326,6 @@ int cairn_journal_flush(cairn_journal *journal, cairn_error *err)
 	return journal->error.code;
 }
 
-static void put_be(uint8_t *out, int n_bytes, uint64_t value)
-{
-	for (int i = 0; i < n_bytes; i++)
-		out[i] = (uint8_t)(value >> (8 * (n_bytes - 1 - i)));
-}
-
 void cairn_journal_event(
 	cairn_journal *journal, const char *type, size_t i, const char *text, json_t *take_more)
 {
@@ -347,7 +342,7 @@ void cairn_journal_event(
 		json_object_update(event, take_more);
 	json_decref(take_more);
 	memcpy(key, journal->run.bytes, 16);
-	put_be(key + 16, 8, journal->n_events++);
+	cairn_put_be(key + 16, journal->n_events++, 8);
 	value = cairn_json_canonical(event);
 	if (batch)
 		note_failure(journal, value ? cairn_batch_put(batch, "event", key, sizeof(key),
@@ -459,7 +454,7 @@ void cairn_journal_live(cairn_journal *journal, size_t i, bool is_live)
 
 	memcpy(key, CAIRN_LIVE_PREFIX, prefix);
 	memcpy(key + prefix, planned->key.bytes, CAIRN_DIGEST_BYTES);
-	put_be(key + prefix + CAIRN_DIGEST_BYTES, 4, planned->attempt);
+	cairn_put_be(key + prefix + CAIRN_DIGEST_BYTES, planned->attempt, 4);
 	put_or_delete(journal, key, sizeof(key), is_live);
 }
 
@@ -480,7 +475,7 @@ void cairn_journal_child(cairn_journal *journal, pid_t pid, bool is_live)
 		return;
 	memcpy(key, CAIRN_LIVE_CHILD, prefix);
 	memcpy(key + prefix, journal->run.bytes, sizeof(journal->run.bytes));
-	put_be(key + prefix + sizeof(journal->run.bytes), 4, (uint64_t)pid);
+	cairn_put_be(key + prefix + sizeof(journal->run.bytes), (uint64_t)pid, 4);
 	if (!is_live) {
 		note_failure(journal,
 			cairn_batch_delete(batch, "note", key, sizeof(key), &journal->error));

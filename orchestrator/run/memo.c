@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/crc.h"
 #include "base/text.h"
 
@@ -62,29 +63,13 @@ static size_t name_of(uint8_t out[NAME_MAX], const char *workflow, size_t piece,
 	if (!is_piece)
 		return at;
 	out[at++] = 0;
-	for (int i = 3; i >= 0; i--)
-		out[at++] = (uint8_t)(piece >> (8 * i));
-	return at;
-}
-
-static uint64_t get_le(const uint8_t *bytes, int n)
-{
-	uint64_t value = 0;
-
-	for (int i = 0; i < n; i++)
-		value |= (uint64_t)bytes[i] << (8 * i);
-	return value;
-}
-
-static void put_le(uint8_t *out, int n, uint64_t value)
-{
-	for (int i = 0; i < n; i++)
-		out[i] = (uint8_t)(value >> (8 * i));
+	cairn_put_be(out + at, piece, 4);
+	return at + 4;
 }
 
 static double get_double(const uint8_t *bytes)
 {
-	uint64_t bits = get_le(bytes, sizeof(bits));
+	uint64_t bits = cairn_get_le(bytes, sizeof(bits));
 	double value;
 
 	memcpy(&value, &bits, sizeof(value));
@@ -96,7 +81,7 @@ static void put_double(uint8_t *out, double value)
 	uint64_t bits;
 
 	memcpy(&bits, &value, sizeof(bits));
-	put_le(out, sizeof(bits), bits);
+	cairn_put_le(out, bits, sizeof(bits));
 }
 
 static uint32_t ports_of(const cairn_plugin_info *plugin)
@@ -144,7 +129,7 @@ static void index_piece(struct piece *piece, const uint8_t *bytes, size_t len, u
 	if (len < PIECE_HEAD || bytes[0] != VERSION)
 		return;
 	piece->bytes = bytes;
-	piece->is_whole = losses != UINT64_MAX && get_le(bytes + 1, 8) == losses;
+	piece->is_whole = losses != UINT64_MAX && cairn_get_le(bytes + 1, 8) == losses;
 	while (piece->n < CAIRN_MEMO_PIECE && at + ENTRY_HEAD <= len) {
 		size_t end = at + ENTRY_HEAD + bytes[at + N_IDS] * ID_BYTES;
 
@@ -185,7 +170,7 @@ static const uint8_t *entry_at(cairn_memo *memo, size_t i)
 
 static uint32_t hash_of(const uint8_t *key)
 {
-	return (uint32_t)get_le(key, 4); /* a digest is as good a hash as any */
+	return (uint32_t)cairn_get_le(key, 4); /* a digest is as good a hash as any */
 }
 
 static void make_table(cairn_memo *memo)
@@ -200,7 +185,7 @@ static void make_table(cairn_memo *memo)
 		const uint8_t *entry = entry_at(memo, i);
 		uint32_t at = entry ? hash_of(entry) & memo->mask : 0;
 
-		if (!entry || !get_le(entry, 8)) /* of a stage that was not finished */
+		if (!entry || !cairn_get_le(entry, 8)) /* of a stage that was not finished */
 			continue;
 		while (memo->slots[at])
 			at = (at + 1) & memo->mask;
@@ -254,7 +239,7 @@ bool cairn_memo_find(cairn_memo *memo, size_t i, cairn_id *out, cairn_remembered
 	const uint8_t *entry = found == SIZE_MAX ? NULL : entry_at(memo, found), *id;
 	bool is_whole = entry && memo->pieces[found / CAIRN_MEMO_PIECE].is_whole;
 
-	if (!entry || get_le(entry + CAIRN_DIGEST_BYTES, 4) != ports_seen(memo, plugin))
+	if (!entry || cairn_get_le(entry + CAIRN_DIGEST_BYTES, 4) != ports_seen(memo, plugin))
 		return false;
 	memset(out, 0, (plugin->n_outputs + 1) * sizeof(*out));
 	id = entry + ENTRY_HEAD;
@@ -354,7 +339,7 @@ static void encode_stage(cairn_text *out, const cairn_planned *planned)
 
 	if (is_known)
 		memcpy(head, planned->key.bytes, sizeof(planned->key.bytes));
-	put_le(head + CAIRN_DIGEST_BYTES, 4, ports);
+	cairn_put_le(head + CAIRN_DIGEST_BYTES, ports, 4);
 	head[FLAGS] = planned->is_blessed ? BLESSED : 0;
 	put_double(head + FLOP, planned->flop);
 	put_double(head + SECONDS, planned->seconds);
@@ -388,7 +373,7 @@ static int put_piece(cairn_batch *batch, const cairn_plan *plan, cairn_snapshot 
 
 	cairn_text_clear(scratch);
 	head[0] = VERSION;
-	put_le(head + 1, 8, plan->losses);
+	cairn_put_le(head + 1, plan->losses, 8);
 	cairn_text_add_bytes(scratch, head, sizeof(head));
 	for (size_t i = first; i < plan->n_stages && i < first + CAIRN_MEMO_PIECE; i++)
 		encode_stage(scratch, &plan->stages[i]);

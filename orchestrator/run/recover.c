@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "run/journal.h"
 #include "run/process.h"
 
@@ -44,8 +45,7 @@ static int collect(const void *key, size_t key_len, const void *value, size_t va
 	live = &list->items[list->n++];
 	memcpy(live->key.bytes, bytes, CAIRN_DIGEST_BYTES);
 	bytes += CAIRN_DIGEST_BYTES;
-	live->attempt = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 |
-			(uint32_t)bytes[2] << 8 | bytes[3];
+	live->attempt = (uint32_t)cairn_get_be(bytes, 4);
 	return 0;
 }
 

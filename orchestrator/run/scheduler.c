@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "run/budget.h"
 #include "run/preflight.h"
 #include "run/runner.h"
@@ -26,10 +27,7 @@
 
 double cairn_runner_clock(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+	return cairn_clock();
 }
 
 /* ---- what may start ------------------------------------------------------------------------- */
