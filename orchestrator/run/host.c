@@ -216,8 +216,8 @@ static void note_children(cairn_run *run)
 	if (cairn_children_list(&pid, 1) == 0)
 		return;
 	run->left_something = true;
-	cairn_host_log(run, CAIRN_LOG_WARNING, "plugin '%s' left behind: a process",
-		run->plugin.name);
+	cairn_host_log(
+		run, CAIRN_LOG_WARNING, "plugin '%s' left behind: a process", run->plugin.name);
 }
 
 static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
@@ -279,6 +279,9 @@ static bool say_goodbye(
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);
 		cairn_host_send(run, "error", json_pack("{s:o}", "error", cairn_record_error(err)));
 	}
+	if (code == CAIRN_WAITING) /* in the plugin's words */
+		json_object_set_new(bye, "text",
+			cairn_record_text(run->error.hint[0] ? run->error.hint : run->said));
 	cairn_host_put_account(run, bye, false);
 	json_object_set_new(bye, "log", json_boolean(has_log()));
 	if (run->result) {
