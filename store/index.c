@@ -27,7 +27,7 @@
 
 #define MAX_READERS       1022
 #define SECONDS_PER_CHECK 60
-#define LOCK_FILE_BYTES   (68 << 10) /* room for so many readers, and a page */
+#define LOCK_FILE_BYTES   (64 << 10) /* what LMDB makes of so many readers */
 
 struct cairn_index {
 	MDB_env *env; /* NULL: it was shut, and is opened with the next transaction */

@@ -228,7 +228,7 @@ static void test_cli_plan__a_run_that_does_not_fit(void **state)
 	(void)state;
 	drive_write("w.ini", "[workflow]\nname = w\n[stage a]\nplugin = counter\n");
 	drive_env("CAIRN_MEMORY", "500K");
-	got = cairn_is(1, "run");
+	got = cairn_is(2, "run");
 	assert_has(got->err, "error: stage 'a' needs about 1.0 MiB of memory, there are 500 KiB\n");
 	assert_has(got->err, "  at w.ini:3\n");
 	assert_has(got->err, "`--overcommit`");

@@ -78,8 +78,8 @@ static const struct fault harms_once[] = {
 /* Here they would meet the next stage. What it made is handed over on the wire, so without one it
  * is lost. */
 static const struct fault harms_again[] = {
-	{"close_wire", "", 1, "stage process left with status 1, unasked", ""},
-	{"close_all", "", 1, "stage process left with status 1, unasked", ""},
+	{"close_wire", "", 1, "stage process left with status ", ""},
+	{"close_all", "", 1, "stage process left with status ", ""},
 	{"junk", "", 1, "a stage process sent what is no record", ""},
 	{"frame", "", 1, "sent a record of 1073741824 bytes, more than 1048576", ""},
 	{"scratch", "", 0, "cannot remove", ""},
