@@ -17,8 +17,8 @@
  */
 CAIRN_MUST int cairn_explain_changes(json_t **out, cairn_store *store, const json_t *before,
 	const json_t *now, cairn_error *err);
-/* Adds "difference" to those of an array of such changes, or of causes (cause.h), that are of inputs
- * and whose artifacts are both known. */
+/* Adds "difference" to those of an array of such changes, or of causes (cause.h), that are of
+ * inputs and whose artifacts are both known. */
 CAIRN_MUST int cairn_explain_differences(json_t *changes, cairn_store *store, cairn_error *err);
 /* {"run", "end_ms"} of a result record; null of NULL. New reference. */
 json_t *cairn_explain_origin(const json_t *result);

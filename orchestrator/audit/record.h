@@ -10,22 +10,19 @@
  *
  * run        { "run", "workflow" (name), "file", "file_id" (artifact of the INI as read),
  *              "args": [..], "params": {name: value},
- *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "seconds", "pid",
- *              "boot_id", "pid_start", "host", "user", "version", "device", "threads",
- *              "n_stages", "stages_of" (of a run that found everything cached: the run that
- *              wrote records of exactly these stages; the readers below follow it),
- *              "provenance": {...} (provenance.h), "collected_ms": when `cairn gc` was
- *              told to keep nothing for this run any more (roots.h) }
- * stage      { "instance", "stage", "plugin", "axes": {axis: value}, "key" (or null while
- *              inputs are missing), "state": pending|running|cached|done|failed|stopped|
- *              waiting|blocked|skipped, "reason" (why it ran: "no result", "checkpoint at
- *              step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show": bool,
- *              "outside": [id] (inputs that no stage of the run makes; where there are some) }
- * attempt    { "run", "instance", "plugin", "attempt": n, "state": running|done|failed|
- *              stopped|killed|waiting, "pid", "boot_id", "pid_start", "start_ms", "end_ms",
- *              "resumed_step", "step", "total", "flop": [..], "flop_real": [..] (spent in
- *              this attempt so far; heartbeat: each second), "kept_flop": total committed by
- *              a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
+ *              "state": running|done|failed|stopped|waiting, "start_ms", "end_ms", "seconds",
+ * "pid", "boot_id", "pid_start", "host", "user", "version", "device", "threads", "n_stages",
+ * "stages_of" (of a run that found everything cached: the run that wrote records of exactly these
+ * stages; the readers below follow it), "provenance": {...} (provenance.h), "collected_ms": when
+ * `cairn gc` was told to keep nothing for this run any more (roots.h) } stage      { "instance",
+ * "stage", "plugin", "axes": {axis: value}, "key" (or null while inputs are missing), "state":
+ * pending|running|cached|done|failed|stopped| waiting|blocked|skipped, "reason" (why it ran: "no
+ * result", "checkpoint at step 40", ...), "attempt": n, "inputs": {port: [source text]}, "show":
+ * bool, "outside": [id] (inputs that no stage of the run makes; where there are some) } attempt {
+ * "run", "instance", "plugin", "attempt": n, "state": running|done|failed| stopped|killed|waiting,
+ * "pid", "boot_id", "pid_start", "start_ms", "end_ms", "resumed_step", "step", "total", "flop":
+ * [..], "flop_real": [..] (spent in this attempt so far; heartbeat: each second), "kept_flop":
+ * total committed by a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
  *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" (the
  *              largest size of its process), "kernel_peak_bytes" (of that: tensors) }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},

@@ -54,14 +54,14 @@ typedef struct cli {
 	const char *file; /* -f */
 	bool json, quiet, verbose, dry_run, keep_going, no_wait, metrics, exit_code, overcommit;
 	int jobs, threads;
-	const char *stage; /* --stage, of plugins */
+	const char *stage;  /* --stage, of plugins */
 	const char *format; /* --format, of export */
 	bool force;
 	const char *as; /* --as, of graph; NULL: as stdout is */
 	bool collapse;
 	bool index, repair, rebuild, backup; /* of fsck */
-	bool with_inputs;            /* of export */
-	const cli_option *options; /* those of the tool, then those of cairn */
+	bool with_inputs;                    /* of export */
+	const cli_option *options;           /* those of the tool, then those of cairn */
 	size_t n_options, n_tool_options;
 	cli_tool tool;
 	int64_t keep_runs; /* of gc; 0: all */
@@ -69,8 +69,8 @@ typedef struct cli {
 	bool checkpoints, delete;
 	const char *break_lease;
 	int64_t attempt, depth;
-	int64_t limit; /* -1: what the verb thinks right */
-	double max_flop; /* --max-cost; < 0: none */
+	int64_t limit;      /* -1: what the verb thinks right */
+	double max_flop;    /* --max-cost; < 0: none */
 	const char *reason; /* of bless */
 	bool revoke;
 	const char *progress, *color, *by, *table;
@@ -227,8 +227,8 @@ int cli_print_json(json_t *json, const char *schema);
 /* ---- units.c: numbers for people; each into a buffer of 32 bytes ------------------------------
  */
 
-const char *cli_flop(char out[32], double flop);        /* 1.2 TFLOP */
-const char *cli_pf_days(char out[32], double flop);     /* 2.1e-09 */
+const char *cli_flop(char out[32], double flop);    /* 1.2 TFLOP */
+const char *cli_pf_days(char out[32], double flop); /* 2.1e-09 */
 /* "0.5" petaflop/s-days, "18TFLOP" or "18 TFLOP", as FLOP. */
 bool cli_parse_cost(const char *text, double *flop);
 const char *cli_duration(char out[32], double seconds); /* 3m41s */

@@ -17,7 +17,8 @@
 
 #include "base/json.h"
 
-/* action: NULL, "check", "estimate" or "symbols". *out is a new reference, never an error document. */
+/* action: NULL, "check", "estimate" or "symbols". *out is a new reference, never an error document.
+ */
 CAIRN_MUST int cairn_describe_ask(json_t **out, const char *path, const char *action,
 	const json_t *request, cairn_error *err);
 

@@ -170,7 +170,8 @@ enum {
 enum {
 	CAIRN_DONE = 0,
 	CAIRN_STOPPED = 1, /* stopped after a checkpoint, as asked */
-	CAIRN_WAITING = 2, /* waiting for people; what for is what hint(), else the last log(), said */
+	CAIRN_WAITING =
+		2, /* waiting for people; what for is what hint(), else the last log(), said */
 };
 
 enum cairn_log_level {

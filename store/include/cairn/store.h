@@ -109,7 +109,8 @@ CAIRN_MUST int cairn_batch_commit(cairn_batch *batch, cairn_error *err);
 void cairn_batch_abort(cairn_batch *batch);
 /* What a batch holds, as bytes that another process of this program unpacks into a batch of its
  * own, to commit many together. 0; 1 where it cannot be (large chunks, record changes, reliance on
- * what is in the index, more than `max` bytes): commit it then. The batch stays as it is; *bytes is the caller's to free. */
+ * what is in the index, more than `max` bytes): commit it then. The batch stays as it is; *bytes is
+ * the caller's to free. */
 CAIRN_MUST int cairn_batch_pack(const cairn_batch *batch, size_t max, void **bytes, size_t *len);
 /* EINTEGRITY where they are no packet: every id is checked. A failure leaves part of it, which
  * nothing names. */
@@ -130,16 +131,16 @@ uint64_t cairn_object_count(const cairn_object *object);
 /* Entry `index` in bytewise order of names; data is NULL. Borrowed until close. */
 CAIRN_MUST int cairn_object_entry(
 	const cairn_object *object, uint64_t index, cairn_tensor *out, cairn_error *err);
-/* Reads and verifies an entry; data is aligned to 64 bytes, read-only and borrowed until close. Behind
- * bytes (u8, one dimension) stands a NUL. Large tensors are mapped from the store (README.md, Reading).
- * ENOTFOUND, EINTEGRITY (names the chunk and segment), EIO, ENOMEM. */
+/* Reads and verifies an entry; data is aligned to 64 bytes, read-only and borrowed until close.
+ * Behind bytes (u8, one dimension) stands a NUL. Large tensors are mapped from the store
+ * (README.md, Reading). ENOTFOUND, EINTEGRITY (names the chunk and segment), EIO, ENOMEM. */
 CAIRN_MUST int cairn_object_read(
 	cairn_object *object, const char *name, cairn_tensor *out, cairn_error *err);
 /* Gives back the bytes of an entry (NULL: of all): what cairn_object_read handed out is gone. */
 void cairn_object_release(cairn_object *object, const char *name);
 bool cairn_object_has(const cairn_object *object, const char *name);
-/* A digest per entry (of name, type, shape and bytes) in the order of cairn_object_entry: equal ones
- * are equal entries. The caller frees. ENOTFOUND leaves *err untouched. */
+/* A digest per entry (of name, type, shape and bytes) in the order of cairn_object_entry: equal
+ * ones are equal entries. The caller frees. ENOTFOUND leaves *err untouched. */
 CAIRN_MUST int cairn_store_entry_ids(cairn_store *store, const cairn_id *artifact, cairn_id **out,
 	uint64_t *n, cairn_error *err);
 

@@ -6,10 +6,11 @@ struct params {
 	int32_t code;
 };
 
-#define CODES(X)                                                                              \
-	X("io", EIO)                                                                          \
-	X("nomem", ENOMEM) X("device", EDEVICE) X("busy", EBUSY) X("param", EPARAM)           \
-		X("input", EINPUT) X("diverged", EDIVERGED) X("limit", ELIMIT) X("bug", EBUG) \
+#define CODES(X)                                                                    \
+	X("io", EIO)                                                                \
+	X("nomem", ENOMEM)                                                          \
+	X("device", EDEVICE) X("busy", EBUSY) X("param", EPARAM) X("input", EINPUT) \
+		X("diverged", EDIVERGED) X("limit", ELIMIT) X("bug", EBUG)          \
 			X("integrity", EINTEGRITY) X("abi", EABI) X("notfound", ENOTFOUND)
 #define NAME(name, code)  "|" name
 #define VALUE(name, code) CAIRN_##code,
