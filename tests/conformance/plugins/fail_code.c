@@ -6,13 +6,13 @@ struct params {
 	int32_t code;
 };
 
-#define CODES(X)                                                                            \
-	X("io", EIO)                                                                        \
-	X("nomem", ENOMEM)                                                                  \
-	X("device", EDEVICE)                                                                \
-	X("busy", EBUSY) X("param", EPARAM) X("input", EINPUT) X("diverged", EDIVERGED)     \
-		X("limit", ELIMIT) X("bug", EBUG) X("integrity", EINTEGRITY) X("abi", EABI) \
-			X("notfound", ENOTFOUND)
+/* clang-format off: its own result would not please it */
+#define CODES(X)                                                       \
+	X("io", EIO) X("nomem", ENOMEM) X("device", EDEVICE)           \
+	X("busy", EBUSY) X("param", EPARAM) X("input", EINPUT)         \
+	X("diverged", EDIVERGED) X("limit", ELIMIT) X("bug", EBUG)     \
+	X("integrity", EINTEGRITY) X("abi", EABI) X("notfound", ENOTFOUND)
+/* clang-format on */
 #define NAME(name, code)  "|" name
 #define VALUE(name, code) CAIRN_##code,
 
