@@ -6,7 +6,8 @@ struct params {
 	int32_t code;
 };
 
-/* clang-format off: its own result would not please it */
+/* What clang-format makes of this does not please it. */
+/* clang-format off */
 #define CODES(X)                                                       \
 	X("io", EIO) X("nomem", ENOMEM) X("device", EDEVICE)           \
 	X("busy", EBUSY) X("param", EPARAM) X("input", EINPUT)         \
