@@ -7,7 +7,9 @@
 #include "trial.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "store/internal.h"
@@ -66,6 +68,7 @@ static int hold(void *arg)
 	cairn_id id = support_commit(store, 1, 70 << 10, 900);
 	char byte;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* where the test fails */
 	if (write(pipes[1], &id, sizeof(id)) != sizeof(id) || read(pipes[2], &byte, 1) != 1)
 		return 1;
 	cairn_store_close(store);

@@ -138,12 +138,13 @@ static ssize_t do_pwrite(int fd, const void *bytes, size_t len, off64_t at)
 		errno = error;
 		return -1;
 	}
-	if (error && half) {
-		ssize_t n = syscall(SYS_pwrite64, fd, bytes, half, at);
+	if (error) {
+		ssize_t n = half ? syscall(SYS_pwrite64, fd, bytes, half, at) : 0;
 
 		if (error == INJECT_TORN)
 			(void)syscall(SYS_kill, getpid(), SIGKILL);
-		return n;
+		if (half)
+			return n;
 	}
 	return syscall(SYS_pwrite64, fd, bytes, len, at);
 }
@@ -156,7 +157,7 @@ static ssize_t do_write(int fd, const void *bytes, size_t len)
 		errno = error;
 		return -1;
 	}
-	if (error && len > 1) {
+	if (error) {
 		ssize_t n = syscall(SYS_write, fd, bytes, len / 2);
 
 		if (error == INJECT_TORN)

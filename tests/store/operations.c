@@ -409,11 +409,11 @@ static void note_damage(void *arg, const cairn_damage *damage)
 	found->n++;
 }
 
-static int check_all(cairn_store *store, struct found *found, cairn_error *err)
+static int check_all(cairn_store *store, bool is_quick, struct found *found, cairn_error *err)
 {
 	const cairn_fsck_observer observer = {.damage = note_damage, .arg = found};
 	cairn_fsck *fsck;
-	int rc = cairn_fsck_new(&fsck, store, false, &observer, err);
+	int rc = cairn_fsck_new(&fsck, store, is_quick, &observer, err);
 
 	if (rc)
 		return rc;
@@ -426,10 +426,19 @@ static int check_all(cairn_store *store, struct found *found, cairn_error *err)
 	return rc;
 }
 
+int operations_fsck(cairn_store *store, bool is_quick, size_t *n_damages, cairn_error *err)
+{
+	struct found found = {0};
+	int rc = check_all(store, is_quick, &found, err);
+
+	*n_damages = found.n;
+	return rc;
+}
+
 static int fsck(cairn_store *store, const char *directory, cairn_error *err)
 {
 	struct found found = {0};
-	int rc = check_all(store, &found, err);
+	int rc = check_all(store, false, &found, err);
 
 	(void)directory;
 	return !rc && found.n ? cairn_error_set(err, CAIRN_EINTEGRITY, "damage where there is none")
@@ -454,7 +463,7 @@ static void damage_large(const char *directory)
 static int repair(cairn_store *store, const char *directory, cairn_error *err)
 {
 	struct found found = {0};
-	int rc = check_all(store, &found, err);
+	int rc = check_all(store, false, &found, err);
 
 	(void)directory;
 	if (!rc)
@@ -468,7 +477,7 @@ static void check_repaired(cairn_store *store)
 	cairn_error err = {0};
 	cairn_id id;
 
-	OK(check_all(store, &found, &err));
+	OK(check_all(store, false, &found, &err));
 	assert_int_equal(found.n, 0);
 	OK(find(store, large.ref, &id, &err));
 	assert_int_equal(verify_id(store, &id, 1, LARGE, large.seed, NULL), CAIRN_ENOTFOUND);

@@ -33,6 +33,8 @@ void operations_make(const char *directory);
 /* Fails the test unless all that was kept is there and right. */
 void operations_check_kept(cairn_store *store, const operation *after);
 
+/* How much is damaged; quick: without the bytes in segments. */
+int operations_fsck(cairn_store *store, bool is_quick, size_t *n_damages, cairn_error *err);
 /* A collection of all that no ref names. */
 int operations_collect(cairn_store *store, cairn_gc_report *report, cairn_error *err);
 
