@@ -2,7 +2,7 @@
 /*
  * explain.h - why a stage ran, or would: the parts that need records only.
  *
- * run/explain.h asks about today's plan, this about a run that is over.
+ * run/plan/explain.h asks about today's plan, this about a run that is over.
  */
 #ifndef CAIRN_AUDIT_EXPLAIN_H
 #define CAIRN_AUDIT_EXPLAIN_H
@@ -29,7 +29,7 @@ json_t *cairn_explain_attempt(cairn_snapshot *snapshot, const cairn_key *key);
 /*
  * Why a stage ran, or did not, in a run: the components of its result beside those of the result
  * before it, the one that the newest earlier run of the workflow had. The document is that of
- * run/explain.h, with "run". ENOTFOUND where the run has no such stage, with what it may be.
+ * run/plan/explain.h, with "run". ENOTFOUND where the run has no such stage, with what it may be.
  */
 CAIRN_MUST int cairn_explain_past(json_t **out, cairn_store *store, cairn_snapshot *snapshot,
 	const cairn_run_id *run, const char *instance, cairn_error *err);

@@ -7,7 +7,7 @@
  * artifact and goes up (to the sources) or down (to what used it), breadth first, through the
  * store's producer and consumer tables. Each node appears once; the order depends on the
  * store's content only. An artifact may have several producers: equal bytes are one artifact, and
- * a blessing (run/bless.h) lets an earlier output stand for a stage that did not run.
+ * a blessing (run/plan/bless.h) lets an earlier output stand for a stage that did not run.
  */
 #ifndef CAIRN_AUDIT_LINEAGE_H
 #define CAIRN_AUDIT_LINEAGE_H

@@ -31,8 +31,8 @@
  *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
  *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
  *              "steps", "plugin_digest", "build", "backend", "end_ms" }
- *              One that was accepted for another key has "blessed": see run/bless.h.
- *              What a tool put into the store (run/tool_commit.c) has a result with no run, but
+ *              One that was accepted for another key has "blessed": see run/plan/bless.h.
+ *              What a tool put into the store (run/tool/tool_commit.c) has a result with no run, but
  *              with "user" and "origins": [{"port", "path", "files": [{"name", "bytes",
  *              "sha256"}]}]
  * checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far, over

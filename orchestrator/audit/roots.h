@@ -13,7 +13,7 @@
  * A run can be told to keep nothing. Its records stay, so history, cost and lineage remain whole:
  * they say "collected". Results that only such runs name lose their outputs, unless a name or
  * a lineage that is kept holds them; a stage that needs one again simply runs again.
- * What the cache of files knows (run/filecache.h) keeps nothing.
+ * What the cache of files knows (run/plan/filecache.h) keeps nothing.
  */
 #ifndef CAIRN_AUDIT_ROOTS_H
 #define CAIRN_AUDIT_ROOTS_H

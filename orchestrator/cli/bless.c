@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bless.c - `cairn bless STAGE`: an earlier result is accepted; without a stage, what was. */
-#include "run/bless.h"
+#include "run/plan/bless.h"
 
 #include <string.h>
 

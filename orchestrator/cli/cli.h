@@ -13,7 +13,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "run/run.h"
-#include "run/tool.h"
+#include "run/tool/tool.h"
 
 /* ARCHITECTURE: exit codes. INT and TERM are re-raised instead. */
 enum {

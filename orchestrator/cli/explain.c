@@ -12,7 +12,7 @@
 
 #include "audit/difference.h"
 #include "cli/cli.h"
-#include "run/explain.h"
+#include "run/plan/explain.h"
 
 #define CAUSES_SHOWN 12
 

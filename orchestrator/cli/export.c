@@ -5,7 +5,7 @@
 #include "audit/metrics.h"
 #include "audit/tensorboard.h"
 #include "cli/cli.h"
-#include "run/directory.h"
+#include "run/tool/directory.h"
 
 /* One stage's rows: DIR/INSTANCE/... An instance's name ("rm@brief") can be a directory's. */
 static int put_rows(cli *c, cairn_outdir *dir, const char *instance, const cairn_tensor *rows,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fsck.c - `cairn fsck`: what is damaged, what that means, and what to do. */
-#include "run/fsck.h"
+#include "run/check/fsck.h"
 
 #include <string.h>
 #include <unistd.h>

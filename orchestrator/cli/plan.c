@@ -4,8 +4,8 @@
 
 #include "audit/ledger.h"
 #include "cli/cli.h"
-#include "run/budget.h"
-#include "run/forecast.h"
+#include "run/plan/budget.h"
+#include "run/plan/forecast.h"
 
 /* Of all stages that are not cached. */
 typedef struct totals {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
-#include "run/directory.h"
+#include "run/tool/directory.h"
 
 /* A verb's use of its tool. */
 struct use {

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "run/job.h"
-#include "run/plan.h"
+#include "run/host/job.h"
+#include "run/plan/plan.h"
 #include "run/process.h"
 #include "run/runner.h"
 

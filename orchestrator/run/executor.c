@@ -15,7 +15,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "run/job.h"
+#include "run/host/job.h"
 #include "run/logfile.h"
 #include "run/spawn.h"
 

@@ -6,7 +6,7 @@
  * Takes time for what follows, never for the whole plan.
  */
 #include "base/alloc.h"
-#include "run/plan.h"
+#include "run/plan/plan.h"
 #include "run/runner.h"
 
 static const char *what_it_did(enum cairn_state state)

@@ -7,8 +7,8 @@
 #include "audit/provenance.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "run/memo.h"
-#include "run/plan.h"
+#include "run/plan/memo.h"
+#include "run/plan/plan.h"
 #include "run/process.h"
 
 #define KEY_BYTES (sizeof(CAIRN_LIVE_PREFIX) - 1 + CAIRN_DIGEST_BYTES + 4)

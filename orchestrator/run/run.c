@@ -19,10 +19,10 @@
 
 #include "base/alloc.h"
 #include "cairn/fsck.h"
-#include "run/budget.h"
+#include "run/plan/budget.h"
 #include "run/lock.h"
-#include "run/plan.h"
-#include "run/preflight.h"
+#include "run/plan/plan.h"
+#include "run/plan/preflight.h"
 #include "run/runner.h"
 
 /* Of the index: what is copied after a run must not be felt. */

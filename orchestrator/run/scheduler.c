@@ -18,8 +18,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "run/budget.h"
-#include "run/preflight.h"
+#include "run/plan/budget.h"
+#include "run/plan/preflight.h"
 #include "run/runner.h"
 
 #define TICK_MS     100

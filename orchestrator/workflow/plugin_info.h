@@ -2,7 +2,7 @@
 /*
  * plugin_info.h - what the planner knows of a plugin: its description as data.
  *
- * The runner takes it from the shared object in a child process (run/plugins.c) as JSON
+ * The runner takes it from the shared object in a child process (run/plugin/plugins.c) as JSON
  * "cairn.plugin/1"; nothing here opens a library.
  */
 #ifndef CAIRN_WORKFLOW_PLUGIN_INFO_H

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/job.h"
+#include "run/host/job.h"
 #include "run/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

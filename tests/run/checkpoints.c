@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "run/host.h"
-#include "run/preflight.h"
+#include "run/host/host.h"
+#include "run/plan/preflight.h"
 
 #define HEAD "[workflow]\nname = w\n"
 

@@ -9,7 +9,7 @@
 
 #include "test.h"
 
-#include "run/directory.h"
+#include "run/tool/directory.h"
 
 static char directory[64];
 

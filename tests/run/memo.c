@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "run/memo.h"
+#include "run/plan/memo.h"
 
 #define HEAD  "[workflow]\nname = w\n"
 #define STAGE "\nplugin = counter\nsteps = "
