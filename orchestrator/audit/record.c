@@ -460,6 +460,8 @@ int cairn_record_put_result(
 	size_t i;
 	int rc = put_record(batch, "result", key->bytes, sizeof(key->bytes), value, err);
 
+	if (rc == 0)
+		rc = cairn_record_delete_damage(batch, key, err);
 	json_object_foreach(json_object_get(value, "outputs"), port, bound)
 	{
 		if (rc == 0)

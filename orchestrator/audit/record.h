@@ -32,9 +32,8 @@
  *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
  *              "steps", "plugin_digest", "build", "backend", "end_ms" }
  *              One that was accepted for another key has "blessed": see run/plan/bless.h.
- *              What a tool put into the store (run/tool/tool_commit.c) has a result with no run, but
- *              with "user" and "origins": [{"port", "path", "files": [{"name", "bytes",
- *              "sha256"}]}]
+ *              What a tool put into the store (run/tool/tool_commit.c) has a result with no run,
+ * but with "user" and "origins": [{"port", "path", "files": [{"name", "bytes", "sha256"}]}]
  * checkpoint { "id", "step", "flop": [..], "flop_real": [..], "seconds" (kept so far, over
  *              attempts), "attempt" }
  *
@@ -124,6 +123,14 @@ CAIRN_MUST int cairn_record_put_attempt(cairn_batch *batch, const cairn_key *key
 /* Also writes the producer and consumer entries that lineage walks. */
 CAIRN_MUST int cairn_record_put_result(
 	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err);
+/* damage.c: an output of this stage was damaged and taken out of the store; until it has a result
+ * again. Read only for the output that was: else ENOTFOUND. { "id", "message", "ms" } */
+CAIRN_MUST int cairn_record_put_damage(cairn_batch *batch, const cairn_key *key, const cairn_id *id,
+	const cairn_error *why, cairn_error *err);
+CAIRN_MUST int cairn_record_delete_damage(
+	cairn_batch *batch, const cairn_key *key, cairn_error *err);
+CAIRN_MUST int cairn_record_damage(json_t **out, cairn_snapshot *snapshot, const cairn_key *key,
+	const cairn_id *id, cairn_error *err);
 /* And the same of a record that is no more; `value` is what it was. */
 CAIRN_MUST int cairn_record_delete_result(
 	cairn_batch *batch, const cairn_key *key, const json_t *value, cairn_error *err);

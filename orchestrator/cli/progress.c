@@ -110,6 +110,7 @@ static void note(cli_progress *p, const cairn_plan *plan, const cairn_event *eve
 
 	switch (event->type) {
 	case CAIRN_EVENT_PLANNED:
+	case CAIRN_EVENT_PLANNED_ANEW:
 		recount(p, plan);
 		break;
 	case CAIRN_EVENT_STARTED:

@@ -5,10 +5,11 @@
 void cli_progress_json(const cairn_plan *plan, const cairn_event *event)
 {
 	static const char *const names[] = {"waiting_for_lock", "planned", "started", "progress",
-		"log", "checkpoint", "ended", "stopping", "warning"};
+		"log", "checkpoint", "ended", "stopping", "warning", "planned_anew"};
 	bool is_stage = event->type != CAIRN_EVENT_WAITING_FOR_LOCK &&
 			event->type != CAIRN_EVENT_PLANNED && event->type != CAIRN_EVENT_STOPPING &&
-			event->type != CAIRN_EVENT_WARNING;
+			event->type != CAIRN_EVENT_WARNING &&
+			event->type != CAIRN_EVENT_PLANNED_ANEW;
 	json_t *json = json_pack(
 		"{s:s, s:I}", "event", names[event->type], "time_ms", (json_int_t)cairn_now_ms());
 	char *line;

@@ -137,6 +137,9 @@ void cli_progress_line(cli_progress *p, const cairn_plan *plan, const cairn_even
 		fprintf(stderr, "%swarning:%s %s%s%s\n", cli_style(p->c->color_err, CLI_YELLOW),
 			cli_style(p->c->color_err, CLI_PLAIN), name, *name ? ": " : "", text);
 		break;
+	case CAIRN_EVENT_PLANNED_ANEW:
+		fprintf(stderr, "planned anew: %s\n", text);
+		break;
 	case CAIRN_EVENT_PLANNED:
 	case CAIRN_EVENT_PROGRESS:
 		break;

@@ -430,7 +430,9 @@ static int settle(cairn_runner *runner, cairn_attempt *attempt, json_t *result, 
 	write_end(runner, attempt, planned->state, why);
 	cairn_journal_stage(&runner->journal, attempt->stage);
 	runner->must_flush = true;
-	if (planned->state == CAIRN_STATE_FAILED && try_again(runner, attempt->stage, why))
+	runner->has_mended |= attempt->is_mended && !result;
+	if (planned->state == CAIRN_STATE_FAILED && !attempt->is_mended &&
+		try_again(runner, attempt->stage, why))
 		return 0;
 	if (planned->state == CAIRN_STATE_FAILED)
 		runner->has_failed = true;

@@ -192,6 +192,7 @@ static void take_bye(cairn_attempt *attempt, const cairn_wire_record *record)
 	attempt->code = record->code;
 	attempt->stays = record->stays;
 	attempt->has_log = record->has_log;
+	attempt->is_mended = record->is_mended;
 	if (record->code == CAIRN_WAITING && record->text[0] && !attempt->words)
 		attempt->words = cairn_strdup(record->text);
 	json_decref(attempt->result);

@@ -50,7 +50,7 @@ typedef struct cairn_attempt {
 	double flop[CAIRN_ACCOUNTS], flop_real[CAIRN_ACCOUNTS], kept;
 	bool is_changed; /* since the last heartbeat */
 	uint64_t max_rss_bytes, kernel_peak_bytes;
-	bool said_bye, stays, has_log;
+	bool said_bye, stays, has_log, is_mended;
 	char *words; /* of a stage that waits: what for; or NULL */
 	unsigned n_warnings;
 	uint64_t n_cut; /* bytes of its log that were left out */

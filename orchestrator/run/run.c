@@ -11,6 +11,11 @@
  *   7. record         how it ended; once a day the index is copied (store/backup.c)
  *
  * With everything cached, 5 and 7 are one transaction, 1 and 6 do nothing.
+ *
+ * Where a stage failed at an input that turned out damaged, and that is gone by now so that it can
+ * be made again (host_mend.c), 4 to 7 follow once more, as a run of their own: it finds what is
+ * done, and whoever makes the input is not. A call does no stage twice for that: what is damaged
+ * as soon as it is made is not mended by making it again.
  */
 #include <sched.h>
 #include <string.h>
@@ -19,14 +24,15 @@
 
 #include "base/alloc.h"
 #include "cairn/fsck.h"
-#include "run/plan/budget.h"
 #include "run/lock.h"
+#include "run/plan/budget.h"
 #include "run/plan/plan.h"
 #include "run/plan/preflight.h"
 #include "run/runner.h"
 
 /* Of the index: what is copied after a run must not be felt. */
 #define MAX_BACKUP_BYTES ((uint64_t)256 << 20)
+#define MAX_ROUNDS       16
 
 void cairn_runner_tell(cairn_runner *runner, const cairn_event *event)
 {
@@ -182,24 +188,57 @@ static int check(cairn_runner *runner, cairn_error *err)
 		       : rc;
 }
 
+/* What this call made, and is damaged already. */
+static int check_disk(const cairn_runner *runner, cairn_error *err)
+{
+	const cairn_plan *plan = runner->plan;
+
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		if (!runner->is_made[i] || !plan->stages[i].was_damaged)
+			continue;
+		cairn_error_set(err, CAIRN_EINTEGRITY,
+			"'%.100s' was made again by this run, and %.200s",
+			plan->stages[i].instance->name, plan->stages[i].reason);
+		cairn_error_hint(err, "The disk or the memory of this machine is failing: see "
+				      "`dmesg`, and move the store to another one.");
+		return CAIRN_EINTEGRITY;
+	}
+	return 0;
+}
+
+static void tell_planned(cairn_runner *runner)
+{
+	cairn_event event = {.type = CAIRN_EVENT_PLANNED, .stage = SIZE_MAX};
+
+	if (runner->n_plans++) {
+		event.type = CAIRN_EVENT_PLANNED_ANEW;
+		event.text = runner->n_rounds ? "a damaged input is made again"
+					      : "a collection took what was planned with";
+	}
+	cairn_runner_tell(runner, &event);
+}
+
 /* The plan as it is now, written down: from here on a collection knows what the run uses. Where
  * nothing is left to do, that is for finish(). */
 static int begin(cairn_runner *runner, cairn_error *err)
 {
-	cairn_event planned = {.type = CAIRN_EVENT_PLANNED, .stage = SIZE_MAX};
 	cairn_journal *journal = &runner->journal;
+	cairn_run_summary *sum = runner->summary;
 	bool is_new = false;
 	int rc = cairn_plan_refresh(runner->plan, &is_new, err);
 
 	if (rc == 0 && is_new)
 		rc = check(runner, err);
 	if (rc == 0)
+		rc = check_disk(runner, err);
+	if (rc == 0)
 		rc = cairn_journal_open(journal, runner->plan, runner->options, err);
 	if (rc < 0)
 		return rc;
-	*runner->summary = (cairn_run_summary){.run = journal->run};
+	*sum = (cairn_run_summary){
+		.run = journal->run, .flop = sum->flop, .kept_flop = sum->kept_flop};
 	record_plan(runner);
-	cairn_runner_tell(runner, &planned);
+	tell_planned(runner);
 	if (is_all_cached(runner->plan, true))
 		return 0;
 	cairn_journal_live_run(journal, true);
@@ -232,14 +271,12 @@ static int finish(cairn_runner *runner, double started, cairn_error *err)
 	return cairn_journal_flush(&runner->journal, err);
 }
 
-static int go(cairn_runner *runner, double started, cairn_error *err)
+static int run_once(cairn_runner *runner, double started, cairn_error *err)
 {
 	cairn_error why;
 	bool is_over;
-	int rc = cairn_run_recover(runner->plan->store, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	/* What a collection takes between plan and record is missed by the record's transaction:
 	 * then it is planned again, without a word. */
 	do {
@@ -256,6 +293,40 @@ static int go(cairn_runner *runner, double started, cairn_error *err)
 		return rc;
 	rc = run_stages(runner, err);
 	return rc < 0 ? rc : finish(runner, started, err);
+}
+
+/* A limit on what may be spent is for one run: then the next one is somebody's decision. */
+static bool may_mend(const cairn_runner *runner)
+{
+	return runner->has_mended && !runner->n_signals && !runner->options->has_max_flop &&
+	       runner->n_rounds < MAX_ROUNDS;
+}
+
+/* For another run of the same plan. */
+static void forget_round(cairn_runner *runner)
+{
+	size_t n = runner->plan->n_stages;
+
+	for (size_t i = 0; i < n; i++)
+		runner->is_made[i] |= runner->plan->stages[i].state == CAIRN_STATE_DONE;
+	memset(runner->tries, 0, n * sizeof(*runner->tries));
+	memset(runner->ready.bits, 0, runner->ready.n_words * sizeof(*runner->ready.bits));
+	runner->ready.n = 0;
+	runner->has_mended = runner->has_failed = false;
+	runner->n_rounds++;
+}
+
+static int go(cairn_runner *runner, double started, cairn_error *err)
+{
+	int rc = cairn_run_recover(runner->plan->store, err);
+
+	if (rc == 0)
+		rc = run_once(runner, started, err);
+	while (rc == 0 && may_mend(runner)) {
+		forget_round(runner);
+		rc = run_once(runner, cairn_runner_clock(), err);
+	}
+	return rc;
 }
 
 /* Records exist nowhere else (store/rebuild.c); once a day is enough. */
@@ -306,9 +377,10 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 		return rc;
 	runner.attempts = cairn_alloc(runner.n_slots, sizeof(*runner.attempts));
 	runner.tries = cairn_alloc(plan->n_stages + 1, sizeof(*runner.tries));
+	runner.is_made = cairn_alloc(plan->n_stages + 1, sizeof(*runner.is_made));
 	runner.ready.n_words = plan->n_stages / 64 + 1;
 	runner.ready.bits = cairn_alloc(runner.ready.n_words, sizeof(*runner.ready.bits));
-	if (!runner.attempts || !runner.tries || !runner.ready.bits)
+	if (!runner.attempts || !runner.tries || !runner.is_made || !runner.ready.bits)
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a run");
 	else
 		rc = cairn_group_open(&runner.group, runner.n_slots, err);
@@ -335,5 +407,6 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	free(runner.attempts);
 	free(runner.ready.bits);
 	free(runner.tries);
+	free(runner.is_made);
 	return rc;
 }

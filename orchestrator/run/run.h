@@ -70,9 +70,10 @@ typedef struct cairn_planned {
 	cairn_key key;
 	enum cairn_state state;
 	uint32_t attempt;
-	bool has_key;    /* all inputs are known */
-	bool has_more;   /* its result has outputs beside these: checkpoints that are kept */
-	bool is_blessed; /* its result was made by another key, and accepted for this one */
+	bool has_key;     /* all inputs are known */
+	bool has_more;    /* its result has outputs beside these: checkpoints that are kept */
+	bool is_blessed;  /* its result was made by another key, and accepted for this one */
+	bool was_damaged; /* it runs because an output of its result was */
 } cairn_planned;
 
 typedef struct cairn_plan {
@@ -148,6 +149,8 @@ enum cairn_event_type {
 	CAIRN_EVENT_ENDED,      /* stage: state; error when failed; cairn_plan_result() when done */
 	CAIRN_EVENT_STOPPING,   /* a signal: asked the stages for a checkpoint */
 	CAIRN_EVENT_WARNING,    /* text */
+	/* As PLANNED, and what was planned before does not count any more; text: why. */
+	CAIRN_EVENT_PLANNED_ANEW,
 };
 
 typedef struct cairn_event {
@@ -180,8 +183,10 @@ typedef struct cairn_run_summary {
 	int signal; /* that ended the run, to be re-raised; 0: none */
 } cairn_run_summary;
 
-/* Runs what the plan says is not cached. 0 all done; 1 some stage failed, stopped or waits (summary
- * tells); < 0 the run itself could not go on. Records run, stages, attempts, events, provenance. */
+/* Runs what the plan says is not cached. Where a stage meets a damaged input that can be made
+ * again, that is another run right after this one (run.c); *out is of the last. 0 all done; 1 some
+ * stage failed, stopped or waits (summary tells); < 0 the run itself could not go on. Records run,
+ * stages, attempts, events, provenance. */
 CAIRN_MUST int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options,
 	cairn_observer *observer, cairn_run_summary *out, cairn_error *err);
 

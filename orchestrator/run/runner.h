@@ -58,6 +58,9 @@ typedef struct cairn_runner {
 	bool must_flush; /* something is to be written down before anything else begins */
 	bool may_go_on;  /* a group was committed: stages may have become ready */
 	bool has_more;   /* a stage said more than one turn of the loop takes */
+	bool has_mended; /* a stage failed at a damaged input, which can be made again */
+	bool *is_made;   /* per stage: this call did it already */
+	unsigned n_rounds, n_plans;
 	double heartbeat;
 	/* Orphans of stages become our children; those that we had before are not ours to kill. */
 	bool was_adopting;

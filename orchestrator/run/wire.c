@@ -156,6 +156,7 @@ int cairn_wire_decode(cairn_wire_record *out, const char *bytes, size_t len, cai
 		out->result = json_object_get(json, "result");
 		out->stays = json_is_true(json_object_get(json, "stays"));
 		out->has_log = json_is_true(json_object_get(json, "log"));
+		out->is_mended = json_is_true(json_object_get(json, "mended"));
 	}
 	if (out->type == CAIRN_WIRE_ERROR)
 		cairn_wire_error_of(&out->error, json_object_get(json, "error"));

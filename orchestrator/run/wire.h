@@ -17,7 +17,9 @@
  *   error       {"error": {code, message, detail, hint, place}}
  *   bye         {"code","step","flop", ...}                the answer of run(); the last one
  *                                                          of the attempt; "text": what a stage
- *                                                          that waits for people waits for
+ *                                                          that waits for people waits for;
+ *                                                          "mended": it failed at a damaged input,
+ *                                                          which was taken out of the store
  *
  * A value that is no number travels as text ("nan", "inf"). Records of unknown type are
  * skipped, unknown fields ignored. The other way go jobs (job.h): one, and where the bye had
@@ -73,6 +75,7 @@ typedef struct cairn_wire_record {
 	json_t *result;     /* of a bye; or NULL */
 	bool stays;         /* of a bye: the process takes another job */
 	bool has_log;       /* of a bye: something is in the log file */
+	bool is_mended;     /* of a bye: a damaged input is gone, to be made again */
 	const void *packet; /* until more is fed to the reader */
 	size_t packet_len;
 } cairn_wire_record;

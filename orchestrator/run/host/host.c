@@ -272,8 +272,10 @@ static bool say_goodbye(
 	const struct process *process, cairn_run *run, int code, const cairn_error *err)
 {
 	bool stays = may_stay(process, run, code);
-	json_t *bye = json_pack("{s:i, s:I, s:I, s:b}", "code", code, "step", (json_int_t)run->step,
-		"total", (json_int_t)run->total, "stays", stays);
+	bool is_mended = code < 0 && cairn_host_mend(run);
+	json_t *bye = json_pack("{s:i, s:I, s:I, s:b, s:b}", "code", code, "step",
+		(json_int_t)run->step, "total", (json_int_t)run->total, "stays", stays, "mended",
+		is_mended);
 
 	if (code < 0) {
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);

@@ -38,9 +38,9 @@
 #include "base/text.h"
 #include "kernels/meter.h"
 #include "run/amend.h"
-#include "run/tool/directory.h"
 #include "run/host/job.h"
 #include "run/host/staging.h"
+#include "run/tool/directory.h"
 
 /* Names of entries that the host adds to checkpoints; not for plugins. */
 #define CAIRN_HOST_PREFIX  "cairn/"
@@ -127,7 +127,8 @@ struct cairn_run {
 	cairn_host_output *outputs; /* as plugin.outputs */
 	cairn_batch *output_batch;
 	cairn_writer writer;
-	cairn_object *checkpoint; /* that resume() opened */
+	cairn_object *checkpoint;       /* that resume() opened */
+	const cairn_job_input *damaged; /* the first input that could not be read; or NULL */
 	bool has_scratch;
 	cairn_outdir *outdir; /* of a tool: takes the output port of kind "directory" */
 
@@ -197,6 +198,11 @@ int cairn_host_entry_list(
 int cairn_host_entry_get(
 	cairn_run *run, const cairn_artifact *artifact, const char *name, cairn_tensor *out);
 void cairn_host_entry_release(cairn_run *run, const cairn_artifact *artifact, const char *name);
+/* host_mend.c: an input's object (NULL: that of this id, which could not be opened) failed with rc.
+ */
+void cairn_host_note_damage(cairn_run *run, const cairn_object *object, const char *id, int rc);
+/* Takes the input that was noted out of the store, if it is damaged and can be made again: true. */
+bool cairn_host_mend(cairn_run *run);
 void cairn_host_describe(cairn_artifact *out, cairn_object *object, const char *source, char *id);
 void cairn_host_inputs_close(cairn_run *run);
 

@@ -67,6 +67,7 @@ static int open_object(cairn_run *run, cairn_host_input *input, cairn_error *err
 	if (rc < 0) {
 		cairn_error_hint(
 			err, "Input '%.60s' is %.200s.", input->job->port, input->job->source);
+		cairn_host_note_damage(run, NULL, input->job->id, rc);
 		return rc;
 	}
 	cairn_host_describe(&input->artifact, input->object, input->job->source,
@@ -133,8 +134,10 @@ int cairn_host_entry_get(
 		(is_ours(name) && strcmp(artifact->kind, "checkpoint") == 0))
 		return 1;
 	rc = cairn_object_read(object, name, out, err);
-	if (rc < 0)
+	if (rc < 0) {
 		cairn_error_hint(err, "It is entry '%.60s' of %.200s.", name, artifact->source);
+		cairn_host_note_damage(run, object, NULL, rc);
+	}
 	return rc;
 }
 

@@ -208,20 +208,36 @@ static void take_result(cairn_plan *plan, cairn_planned *planned, const json_t *
 	planned->is_blessed = json_object_get(result, "blessed") != NULL;
 }
 
+/* Why an output is not there: somebody met damage in it, or a collection took it. */
+static void say_lost(cairn_planned *planned, cairn_snapshot *snapshot, const char *port,
+	const cairn_id *id, char *lost, size_t cap)
+{
+	json_t *damage = NULL;
+
+	planned->was_damaged = cairn_record_damage(&damage, snapshot, &planned->key, id, NULL) == 0;
+	if (planned->was_damaged)
+		snprintf(lost, cap, "its output '%.60s' is damaged: %.140s", port,
+			cairn_json_string(damage, "message", "?"));
+	else
+		snprintf(lost, cap, "its output '%.60s' is no longer in the store", port);
+	json_decref(damage);
+}
+
 /* Is every output of this result still there? Otherwise `lost` says which is not. */
-static bool has_outputs(cairn_snapshot *snapshot, const json_t *result, char *lost, size_t cap)
+static bool has_outputs(cairn_planned *planned, cairn_snapshot *snapshot, const json_t *result,
+	char *lost, size_t cap)
 {
 	const json_t *output;
 	const char *port;
 
 	json_object_foreach(json_object_get(result, "outputs"), port, output)
 	{
-		cairn_id id;
+		cairn_id id = {{0}};
 
 		if (cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) == 0 &&
 			cairn_snapshot_has(snapshot, &id))
 			continue;
-		snprintf(lost, cap, "its output '%.60s' is no longer in the store", port);
+		say_lost(planned, snapshot, port, &id, lost, cap);
 		return false;
 	}
 	return true;
@@ -264,7 +280,7 @@ static int look_up(cairn_plan *plan, size_t i, const struct looking *look, cairn
 {
 	cairn_planned *planned = &plan->stages[i];
 	cairn_snapshot *snapshot = look->snapshot;
-	char lost[128] = "";
+	char lost[256] = "";
 	json_t *result = NULL;
 	int rc;
 
@@ -276,7 +292,7 @@ static int look_up(cairn_plan *plan, size_t i, const struct looking *look, cairn
 		return rc;
 	if (result && (planned->instance->plugin->capabilities & CAIRN_NOT_DETERMINISTIC)) {
 		snprintf(lost, sizeof(lost), "not deterministic: runs each time");
-	} else if (result && has_outputs(snapshot, result, lost, sizeof(lost))) {
+	} else if (result && has_outputs(planned, snapshot, result, lost, sizeof(lost))) {
 		take_result(plan, planned, result);
 		be_cached(planned);
 	}

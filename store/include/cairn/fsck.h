@@ -84,6 +84,13 @@ typedef void (*cairn_fsck_told_fn)(void *arg, const char *action, const cairn_fs
  */
 CAIRN_MUST int cairn_fsck_repair(cairn_store *store, const cairn_fsck_target *targets, size_t n,
 	cairn_fsck_told_fn told, cairn_batch_fn records, void *arg, cairn_error *err);
+/*
+ * The same for one artifact that a reader found damaged: all that it is made of is looked at, and
+ * what is damaged goes, with its manifest. *is_gone: something was, and *why tells the first; else
+ * nothing was changed. The store stays in use meanwhile.
+ */
+CAIRN_MUST int cairn_store_mend(cairn_store *store, const cairn_id *artifact, bool *is_gone,
+	cairn_error *why, cairn_batch_fn records, void *arg, cairn_error *err);
 /* Is there a manifest of that id? Its parts are not looked at. */
 CAIRN_MUST int cairn_snapshot_has_artifact(
 	cairn_snapshot *snapshot, const cairn_id *id, bool *out, cairn_error *err);
