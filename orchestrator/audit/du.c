@@ -10,8 +10,10 @@
 
 #include <string.h>
 
+#include "audit/ports.h"
 #include "audit/report.h"
 #include "audit/roots_tables.h"
+#include "audit/skim.h"
 
 struct work {
 	cairn_store *store;
@@ -30,14 +32,14 @@ struct looking {
 static int add(void *arg, const cairn_id *id, cairn_error *err)
 {
 	struct work *work = arg;
-	bool is_told = work->n_artifacts && cairn_usage_is_last(work->usage, work->owner, id);
-	int rc = cairn_usage_add(work->usage, work->owner, id, err);
+	int rc;
 
+	if (work->n_artifacts && cairn_usage_is_last(work->usage, work->owner, id))
+		return 0; /* told before */
+	rc = cairn_usage_add(work->usage, work->owner, id, err);
 	if (rc == CAIRN_ENOTFOUND)
 		return 0;
-	if (rc == 0 && !is_told) {
-		work->n_artifacts++;
-	}
+	work->n_artifacts += rc == 0;
 	return rc;
 }
 
@@ -64,34 +66,6 @@ static void end_row(struct work *work, const char *what, const char *name, const
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-static int tell_result(const json_t *result, cairn_root_fn tell, void *arg, cairn_error *err)
-{
-	const json_t *list[] = {
-		json_object_get(result, "outputs"), json_object_get(result, "inputs")};
-	int rc = 0;
-
-	for (size_t k = 0; k < CAIRN_COUNT(list); k++) {
-		const char *port;
-		json_t *bound, *one;
-		size_t i;
-		cairn_id id;
-
-		json_object_foreach((json_t *)list[k], port, bound)
-		{
-			if (rc == 0 && json_is_object(bound) &&
-				cairn_id_parse(&id, cairn_json_string(bound, "id", ""), NULL) == 0)
-				rc = tell(arg, &id, err);
-			json_array_foreach(bound, i, one)
-			{
-				if (rc == 0 && cairn_id_parse(&id, cairn_json_string(one, "id", ""),
-						       NULL) == 0)
-					rc = tell(arg, &id, err);
-			}
-		}
-	}
-	return rc;
-}
-
 static int add_checkpoint(const void *key, size_t key_len, const void *value, size_t value_len,
 	void *arg, cairn_error *err)
 {
@@ -108,45 +82,45 @@ static int add_checkpoint(const void *key, size_t key_len, const void *value, si
 	return rc;
 }
 
-static int add_stage(struct work *work, const json_t *stage, cairn_error *err)
+static int add_stage(void *arg, const cairn_key *key, cairn_error *err)
 {
-	json_t *result = NULL;
-	cairn_key key;
-	int rc;
+	struct work *work = arg;
+	const void *text;
+	size_t len;
+	int rc = cairn_snapshot_get(
+		work->snapshot, "result", key->bytes, sizeof(key->bytes), &text, &len, err);
 
-	if (cairn_key_parse(&key, cairn_json_string(stage, "key", ""), NULL) < 0)
-		return 0;
-	rc = cairn_record_result(&result, work->snapshot, &key, err);
 	if (rc == 0)
-		rc = tell_result(result, add, work, err);
-	json_decref(result);
+		rc = cairn_ports_tell(text, len, true, add, work, err);
 	if (rc < 0 && rc != CAIRN_ENOTFOUND)
 		return rc;
-	return cairn_snapshot_scan(work->snapshot, "checkpoint", key.bytes, sizeof(key.bytes),
+	return cairn_snapshot_scan(work->snapshot, "checkpoint", key->bytes, sizeof(key->bytes),
 		false, add_checkpoint, work, err);
 }
 
 static int add_run(struct work *work, const cairn_root_run *run, cairn_error *err)
 {
-	json_t *stages = NULL, *stage;
 	char text[CAIRN_RUN_TEXT];
-	size_t i;
 	int rc;
 
 	work->n_artifacts = 0;
-	rc = cairn_record_stages(&stages, work->snapshot, &run->id, err);
+	rc = cairn_roots__tell_run(run, work->snapshot, add, work, err);
 	if (rc == 0)
-		rc = cairn_roots__tell_run(run, work->snapshot, add, work, err);
-	json_array_foreach(stages, i, stage)
-	{
-		if (rc == 0)
-			rc = add_stage(work, stage, err);
-	}
-	json_decref(stages);
+		rc = cairn_roots__scan_keys(run, work->snapshot, add_stage, work, err);
 	cairn_run_id_format(&run->id, text);
 	if (rc == 0 && work->n_artifacts)
 		end_row(work, "run", text, run->workflow);
 	return rc;
+}
+
+static bool has_run(const void *text, size_t len)
+{
+	cairn_skim skim = cairn_skim_begin(text, len);
+	bool has = false;
+
+	while (cairn_skim_next(&skim))
+		has |= skim.close == '}' && cairn_skim_is_named(&skim, "run");
+	return has && !skim.is_odd;
 }
 
 static int add_tool(const void *key, size_t key_len, const void *value, size_t value_len, void *arg,
@@ -156,16 +130,19 @@ static int add_tool(const void *key, size_t key_len, const void *value, size_t v
 	bool is_new = false;
 	struct looking looking = {work, &is_new};
 	json_t *result;
-	int rc = cairn_json_parse(&result, value, value_len, "result", err);
+	int rc;
 
 	(void)key, (void)key_len;
+	if (has_run(value, value_len)) /* nearly all */
+		return 0;
+	rc = cairn_json_parse(&result, value, value_len, "result", err);
 	if (rc < 0)
 		return rc;
 	work->n_artifacts = 0;
 	if (!json_object_get(result, "run"))
-		rc = tell_result(result, look_for_new, &looking, err);
+		rc = cairn_ports_tell_json(result, true, look_for_new, &looking, err);
 	if (rc == 0 && is_new)
-		rc = tell_result(result, add, work, err);
+		rc = cairn_ports_tell_json(result, true, add, work, err);
 	if (rc == 0 && is_new)
 		end_row(work, "tool", cairn_json_string(result, "instance", "?"), NULL);
 	json_decref(result);

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "audit/ports.h"
 #include "audit/roots_tables.h"
 #include "base/alloc.h"
 
@@ -20,38 +21,34 @@ static int add_to_owner(void *arg, const cairn_id *id, cairn_error *err)
 {
 	struct adding *adding = arg;
 	bool is_kept = adding->owner && cairn_usage_is_first(adding->usage, 0, id);
-	bool is_new = adding->owner && !cairn_usage_is_last(adding->usage, adding->owner, id);
-	int rc = cairn_usage_add(adding->usage, adding->owner, id, err);
+	int rc;
 
+	if (cairn_usage_is_last(adding->usage, adding->owner, id))
+		return 0; /* told before */
+	rc = cairn_usage_add(adding->usage, adding->owner, id, err);
 	if (rc == CAIRN_ENOTFOUND)
 		return 0;
-	adding->n_artifacts += is_new;
-	adding->n_kept += is_new && is_kept;
+	adding->n_artifacts++;
+	adding->n_kept += is_kept;
 	return rc;
 }
 
 static int add_outputs(
 	struct adding *adding, cairn_snapshot *snapshot, const cairn_key *key, cairn_error *err)
 {
-	json_t *result = NULL, *output;
-	const char *port;
-	int rc = cairn_record_result(&result, snapshot, key, err);
+	const void *text;
+	size_t len;
+	int rc = cairn_snapshot_get(
+		snapshot, "result", key->bytes, sizeof(key->bytes), &text, &len, err);
 
 	if (rc < 0)
 		return rc == CAIRN_ENOTFOUND ? 0 : rc;
-	json_object_foreach(json_object_get(result, "outputs"), port, output)
-	{
-		cairn_id id;
-
-		if (rc == 0 && cairn_id_parse(&id, cairn_json_string(output, "id", ""), NULL) == 0)
-			rc = add_to_owner(adding, &id, err);
-	}
-	json_decref(result);
-	return rc;
+	return cairn_ports_tell(text, len, false, add_to_owner, adding, err);
 }
 
 struct dropping {
 	const cairn_roots *roots;
+	cairn_snapshot *snapshot;
 	struct adding *adding;
 	cairn_batch *batch; /* NULL: they are only counted */
 	uint64_t n;
@@ -80,21 +77,17 @@ static int drop_checkpoint(const void *key, size_t key_len, const void *value, s
 }
 
 /* Outputs and checkpoints of one stage. */
-static int add_stage(
-	struct dropping *dropping, cairn_snapshot *snapshot, const json_t *stage, cairn_error *err)
+static int add_stage(void *arg, const cairn_key *key, cairn_error *err)
 {
+	struct dropping *dropping = arg;
 	uint64_t n_artifacts, n_kept;
-	cairn_key key;
-	int rc;
+	int rc = add_outputs(dropping->adding, dropping->snapshot, key, err);
 
-	if (cairn_key_parse(&key, cairn_json_string(stage, "key", ""), NULL) < 0)
-		return 0;
-	rc = add_outputs(dropping->adding, snapshot, &key, err);
 	n_artifacts = dropping->adding->n_artifacts;
 	n_kept = dropping->adding->n_kept;
 	if (rc == 0)
-		rc = cairn_snapshot_scan(snapshot, "checkpoint", key.bytes, sizeof(key.bytes),
-			false, drop_checkpoint, dropping, err);
+		rc = cairn_snapshot_scan(dropping->snapshot, "checkpoint", key->bytes,
+			sizeof(key->bytes), false, drop_checkpoint, dropping, err);
 	/* Checkpoints have a count of their own. */
 	dropping->adding->n_artifacts = n_artifacts;
 	dropping->adding->n_kept = n_kept;
@@ -104,21 +97,13 @@ static int add_stage(
 static int losses_of_run(json_t *list, const cairn_roots *roots, const cairn_root_run *run,
 	cairn_snapshot *snapshot, struct adding *adding, cairn_error *err)
 {
-	struct dropping dropping = {.roots = roots, .adding = adding};
+	struct dropping dropping = {.roots = roots, .snapshot = snapshot, .adding = adding};
 	cairn_usage_sums sums;
-	json_t *stages = NULL, *stage;
 	char text[CAIRN_RUN_TEXT];
-	size_t i;
-	int rc = cairn_record_stages(&stages, snapshot, &run->id, err);
+	int rc = cairn_roots__tell_run(run, snapshot, add_to_owner, adding, err);
 
 	if (rc == 0)
-		rc = cairn_roots__tell_run(run, snapshot, add_to_owner, adding, err);
-	json_array_foreach(stages, i, stage)
-	{
-		if (rc == 0)
-			rc = add_stage(&dropping, snapshot, stage, err);
-	}
-	json_decref(stages);
+		rc = cairn_roots__scan_keys(run, snapshot, add_stage, &dropping, err);
 	if (rc < 0)
 		return rc;
 	cairn_usage_of(adding->usage, adding->owner, &sums);
@@ -155,7 +140,14 @@ static int find_losses(json_t *list, const cairn_roots *roots, cairn_store *stor
 {
 	struct adding adding = {.usage = usage};
 	cairn_snapshot *snapshot;
-	int rc = cairn_roots_tell((void *)roots, store, add_to_owner, &adding, err);
+	bool is_any = roots->retention.drop_checkpoints;
+	int rc;
+
+	for (size_t i = 0; i < roots->n_runs; i++)
+		is_any |= roots->runs[i].is_to_go;
+	if (!is_any)
+		return 0; /* and what stays need not be known */
+	rc = cairn_roots_tell((void *)roots, store, add_to_owner, &adding, err);
 
 	if (rc < 0 || (rc = cairn_snapshot_begin(&snapshot, store, err)) < 0)
 		return rc;

@@ -8,6 +8,9 @@
  * record that gets a new field cannot lose what it names, and a digest that is no artifact does no
  * harm.
  *
+ * All records of results, runs and stages are read, so they are skimmed (skim.h); the parser gets
+ * what is odd. Where every run stays no key can be lost, and keys are not asked for.
+ *
  * Reads like: record.h.
  */
 #include "audit/roots.h"
@@ -15,6 +18,7 @@
 #include <string.h>
 
 #include "audit/roots_tables.h"
+#include "audit/skim.h"
 #include "base/alloc.h"
 #include "base/text.h"
 
@@ -58,8 +62,74 @@ bool cairn_roots__is_lost(const cairn_roots *roots, const void *key)
 
 /* ---- runs --------------------------------------------------------------------------------- */
 
-static int add_run(
-	cairn_roots *roots, const cairn_run_id *id, const json_t *record, cairn_error *err)
+/* What of a run's record matters here. */
+struct run_words {
+	char *workflow; /* to be freed */
+	char state[sizeof(((cairn_root_run *)0)->state)],
+		stages_of[CAIRN_RUN_TEXT + 1]; /* too long where it was cut */
+	int64_t start_ms, end_ms;
+	bool was_collected;
+};
+
+/* Cut where it does not fit, as cairn_copy does. */
+static void copy_word(char *out, size_t room, cairn_span value)
+{
+	cairn_span string = cairn_skim_string(value);
+	size_t len = string.len < room ? string.len : room - 1;
+
+	if (len)
+		memcpy(out, string.at, len);
+	out[len] = '\0';
+}
+
+/* 1: the text is odd. */
+static int skim_run(struct run_words *out, const void *text, size_t len)
+{
+	cairn_skim skim = cairn_skim_begin(text, len);
+	cairn_span workflow = {0};
+
+	while (cairn_skim_next(&skim)) {
+		if (cairn_skim_is_named(&skim, "workflow"))
+			workflow = cairn_skim_string(skim.value);
+		else if (cairn_skim_is_named(&skim, "state"))
+			copy_word(out->state, sizeof(out->state), skim.value);
+		else if (cairn_skim_is_named(&skim, "stages_of"))
+			copy_word(out->stages_of, sizeof(out->stages_of), skim.value);
+		else if (cairn_skim_is_named(&skim, "start_ms"))
+			(void)cairn_skim_integer(skim.value, &out->start_ms);
+		else if (cairn_skim_is_named(&skim, "end_ms"))
+			(void)cairn_skim_integer(skim.value, &out->end_ms);
+		else if (cairn_skim_is_named(&skim, "collected_ms"))
+			out->was_collected = true;
+	}
+	if (skim.is_odd || skim.close != '}')
+		return 1;
+	out->workflow = cairn_alloc(workflow.len + 1, 1);
+	if (out->workflow && workflow.len)
+		memcpy(out->workflow, workflow.at, workflow.len);
+	return 0;
+}
+
+static int parse_run(struct run_words *out, const void *text, size_t len, cairn_error *err)
+{
+	json_t *record;
+	int rc = cairn_json_parse(&record, text, len, "run", err);
+
+	if (rc < 0)
+		return rc;
+	*out = (struct run_words){
+		.workflow = cairn_strdup(cairn_json_string(record, "workflow", "")),
+		.start_ms = cairn_json_integer(record, "start_ms", 0),
+		.end_ms = cairn_json_integer(record, "end_ms", 0),
+		.was_collected = json_object_get(record, "collected_ms") != NULL};
+	cairn_copy(out->state, sizeof(out->state), cairn_json_string(record, "state", ""));
+	cairn_copy(
+		out->stages_of, sizeof(out->stages_of), cairn_json_string(record, "stages_of", ""));
+	json_decref(record);
+	return 0;
+}
+
+static int add_run(cairn_roots *roots, const cairn_run_id *id, const struct run_words *words)
 {
 	cairn_root_run *run;
 
@@ -68,39 +138,39 @@ static int add_run(
 		cairn_root_run *grown = cairn_realloc(roots->runs, cap, sizeof(*grown));
 
 		if (!grown)
-			return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading runs");
+			return CAIRN_ENOMEM;
 		roots->runs = grown;
 		roots->cap_runs = cap;
 	}
-	run = &roots->runs[roots->n_runs];
+	run = &roots->runs[roots->n_runs++];
 	*run = (cairn_root_run){.id = *id,
-		.workflow = cairn_strdup(cairn_json_string(record, "workflow", "")),
-		.start_ms = cairn_json_integer(record, "start_ms", 0),
-		.end_ms = cairn_json_integer(record, "end_ms", 0),
-		.was_collected = json_object_get(record, "collected_ms") != NULL};
-	cairn_copy(run->state, sizeof(run->state), cairn_json_string(record, "state", ""));
-	if (!run->workflow)
-		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading runs");
-	roots->n_runs++;
+		.workflow = words->workflow,
+		.start_ms = words->start_ms,
+		.end_ms = words->end_ms,
+		.was_collected = words->was_collected};
+	cairn_copy(run->state, sizeof(run->state), words->state);
+	if (cairn_run_id_parse(&run->stages_of, words->stages_of, NULL) < 0)
+		run->stages_of = *id;
 	return 0;
 }
 
 static int take_run(const void *key, size_t key_len, const void *value, size_t value_len, void *arg,
 	cairn_error *err)
 {
+	struct run_words words = {0};
 	cairn_run_id id;
-	json_t *record;
 	int rc;
 
 	if (key_len != sizeof(id.bytes))
 		return 0;
 	memcpy(id.bytes, key, key_len);
-	rc = cairn_json_parse(&record, value, value_len, "run", err);
-	if (rc == 0) {
-		rc = add_run(arg, &id, record, err);
-		json_decref(record);
-	}
-	return rc;
+	if (skim_run(&words, value, value_len) != 0 &&
+		(rc = parse_run(&words, value, value_len, err)) < 0)
+		return rc;
+	if (words.workflow && add_run(arg, &id, &words) == 0)
+		return 0;
+	free(words.workflow);
+	return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading runs");
 }
 
 static int by_workflow(const void *a, const void *b)
@@ -140,59 +210,106 @@ static bool is_to_go(const cairn_retention *retention, const cairn_root_run *run
 	       (run->end_ms ? run->end_ms : run->start_ms) < retention->before_ms;
 }
 
-struct stages {
-	cairn_roots *roots;
-	bool is_collected;
+/* The stage's key, as text; none where it has none yet. One that is too long stays so. */
+static int key_of(char out[CAIRN_KEY_TEXT + 1], const void *text, size_t len, cairn_error *err)
+{
+	cairn_skim skim = cairn_skim_begin(text, len);
+	json_t *record;
+	int rc;
+
+	out[0] = '\0';
+	while (cairn_skim_next(&skim)) {
+		cairn_span string = cairn_skim_string(skim.value);
+
+		if (cairn_skim_is_named(&skim, "key") && string.len == CAIRN_KEY_TEXT - 1) {
+			memcpy(out, string.at, string.len);
+			out[string.len] = '\0';
+		}
+	}
+	if (!skim.is_odd && skim.close == '}')
+		return 0;
+	rc = cairn_json_parse(&record, text, len, "stage", err);
+	if (rc < 0)
+		return rc;
+	cairn_copy(out, CAIRN_KEY_TEXT + 1, cairn_json_string(record, "key", ""));
+	json_decref(record);
+	return 0;
+}
+
+struct keys_of {
+	cairn_root_key_fn fn;
+	void *arg;
 };
 
 static int take_stage(const void *key, size_t key_len, const void *value, size_t value_len,
 	void *arg, cairn_error *err)
 {
-	const struct stages *stages = arg;
-	cairn_keys *keys = stages->is_collected ? &stages->roots->lost : &stages->roots->kept;
+	const struct keys_of *keys = arg;
+	char text[CAIRN_KEY_TEXT + 1];
 	cairn_key stage_key;
-	json_t *record;
-	int rc = cairn_json_parse(&record, value, value_len, "stage", err);
+	int rc = key_of(text, value, value_len, err);
 
 	(void)key, (void)key_len;
-	if (rc < 0)
+	if (rc < 0 || cairn_key_parse(&stage_key, text, NULL) < 0)
 		return rc;
-	if (cairn_key_parse(&stage_key, cairn_json_string(record, "key", ""), NULL) == 0 &&
-		!cairn_keys__add(keys, &stage_key))
-		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading stages");
-	json_decref(record);
+	return keys->fn(keys->arg, &stage_key, err);
+}
+
+int cairn_roots__scan_keys(const cairn_root_run *run, cairn_snapshot *snapshot,
+	cairn_root_key_fn fn, void *arg, cairn_error *err)
+{
+	struct keys_of keys = {fn, arg};
+
+	return cairn_snapshot_scan(snapshot, "stage", run->stages_of.bytes,
+		sizeof(run->stages_of.bytes), false, take_stage, &keys, err);
+}
+
+static int take_key(void *arg, const cairn_key *key, cairn_error *err)
+{
+	return cairn_keys__add(arg, key)
+		       ? 0
+		       : cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading stages");
+}
+
+static bool goes(const cairn_root_run *run)
+{
+	return run->was_collected || run->is_to_go;
+}
+
+static int take_keys(cairn_roots *roots, cairn_snapshot *snapshot, cairn_error *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < roots->n_runs && rc == 0; i++) {
+		const cairn_root_run *run = &roots->runs[i], *before = i ? run - 1 : NULL;
+
+		/* Runs that found everything cached share one list, mostly with their neighbours.
+		 */
+		if (before && goes(before) == goes(run) &&
+			memcmp(&before->stages_of, &run->stages_of, sizeof(run->stages_of)) == 0)
+			continue;
+		rc = cairn_roots__scan_keys(
+			run, snapshot, take_key, goes(run) ? &roots->lost : &roots->kept, err);
+	}
+	cairn_keys__sort(&roots->kept);
+	cairn_keys__sort(&roots->lost);
 	return rc;
 }
 
 static int decide(cairn_roots *roots, cairn_snapshot *snapshot, cairn_error *err)
 {
 	int rc = cairn_snapshot_scan(snapshot, "run", NULL, 0, true, take_run, roots, err);
-	cairn_run_id before = {{0}};
-	int was_collected = -1;
+	bool is_any_lost = false;
 
 	if (rc == 0)
 		rc = number_runs(roots, err);
 	for (size_t i = 0; i < roots->n_runs && rc == 0; i++) {
 		cairn_root_run *run = &roots->runs[i];
-		struct stages stages = {.roots = roots};
-		cairn_run_id of;
 
 		run->is_to_go = !run->was_collected && is_to_go(&roots->retention, run);
-		stages.is_collected = run->was_collected || run->is_to_go;
-		rc = cairn_record_stages_of(&of, snapshot, &run->id, err);
-		/* Runs that found everything cached share one list, mostly with their neighbours.
-		 */
-		if (rc < 0 || (was_collected == (int)stages.is_collected &&
-				      memcmp(of.bytes, before.bytes, sizeof(of.bytes)) == 0))
-			continue;
-		before = of;
-		was_collected = stages.is_collected;
-		rc = cairn_snapshot_scan(snapshot, "stage", of.bytes, sizeof(of.bytes), false,
-			take_stage, &stages, err);
+		is_any_lost |= goes(run);
 	}
-	cairn_keys__sort(&roots->kept);
-	cairn_keys__sort(&roots->lost);
-	return rc;
+	return rc == 0 && is_any_lost ? take_keys(roots, snapshot, err) : rc;
 }
 
 static int take_live(const void *key, size_t key_len, const void *value, size_t value_len,
@@ -205,36 +322,42 @@ static int take_live(const void *key, size_t key_len, const void *value, size_t 
 	if (key_len < strlen(CAIRN_LIVE_PREFIX) + sizeof(stage))
 		return 0;
 	memcpy(&stage, (const char *)key + strlen(CAIRN_LIVE_PREFIX), sizeof(stage));
-	return cairn_keys__add(live, &stage)
-		       ? 0
-		       : cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading stages");
+	return take_key(live, &stage, err);
 }
 
-int cairn_roots_open(
-	cairn_roots **out, cairn_store *store, const cairn_retention *retention, cairn_error *err)
+static int open_in(cairn_roots **out, cairn_snapshot *snapshot, const cairn_retention *retention,
+	cairn_error *err)
 {
 	cairn_roots *roots = cairn_alloc(1, sizeof(*roots));
-	cairn_snapshot *snapshot;
 	int rc;
 
 	if (!roots)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory reading runs");
 	roots->retention = *retention;
-	rc = cairn_snapshot_begin(&snapshot, store, err);
-	if (rc == 0) {
-		rc = decide(roots, snapshot, err);
-		if (rc == 0)
-			rc = cairn_snapshot_scan(snapshot, "note", CAIRN_LIVE_PREFIX,
-				strlen(CAIRN_LIVE_PREFIX), false, take_live, &roots->live, err);
-		cairn_snapshot_end(snapshot);
-		cairn_keys__sort(&roots->live);
-	}
+	rc = decide(roots, snapshot, err);
+	if (rc == 0)
+		rc = cairn_snapshot_scan(snapshot, "note", CAIRN_LIVE_PREFIX,
+			strlen(CAIRN_LIVE_PREFIX), false, take_live, &roots->live, err);
+	cairn_keys__sort(&roots->live);
 	if (rc < 0) {
 		cairn_roots_close(roots);
 		return rc;
 	}
 	*out = roots;
 	return 0;
+}
+
+int cairn_roots_open(
+	cairn_roots **out, cairn_store *store, const cairn_retention *retention, cairn_error *err)
+{
+	cairn_snapshot *snapshot;
+	int rc = cairn_snapshot_begin(&snapshot, store, err);
+
+	if (rc < 0)
+		return rc;
+	rc = open_in(out, snapshot, retention, err);
+	cairn_snapshot_end(snapshot);
+	return rc;
 }
 
 void cairn_roots_close(cairn_roots *roots)
@@ -287,12 +410,29 @@ static int tell_ids(const struct telling *telling, const json_t *json, cairn_err
 	return rc;
 }
 
+/* The same of a string that was skimmed. */
+static int tell_string(void *arg, cairn_span string, cairn_error *err)
+{
+	const struct telling *telling = arg;
+	char text[CAIRN_ID_TEXT];
+	cairn_id id;
+
+	if (string.len != sizeof(text) - 1 || memcmp(string.at, "sha256:", 7) != 0)
+		return 0;
+	memcpy(text, string.at, string.len);
+	text[string.len] = '\0';
+	return cairn_id_parse(&id, text, NULL) == 0 ? telling->tell(telling->arg, &id, err) : 0;
+}
+
 static int tell_record(
 	const struct telling *telling, const void *value, size_t value_len, cairn_error *err)
 {
 	json_t *record;
-	int rc = cairn_json_parse(&record, value, value_len, telling->table, err);
+	int rc = cairn_skim_strings(value, value_len, tell_string, (void *)telling, err);
 
+	if (rc != 1)
+		return rc;
+	rc = cairn_json_parse(&record, value, value_len, telling->table, err);
 	if (rc < 0)
 		return rc;
 	rc = tell_ids(telling, record, err);
@@ -353,14 +493,11 @@ int cairn_roots__tell_run(const cairn_root_run *run, cairn_snapshot *snapshot, c
 	struct telling telling = {.tell = tell, .arg = arg, .table = "run"};
 	int rc = cairn_snapshot_scan(snapshot, "run", run->id.bytes, sizeof(run->id.bytes), false,
 		tell_any, &telling, err);
-	cairn_run_id of;
 
 	telling.table = "stage";
 	if (rc == 0)
-		rc = cairn_record_stages_of(&of, snapshot, &run->id, err);
-	if (rc == 0)
-		rc = cairn_snapshot_scan(snapshot, "stage", of.bytes, sizeof(of.bytes), false,
-			tell_any, &telling, err);
+		rc = cairn_snapshot_scan(snapshot, "stage", run->stages_of.bytes,
+			sizeof(run->stages_of.bytes), false, tell_any, &telling, err);
 	return rc;
 }
 
@@ -395,17 +532,17 @@ int cairn_roots_tell(
 	struct telling telling = {.tell = tell, .arg = root_arg};
 	cairn_roots *now;
 	cairn_snapshot *snapshot;
-	/* As the records are now: a run may have begun since the decision, and counts. */
-	int rc = cairn_roots_open(&now, store, &decided->retention, err);
+	int rc = cairn_snapshot_begin(&snapshot, store, err);
 
 	if (rc < 0)
 		return rc;
-	telling.roots = now;
-	rc = cairn_snapshot_begin(&snapshot, store, err);
+	/* As the records are now: a run may have begun since the decision, and counts. */
+	rc = open_in(&now, snapshot, &decided->retention, err);
 	if (rc == 0) {
+		telling.roots = now;
 		rc = tell_all(&telling, snapshot, err);
-		cairn_snapshot_end(snapshot);
+		cairn_roots_close(now);
 	}
-	cairn_roots_close(now);
+	cairn_snapshot_end(snapshot);
 	return rc < 0 ? rc : 0;
 }

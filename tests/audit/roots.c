@@ -256,6 +256,46 @@ static void test_audit_roots__resume_state_of_what_runs_stays(void **state)
 	json_decref(losses);
 }
 
+/* The record of a stage of this key that names this artifact, in a form of its own. */
+static void put_stage(fixture *f, const cairn_run_id *run, uint8_t index, const char *form,
+	cairn_key key, int number)
+{
+	cairn_id artifact = make(f, number);
+	char key_text[CAIRN_KEY_TEXT], id[CAIRN_ID_TEXT], text[300];
+	uint8_t at[20] = {0};
+	cairn_batch *batch;
+
+	cairn_key_format(&key, key_text);
+	cairn_id_format(&artifact, id);
+	memcpy(at, run->bytes, sizeof(run->bytes));
+	at[19] = index;
+	(void)snprintf(text, sizeof(text), form, key_text, id);
+	assert_int_equal(cairn_batch_begin(&batch, f->store, NULL), 0);
+	assert_int_equal(
+		cairn_batch_put(batch, "stage", at, sizeof(at), text, strlen(text), NULL), 0);
+	assert_int_equal(cairn_batch_commit(batch, NULL), 0);
+}
+
+/* What the parser has to read (audit/skim.h), among records that are skimmed. */
+static void test_audit_roots__odd_records_are_read_like_the_others(void **state)
+{
+	static const char *const forms[] = {"{\"key\": \"%1$s\", \"outside\": [\"%2$s\"]}",
+		"{\"key\":\"%1$s\",\"outside\":[\"%2$s\"],\"reason\":\"\xc3\xa4\\n\"}",
+		"{\"outside\":[\"%2$s\"],\"key\":\"%1$s\"}"};
+	fixture *f = *state;
+	cairn_run_id old = fixture_run(f, 1000, "w"), new = fixture_run(f, 2000, "w");
+
+	for (int i = 0; i < (int)CAIRN_COUNT(forms); i++) {
+		put_result(f, (uint8_t)(1 + i), 10 + i, 20 + i, NULL);
+		put_result(f, (uint8_t)(5 + i), 30 + i, 40 + i, NULL);
+		put_stage(f, &new, (uint8_t)i, forms[i], fixture_key((uint8_t)(1 + i)), 80 + i);
+		put_stage(f, &old, (uint8_t)i, forms[i], fixture_key((uint8_t)(5 + i)), 90 + i);
+	}
+	json_decref(collect(f, &(cairn_retention){.keep_runs = 1}));
+	KEPT(f, 80, 81, 82, 10, 11, 12, 20, 21, 22);
+	GONE(f, 90, 91, 92, 30, 31, 32, 40, 41, 42);
+}
+
 #define STORED(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -266,6 +306,7 @@ int main(void)
 		STORED(test_audit_roots__age_and_number_both_have_to_say_so),
 		STORED(test_audit_roots__numbers_are_each_workflow_s_own),
 		STORED(test_audit_roots__resume_state_of_what_runs_stays),
+		STORED(test_audit_roots__odd_records_are_read_like_the_others),
 	};
 
 	return cmocka_run_group_tests_name("audit/roots", tests, NULL, NULL);
