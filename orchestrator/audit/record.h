@@ -24,7 +24,7 @@
  * [..], "flop_real": [..] (spent in this attempt so far; heartbeat: each second), "kept_flop":
  * total committed by a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
  *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" (the
- *              largest size of its process), "kernel_peak_bytes" (of that: tensors) }
+ *              largest size of its process), "kernel_peak_bytes" (of that: tensors), "gpus" (its CUDA_VISIBLE_DEVICES, where it claims some) }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
  *              "summary": {name: number}, "components": {name: text},
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,

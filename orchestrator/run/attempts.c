@@ -76,6 +76,16 @@ static bool starts_at_once(const cairn_runner *runner, size_t i)
 	return (can & CAIRN_CAN_REPEAT) && !(can & CAIRN_CAN_CHECKPOINT);
 }
 
+static void put_gpus(const cairn_runner *runner, const cairn_attempt *attempt, json_t *json)
+{
+	cairn_arena *arena = cairn_arena_new();
+
+	if (attempt->gpus)
+		json_object_set_new(json, "gpus",
+			cairn_record_text(cairn_gpus_text(&runner->gpus, attempt->gpus, arena)));
+	cairn_arena_free(arena);
+}
+
 static json_t *begin_fields(const cairn_runner *runner, const cairn_attempt *attempt)
 {
 	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
@@ -91,6 +101,7 @@ static void note_begin(cairn_runner *runner, cairn_attempt *attempt)
 	json_t *record = begin_fields(runner, attempt);
 
 	json_object_set_new(record, "log", cairn_record_text(attempt->log_path));
+	put_gpus(runner, attempt, record);
 	cairn_process_describe(record, attempt->child.pid);
 	cairn_journal_attempt(&runner->journal, attempt->stage, record);
 	cairn_journal_live(&runner->journal, attempt->stage, true);
@@ -125,14 +136,16 @@ static void tell_started(cairn_runner *runner, const cairn_attempt *attempt)
 	cairn_runner_tell(runner, &event);
 }
 
-int cairn_runner_start(cairn_runner *runner, cairn_attempt *slot, size_t i, cairn_error *err)
+int cairn_runner_start(
+	cairn_runner *runner, cairn_attempt *slot, size_t i, uint64_t gpus, cairn_error *err)
 {
 	cairn_planned *planned = &runner->plan->stages[i];
 	bool is_new = !slot->child.pid;
 	int rc = take_number(runner, planned, err);
 
 	if (rc == 0)
-		rc = cairn_attempt_start(slot, runner->plan, i, runner->journal.run_text, err);
+		rc = cairn_attempt_start(
+			slot, runner->plan, i, gpus, runner->journal.run_text, err);
 	if (rc < 0)
 		return rc;
 	planned->state = CAIRN_STATE_RUNNING;
@@ -154,6 +167,7 @@ static int send_job(cairn_runner *runner, cairn_attempt *attempt, cairn_error *e
 
 	if (!job)
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a job");
+	put_gpus(runner, attempt, job);
 	cairn_attempt_send_job(attempt, job);
 	json_decref(job);
 	if (starts_at_once(runner, i))

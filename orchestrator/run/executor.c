@@ -104,12 +104,12 @@ static int start_child(
 	return rc;
 }
 
-int cairn_attempt_start(
-	cairn_attempt *slot, const cairn_plan *plan, size_t i, const char *run, cairn_error *err)
+int cairn_attempt_start(cairn_attempt *slot, const cairn_plan *plan, size_t i, uint64_t gpus,
+	const char *run, cairn_error *err)
 {
 	const cairn_instance *instance = plan->stages[i].instance;
 	cairn_arena *arena = cairn_arena_new();
-	cairn_attempt attempt = {.is_used = true, .stage = i, .child = slot->child};
+	cairn_attempt attempt = {.is_used = true, .stage = i, .gpus = gpus, .child = slot->child};
 	int rc = 0;
 
 	attempt.log_path = cairn_strdup(cairn_job_log_path(plan, i, run, arena));
@@ -119,7 +119,7 @@ int cairn_attempt_start(
 	attempt.started = cairn_clock();
 	attempt.start_ms = cairn_now_ms();
 	if (!attempt.child.pid) {
-		attempt.child = (cairn_child){.fd = -1, .is_new = true};
+		attempt.child = (cairn_child){.fd = -1, .gpus = gpus, .is_new = true};
 		rc = start_child(&attempt.child, instance, attempt.log_path, err);
 	}
 	if (rc < 0) {

@@ -24,6 +24,7 @@ typedef struct cairn_child {
 	cairn_wire_reader reader;
 	const char *plugin_path; /* that it has loaded, in this */
 	uint64_t memory_bytes;
+	uint64_t gpus; /* that its plugin may have opened */
 	bool is_new;   /* it had no job yet */
 	bool is_spent; /* it was told to stop: no other attempt */
 	/* How it ended. */
@@ -35,6 +36,7 @@ typedef struct cairn_child {
 typedef struct cairn_attempt {
 	bool is_used;
 	size_t stage;
+	uint64_t gpus; /* that are its own: gpus.h; 0: whichever it sees */
 	cairn_child child;
 	char *log_path;
 	double started, timeout_at, kill_at; /* monotonic seconds; 0: never */
@@ -62,12 +64,12 @@ typedef struct cairn_attempt {
 	size_t packet_len;
 } cairn_attempt;
 
-/* May the waiting process of this slot take the plan's stage i? */
+/* May the waiting process of this slot take the plan's stage i? Its devices are not looked at. */
 bool cairn_attempt_fits(const cairn_attempt *slot, const cairn_plan *plan, size_t i);
-/* Begins an attempt at the plan's stage i, whose number is set, in a process that fits or in a new
- * one. The slot has no attempt, and no process that does not fit. */
-CAIRN_MUST int cairn_attempt_start(
-	cairn_attempt *slot, const cairn_plan *plan, size_t i, const char *run, cairn_error *err);
+/* Begins an attempt at the plan's stage i, whose number is set, with these devices, in a process
+ * that fits or in a new one. The slot has no attempt, and no process that does not fit. */
+CAIRN_MUST int cairn_attempt_start(cairn_attempt *slot, const cairn_plan *plan, size_t i,
+	uint64_t gpus, const char *run, cairn_error *err);
 /* Gives it the job. A child that died already is found by reap. */
 void cairn_attempt_send_job(cairn_attempt *attempt, const json_t *job);
 /* Takes what has come: 1 and a record (to be cleared), or 0. What is no record ends the listening

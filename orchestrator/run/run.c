@@ -369,6 +369,7 @@ int cairn_run_workflow(cairn_plan *plan, const cairn_run_options *options, cairn
 	int lock = -1, rc;
 
 	*out = (cairn_run_summary){0};
+	cairn_gpus_find(&runner.gpus, plan->arena);
 	rc = check(&runner, err);
 	if (rc < 0)
 		return rc;

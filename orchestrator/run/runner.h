@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "run/executor.h"
+#include "run/gpus.h"
 #include "run/journal.h"
 
 /* SIGINT, SIGTERM, SIGHUP and SIGCHLD as a file descriptor, so that one poll() waits for
@@ -50,6 +51,7 @@ typedef struct cairn_runner {
 	cairn_ready ready;
 	cairn_tries *tries; /* per stage */
 	int64_t n_cpus;
+	cairn_gpus gpus;
 	uint64_t memory_bytes; /* for all stages together; 0: not known */
 	int n_signals, signal;
 	bool has_failed;
@@ -84,10 +86,10 @@ CAIRN_MUST int cairn_runner_loop(cairn_runner *runner, cairn_error *err);
 void cairn_runner_note_state(cairn_runner *runner, size_t i);
 
 /* attempts.c */
-/* Begins an attempt in a slot that has none, and no process, or one that fits. Its job is sent
- * by send_jobs, after what must be on record before. */
+/* Begins an attempt in a slot that has none, and no process, or one that fits; it gets these
+ * devices (gpus.h). Its job is sent by send_jobs, after what must be on record before. */
 CAIRN_MUST int cairn_runner_start(
-	cairn_runner *runner, cairn_attempt *slot, size_t i, cairn_error *err);
+	cairn_runner *runner, cairn_attempt *slot, size_t i, uint64_t gpus, cairn_error *err);
 CAIRN_MUST int cairn_runner_send_jobs(cairn_runner *runner, cairn_error *err);
 /* Takes what its wire brought, watches its time; settles the attempt where it is over. */
 CAIRN_MUST int cairn_runner_serve(cairn_runner *runner, cairn_attempt *slot, cairn_error *err);

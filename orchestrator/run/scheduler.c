@@ -10,7 +10,6 @@
  * news. Nothing in it looks at every stage.
  */
 #include <errno.h>
-#include <glob.h>
 #include <poll.h>
 #include <string.h>
 #include <time.h>
@@ -31,24 +30,6 @@ double cairn_runner_clock(void)
 }
 
 /* ---- what may start ------------------------------------------------------------------------- */
-
-/* Those that CUDA would show us ("0,2"), else all. */
-static int64_t count_gpus(void)
-{
-	const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-	glob_t found = {0};
-	int64_t n;
-
-	if (visible) {
-		n = *visible != '\0';
-		for (; *visible; visible++)
-			n += *visible == ',';
-		return n;
-	}
-	n = glob("/dev/nvidia[0-9]*", 0, NULL, &found) == 0 ? (int64_t)found.gl_pathc : 0;
-	globfree(&found);
-	return n;
-}
 
 static int64_t at_most(int64_t claim, int64_t all)
 {
@@ -78,8 +59,7 @@ static bool has_memory(const cairn_runner *runner, size_t i)
 static bool has_room(const cairn_runner *runner, size_t i)
 {
 	const cairn_settings *want = &runner->plan->stages[i].instance->settings;
-	int64_t cpus = runner->n_cpus, gpus = want->gpus ? count_gpus() : 0;
-	int64_t used_cpus = 0, used_gpus = 0;
+	int64_t cpus = runner->n_cpus, used_cpus = 0;
 
 	for (size_t s = 0; s < runner->n_slots; s++) {
 		const cairn_attempt *attempt = &runner->attempts[s];
@@ -89,10 +69,40 @@ static bool has_room(const cairn_runner *runner, size_t i)
 			continue;
 		has = &runner->plan->stages[attempt->stage].instance->settings;
 		used_cpus += at_most(has->cpus, cpus);
-		used_gpus += at_most(has->gpus, gpus);
 	}
-	return used_cpus + at_most(want->cpus, cpus) <= cpus &&
-	       used_gpus + at_most(want->gpus, gpus) <= gpus;
+	return used_cpus + at_most(want->cpus, cpus) <= cpus;
+}
+
+static uint64_t used_gpus(const cairn_runner *runner)
+{
+	uint64_t used = 0;
+
+	for (size_t s = 0; s < runner->n_slots; s++) {
+		if (runner->attempts[s].is_used)
+			used |= runner->attempts[s].gpus;
+	}
+	return used;
+}
+
+/* The devices for stage i, none where it claims none. False: others have them. */
+static bool choose_gpus(const cairn_runner *runner, size_t i, uint64_t *out)
+{
+	int n = cairn_gpus_claim(&runner->gpus, runner->plan->stages[i].instance->settings.gpus);
+
+	*out = n ? cairn_gpus_choose(&runner->gpus, n, used_gpus(runner)) : 0;
+	return !n || *out;
+}
+
+/* A process keeps the devices that it has seen. It may take a stage that needs as many, and gets
+ * these if they are free. */
+static bool fits_gpus(const cairn_runner *runner, const cairn_attempt *slot, uint64_t *gpus)
+{
+	uint64_t has = slot->child.gpus;
+
+	if (__builtin_popcountll(has) != __builtin_popcountll(*gpus) || (has & used_gpus(runner)))
+		return false;
+	*gpus = has;
+	return true;
 }
 
 /* Somebody has this key, or had it in the group that is not committed yet. */
@@ -135,15 +145,15 @@ void cairn_runner_note_state(cairn_runner *runner, size_t i)
 }
 
 /* A process that waits for such a stage; else room for a new one; else one that waits for others,
- * and must go. NULL where every slot is at work. */
-static cairn_attempt *choose_slot(cairn_runner *runner, size_t i)
+ * and must go. NULL where every slot is at work. *gpus become those of the process. */
+static cairn_attempt *choose_slot(cairn_runner *runner, size_t i, uint64_t *gpus)
 {
 	cairn_attempt *empty = NULL, *other = NULL;
 
 	for (size_t s = 0; s < runner->n_slots; s++) {
 		cairn_attempt *slot = &runner->attempts[s];
 
-		if (cairn_attempt_fits(slot, runner->plan, i))
+		if (cairn_attempt_fits(slot, runner->plan, i) && fits_gpus(runner, slot, gpus))
 			return slot;
 		if (!slot->is_used && !slot->child.pid)
 			empty = slot;
@@ -155,15 +165,31 @@ static cairn_attempt *choose_slot(cairn_runner *runner, size_t i)
 	return empty ? empty : other;
 }
 
+/* Processes that wait, and hold memory of these devices. */
+static void free_gpus(cairn_runner *runner, const cairn_attempt *but, uint64_t gpus)
+{
+	for (size_t s = 0; s < runner->n_slots && gpus; s++) {
+		cairn_attempt *slot = &runner->attempts[s];
+
+		if (slot != but && !slot->is_used && slot->child.pid && (slot->child.gpus & gpus))
+			cairn_runner_end_child(runner, slot);
+	}
+}
+
 static int start_if_possible(cairn_runner *runner, size_t i, double now, cairn_error *err)
 {
 	cairn_attempt *slot;
+	uint64_t gpus;
 
 	if (runner->tries[i].not_before > now || has_running_twin(runner, i) ||
-		!has_room(runner, i) || !has_memory(runner, i) || !cairn_budget_allows(runner, i))
+		!has_room(runner, i) || !choose_gpus(runner, i, &gpus) || !has_memory(runner, i) ||
+		!cairn_budget_allows(runner, i))
 		return 0;
-	slot = choose_slot(runner, i);
-	return slot ? cairn_runner_start(runner, slot, i, err) : 0;
+	slot = choose_slot(runner, i, &gpus);
+	if (!slot)
+		return 0;
+	free_gpus(runner, slot, gpus);
+	return cairn_runner_start(runner, slot, i, gpus, err);
 }
 
 static int start_ready(cairn_runner *runner, cairn_error *err)

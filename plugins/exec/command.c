@@ -126,7 +126,7 @@ static bool make_environment(struct environment *e, const struct exec_work *work
 	for (size_t i = 0; i < n && ok; i++) {
 		size_t len = strcspn(environ[i], "=");
 
-		if (is_named("PATH HOME", environ[i], len) ||
+		if (is_named("PATH HOME CUDA_VISIBLE_DEVICES", environ[i], len) ||
 			is_named(work->params->env, environ[i], len))
 			e->strings[e->n++] = environ[i];
 	}

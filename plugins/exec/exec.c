@@ -37,7 +37,8 @@ static const cairn_param params[] = {
 		.offset = offsetof(struct exec_params, set),
 		.fallback = ""},
 	{.name = "env",
-		.doc = "Names of environment variables that it sees beside PATH and HOME, with "
+		.doc = "Names of environment variables that it sees beside PATH, HOME and "
+		       "CUDA_VISIBLE_DEVICES, with "
 		       "the values of whoever runs cairn; those are not part of the key.",
 		.type = CAIRN_PARAM_STRING,
 		.offset = offsetof(struct exec_params, env),

@@ -103,6 +103,54 @@ static void test_faults_scheduling__gpus(void **state)
 	drive_env("CUDA_VISIBLE_DEVICES", NULL);
 }
 
+/* The device of the running stages; fails the test where two have one. */
+static void check_devices(const char *names)
+{
+	char *text = drive_read("overlap"), held[8] = "";
+
+	for (const char *at = text; *at; at = strchr(at, '\n') + 1) {
+		const char *device = strchr(at, ' ') + 1;
+
+		assert_non_null(strchr(names, *device));
+		assert_int_equal(device[1], '\n');
+		if (*at == '+') {
+			assert_null(strchr(held, *device));
+			held[strlen(held)] = *device;
+		} else {
+			memset(strchr(held, *device), '-', 1);
+		}
+		for (size_t n = strlen(held); n > 0 && held[n - 1] == '-'; n--)
+			held[n - 1] = '\0';
+	}
+	free(text);
+}
+
+/* At the same time, each has devices of its own, of those that we may use. */
+static void test_faults_scheduling__devices(void **state)
+{
+	char *text;
+
+	(void)state;
+	drive_env("CUDA_VISIBLE_DEVICES", "7, 4,-1,5");
+	assert_int_equal(fresh(STAGE("gpus = 1\nshows_gpus = yes\n")), 2);
+	check_devices("47");
+	assert_int_equal(fresh(STAGE("gpus = 9\nshows_gpus = yes\n")), 1);
+	text = drive_read("overlap");
+	assert_has(text, "+a 7,4\n");
+	free(text);
+	/* Without a claim it sees what we see. */
+	assert_int_equal(fresh(STAGE("shows_gpus = yes\n")), 4);
+	text = drive_read("overlap");
+	assert_has(text, "+a 7, 4,-1,5\n");
+	free(text);
+	/* A command sees them, too. */
+	drive_write("w.ini", "[workflow]\nname = w\n[stage e]\nplugin = exec\ngpus = 1\n"
+			     "command = echo $CUDA_VISIBLE_DEVICES >out/gpu\noutputs = gpu\n");
+	cairn_is(0, "run -q");
+	assert_has(cairn_is(0, "cat e:out gpu")->out, "7\n");
+	drive_env("CUDA_VISIBLE_DEVICES", NULL);
+}
+
 static void test_faults_scheduling__memory(void **state)
 {
 	(void)state;
@@ -174,6 +222,7 @@ int main(void)
 		DRIVEN(test_faults_scheduling__jobs),
 		DRIVEN(test_faults_scheduling__cpus),
 		DRIVEN(test_faults_scheduling__gpus),
+		DRIVEN(test_faults_scheduling__devices),
 		DRIVEN(test_faults_scheduling__memory),
 		DRIVEN(test_faults_scheduling__small_ones_pass),
 		DRIVEN(test_faults_scheduling__order_is_that_of_the_plan),

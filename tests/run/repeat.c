@@ -116,6 +116,37 @@ static void test_run_repeat__processes_are_shared_by_equals_only(void **state)
 	assert_int_not_equal(pid_of(f, "c"), pid_of(f, "e"));
 }
 
+/* A process has opened its device, and keeps it. */
+static void test_run_repeat__a_process_keeps_its_device(void **state)
+{
+	static const char ini[] = HEAD "[axis n]\nvalues = 1, 2, 3, 4, 5, 6\n"
+				       "[stage a]\nplugin = fickle\nforeach = n\ntext = ${n}\n"
+				       "does = gpu\ngpus = 1\n";
+	fixture *f = *state;
+	int pids[8] = {0}, n_pids = 0;
+	double seen[2] = {0};
+
+	assert_int_equal(setenv("CUDA_VISIBLE_DEVICES", "3,5", 1), 0);
+	f->options.jobs = 4;
+	assert_int_equal(fixture_run(f, ini), 0);
+	unsetenv("CUDA_VISIBLE_DEVICES");
+	for (size_t i = 0; i < 6; i++) {
+		const json_t *summary = json_object_get(cairn_plan_result(f->plan, i), "summary");
+		double gpu = cairn_json_number(summary, "gpu", 0);
+		int pid = (int)cairn_json_number(summary, "pid", 0), p = 0;
+
+		assert_true(gpu == 3 || gpu == 5);
+		seen[gpu == 5]++;
+		while (p < n_pids && pids[p] / 10 != pid)
+			p++;
+		if (p == n_pids)
+			pids[n_pids++] = pid * 10 + (int)gpu;
+		assert_int_equal(pids[p] % 10, (int)gpu);
+	}
+	assert_int_equal(n_pids, 2);
+	assert_true(seen[0] >= 2 && seen[1] >= 2);
+}
+
 static void test_run_repeat__a_crash_ends_one_stage(void **state)
 {
 	static const char ini[] = HEAD STAGE("a", "nothing") STAGE("b", "nothing")
@@ -366,6 +397,7 @@ int tests_main(void)
 	const struct CMUnitTest tests[] = {
 		FIXTURE_TEST(test_run_repeat__one_process_has_many_stages),
 		FIXTURE_TEST(test_run_repeat__processes_are_shared_by_equals_only),
+		FIXTURE_TEST(test_run_repeat__a_process_keeps_its_device),
 		FIXTURE_TEST(test_run_repeat__a_crash_ends_one_stage),
 		FIXTURE_TEST(test_run_repeat__failures_of_every_kind),
 		FIXTURE_TEST(test_run_repeat__memory_limit),

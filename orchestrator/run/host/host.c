@@ -20,11 +20,12 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "run/plugin/abi.h"
 #include "run/children.h"
+#include "run/gpus.h"
 #include "run/host/host.h"
-#include "run/plugin/plugins.h"
 #include "run/host/surroundings.h"
+#include "run/plugin/abi.h"
+#include "run/plugin/plugins.h"
 #include "run/wire.h"
 
 static const cairn_host table = {
@@ -183,6 +184,9 @@ static int prepare(struct process *process, cairn_run *run, cairn_error *err)
 {
 	int rc = limit_memory(run, err);
 
+	/* Before anything that may open a device is loaded; each job of a process has the same. */
+	if (rc == 0 && run->job.gpus && setenv(CAIRN_GPUS_ENV, run->job.gpus, 1) < 0)
+		rc = cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a stage");
 	if (rc == 0)
 		rc = set_up(process, &run->job, err);
 	if (rc < 0)
@@ -273,9 +277,9 @@ static bool say_goodbye(
 {
 	bool stays = may_stay(process, run, code);
 	bool is_mended = code < 0 && cairn_host_mend(run);
-	json_t *bye = json_pack("{s:i, s:I, s:I, s:b, s:b}", "code", code, "step",
-		(json_int_t)run->step, "total", (json_int_t)run->total, "stays", stays, "mended",
-		is_mended);
+	json_t *bye =
+		json_pack("{s:i, s:I, s:I, s:b, s:b}", "code", code, "step", (json_int_t)run->step,
+			"total", (json_int_t)run->total, "stays", stays, "mended", is_mended);
 
 	if (code < 0) {
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);

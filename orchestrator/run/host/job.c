@@ -162,6 +162,7 @@ int cairn_job_read(cairn_job *out, json_t *take_json, cairn_arena *arena, cairn_
 	job.checkpoint_every_steps = cairn_json_integer(json, "checkpoint_every_steps", 0);
 	job.keep_checkpoints = cairn_json_integer(json, "keep_checkpoints", 1);
 	job.keep_every = cairn_json_integer(json, "keep_every", 0);
+	job.gpus = cairn_json_string(json, "gpus", NULL);
 	job.keep_best = cairn_json_string(json, "keep_best", NULL);
 	job.best_is_largest = json_is_true(json_object_get(json, "best_is_largest"));
 	job.writes_at_once = json_is_true(json_object_get(json, "writes_at_once"));

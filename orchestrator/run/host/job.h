@@ -2,8 +2,8 @@
 /*
  * job.h - all that a stage host needs to know of one attempt.
  *
- * The runner makes it from the plan and sends it as JSON; the stage host reads nothing
- * else of the workflow: no INI, no environment.
+ * The runner makes it from the plan, adds "gpus" and sends it as JSON; the stage host reads
+ * nothing else of the workflow: no INI, no environment.
  */
 #ifndef CAIRN_RUN_JOB_H
 #define CAIRN_RUN_JOB_H
@@ -27,6 +27,7 @@ typedef struct cairn_job {
 	const json_t *components; /* {name: text} */
 	double checkpoint_every_s;
 	int64_t checkpoint_every_steps, keep_checkpoints, keep_every, threads;
+	const char *gpus;      /* its CUDA_VISIBLE_DEVICES; NULL: as the runner's */
 	const char *keep_best; /* a metric; NULL: none */
 	bool best_is_largest;
 	bool writes_at_once;                     /* checkpoints: there is no memory for a copy */

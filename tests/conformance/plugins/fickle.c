@@ -7,6 +7,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,13 +31,15 @@ enum {
 	CHAT,
 	LARGE,
 	STEPS,
+	GPU,
 };
 
 static const cairn_param table[] = {
 	{"text", "goes into the output", CAIRN_PARAM_STRING, 0, offsetof(struct params, text), "",
 		0, 0, NULL, NULL},
 	{"does", "what else it does", CAIRN_PARAM_ENUM, 0, offsetof(struct params, does), "nothing",
-		0, 0, NULL, "nothing|fail|fail_once|crash|hang|wait|lie|half|hog|chat|large|steps"},
+		0, 0, NULL,
+		"nothing|fail|fail_once|crash|hang|wait|lie|half|hog|chat|large|steps|gpu"},
 };
 
 static const cairn_port inputs[] = {
@@ -86,6 +89,16 @@ static int write_large(const cairn_host *host, cairn_run *run, const char *text)
 	return rc;
 }
 
+/* Long enough for another one to begin; the first of its devices is in the summary. */
+static void show_gpu(const cairn_host *host, cairn_run *run)
+{
+	struct timespec nap = {.tv_nsec = 60000000};
+	const char *gpus = getenv("CUDA_VISIBLE_DEVICES");
+
+	nanosleep(&nap, NULL);
+	host->summary(run, "gpu", gpus && *gpus ? strtod(gpus, NULL) : -1);
+}
+
 static int run_fickle(const cairn_host *host, cairn_run *run, const void *params_)
 {
 	const struct params *params = params_;
@@ -133,6 +146,9 @@ static int run_fickle(const cairn_host *host, cairn_run *run, const void *params
 		rc = take_steps(host, run);
 		if (rc != CAIRN_DONE)
 			return rc;
+		break;
+	case GPU:
+		show_gpu(host, run);
 		break;
 	default:
 		break;

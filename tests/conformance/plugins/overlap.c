@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * overlap.c - writes "+NAME" and, a while later, "-NAME" into a file that all stages share: a test
- * sees which ran at the same time. Its estimate claims the memory that it is told to.
+ * sees which ran at the same time, and with `shows_gpus = yes` on which devices ("+NAME 0,1"). Its
+ * estimate claims the memory that it is told to.
  */
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@ struct params {
 	const char *text, *note;
 	uint64_t claim;
 	double pause;
+	int32_t gpus;
 };
 
 static const cairn_param table[] = {
@@ -25,6 +29,8 @@ static const cairn_param table[] = {
 		offsetof(struct params, claim), "0", 0, 0, NULL, NULL},
 	{"pause", "how long it takes", CAIRN_PARAM_DURATION, CAIRN_PARAM_NEUTRAL,
 		offsetof(struct params, pause), "50ms", 0, 0, NULL, NULL},
+	{"shows_gpus", "write down its devices, too", CAIRN_PARAM_BOOL, CAIRN_PARAM_NEUTRAL,
+		offsetof(struct params, gpus), "no", 0, 0, NULL, NULL},
 };
 
 static const cairn_port inputs[] = {
@@ -34,7 +40,9 @@ static const cairn_port inputs[] = {
 static int note(const struct params *params, char sign)
 {
 	char line[128];
-	int len = snprintf(line, sizeof(line), "%c%s\n", sign, params->text);
+	const char *gpus = params->gpus ? getenv("CUDA_VISIBLE_DEVICES") : NULL;
+	int len = snprintf(line, sizeof(line), "%c%s%s%s\n", sign, params->text, gpus ? " " : "",
+		gpus ? gpus : "");
 	int fd = open(params->note, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 	bool is_written = fd >= 0 && write(fd, line, (size_t)len) == len;
 
