@@ -53,8 +53,8 @@ static int damaged(enum cairn_table table, const void *key, size_t key_len, cair
 	cairn_error_set(err, CAIRN_EINTEGRITY, "a record of the store's index is damaged");
 	cairn_error_detail(err, "table '%s', key %s: its checksum does not match",
 		cairn_index__table_name(table), shown);
-	cairn_error_hint(err, "The index changed after it was written: restore the store's 'meta' "
-			      "directory from a backup.");
+	cairn_error_hint(err, "The index changed after it was written: `cairn fsck` says what that "
+			      "means, and what to do.");
 	return CAIRN_EINTEGRITY;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.c - the door to LMDB; no other file includes lmdb.h.
+ * index.c - the door to LMDB; only it and index_read.c use lmdb.h.
  *
  * Default synchronisation, no writable map, no duplicate-sorted tables: README.md says why.
  * Three things LMDB leaves to its user are handled here:
@@ -15,41 +15,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <lmdb.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/digest.h"
-#include "store/internal.h"
+#include "store/index.h"
 
 #define MAX_READERS       1022
 #define SECONDS_PER_CHECK 60
 #define LOCK_FILE_BYTES   (64 << 10) /* what LMDB makes of so many readers */
-
-struct cairn_index {
-	MDB_env *env; /* NULL: it was shut, and is opened with the next transaction */
-	MDB_dbi tables[CAIRN_TABLES];
-	char *path; /* for messages */
-	pid_t pid;
-	bool is_readonly;
-	size_t map_bytes; /* to open it with again */
-	pthread_mutex_t lock;
-	size_t live;
-	bool has_writer; /* a write transaction of this process is open, of: */
-	pthread_t writer;
-	bool is_full; /* the map was, in the last write transaction */
-	time_t checked;
-};
-
-struct cairn_txn {
-	cairn_index *index;
-	MDB_txn *txn;
-	bool writes;
-};
 
 static const struct {
 	const char *name;
@@ -76,8 +53,7 @@ int cairn_index__table(enum cairn_table *out, const char *name, cairn_error *err
 	return cairn_error_set(err, CAIRN_EBUG, "the store has no table '%s'", name);
 }
 
-/* An LMDB return code as our error. */
-static int fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_error *err)
+int cairn_index__fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_error *err)
 {
 	int code = CAIRN_EIO;
 
@@ -113,10 +89,8 @@ static int fail(const cairn_index *index, int mdb_rc, const char *doing, cairn_e
 		cairn_error_hint(err, "The index must grow, or has too many readers: end other "
 				      "programs that use this store and try again.");
 	else if (code == CAIRN_EINTEGRITY)
-		cairn_error_hint(err,
-			"The index was damaged after it was written: restore "
-			"'%s' from a backup.",
-			index->path);
+		cairn_error_hint(err, "The index was damaged after it was written. `cairn fsck "
+				      "--rebuild` makes it anew, of what can be read.");
 	return code;
 }
 
@@ -154,16 +128,17 @@ static int check_length(const cairn_index *index, cairn_error *err)
 
 	if ((rc = mdb_env_info(index->env, &info)) || (rc = mdb_env_stat(index->env, &stat_)) ||
 		(rc = mdb_env_get_fd(index->env, &fd)))
-		return fail(index, rc, "examine", err);
+		return cairn_index__fail(index, rc, "examine", err);
 	if (fstat(fd, &st) != 0)
-		return fail(index, errno, "examine", err);
+		return cairn_index__fail(index, errno, "examine", err);
 	needed = ((uint64_t)info.me_last_pgno + 1) * stat_.ms_psize;
 	if ((uint64_t)st.st_size >= needed)
 		return 0;
 	cairn_error_set(err, CAIRN_EINTEGRITY, "the index '%s' is truncated", index->path);
 	cairn_error_detail(err, "it has %llu bytes and needs %llu", (unsigned long long)st.st_size,
 		(unsigned long long)needed);
-	cairn_error_hint(err, "Restore '%s' from a backup.", index->path);
+	cairn_error_hint(
+		err, "`cairn fsck --rebuild` makes it anew, of its backup and the segments.");
 	return CAIRN_EINTEGRITY;
 }
 
@@ -226,8 +201,8 @@ static int create_env(cairn_index *index, bool readonly, size_t map_bytes)
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : errno;
 }
 
-int cairn_index__open(cairn_index **out, const char *directory, bool create, bool readonly,
-	size_t map_bytes, cairn_error *err)
+static int open_index(cairn_index **out, const char *directory, bool create, bool readonly,
+	bool takes_any, size_t map_bytes, cairn_error *err)
 {
 	cairn_index *index = cairn_alloc(1, sizeof(*index));
 	cairn_text path = {0};
@@ -244,6 +219,8 @@ int cairn_index__open(cairn_index **out, const char *directory, bool create, boo
 	index->is_readonly = readonly;
 	index->map_bytes = map_bytes;
 	pthread_mutex_init(&index->lock, NULL);
+	if (!takes_any && (rc = cairn_pages__check_meta(index->path, err)))
+		goto out;
 	/* Where address space is limited (ulimit -v), a smaller map does: it can grow. */
 	while ((rc = create_env(index, readonly, map_bytes)) == ENOMEM &&
 		map_bytes > (size_t)64 << 20) {
@@ -251,7 +228,7 @@ int cairn_index__open(cairn_index **out, const char *directory, bool create, boo
 		index->map_bytes = map_bytes /= 8;
 	}
 	if (rc) {
-		rc = fail(index, rc, "open", err);
+		rc = cairn_index__fail(index, rc, "open", err);
 		goto out;
 	}
 	if ((rc = check_length(index, err)))
@@ -260,7 +237,7 @@ int cairn_index__open(cairn_index **out, const char *directory, bool create, boo
 	if (rc == MDB_NOTFOUND && !readonly)
 		rc = open_tables(index, true); /* made by an older cairn, or only half made */
 	if (rc) {
-		rc = fail(index, rc, "open the tables of", err);
+		rc = cairn_index__fail(index, rc, "open the tables of", err);
 		goto out;
 	}
 	cairn_index__tend(index);
@@ -269,6 +246,17 @@ int cairn_index__open(cairn_index **out, const char *directory, bool create, boo
 out:
 	cairn_index__close(index);
 	return rc;
+}
+
+int cairn_index__open(cairn_index **out, const char *directory, bool create, bool readonly,
+	size_t map_bytes, cairn_error *err)
+{
+	return open_index(out, directory, create, readonly, false, map_bytes, err);
+}
+
+int cairn_index__open_damaged(cairn_index **out, const char *directory, cairn_error *err)
+{
+	return open_index(out, directory, false, true, true, CAIRN_MAP_BYTES, err);
 }
 
 void cairn_index__close(cairn_index *index)
@@ -330,7 +318,7 @@ int cairn_index__sizes(cairn_index *index, uint64_t entries[CAIRN_TABLES], uint6
 		rc = errno;
 	cairn_index__abort(txn);
 	if (rc)
-		return fail(index, rc, "examine", err);
+		return cairn_index__fail(index, rc, "examine", err);
 	*bytes = (uint64_t)st.st_size;
 	return 0;
 }
@@ -354,7 +342,30 @@ int cairn_index__sizes_of_file(const char *path, uint64_t entries[CAIRN_TABLES],
 		mdb_txn_abort(txn);
 	if (file.env)
 		mdb_env_close(file.env);
-	return rc ? fail(&file, rc, "examine", err) : 0;
+	return rc ? cairn_index__fail(&file, rc, "examine", err) : 0;
+}
+
+int cairn_index__walk_pages(cairn_index *index, cairn_pages_fn fn, void *arg, cairn_error *err)
+{
+	int rc = 1;
+
+	/* 1: two commits came between the transaction and the look at its meta page. */
+	while (rc == 1) {
+		cairn_txn *txn;
+		MDB_stat st;
+		int fd, failure;
+
+		if ((rc = cairn_index__begin(&txn, index, false, err)))
+			return rc;
+		if ((failure = mdb_env_get_fd(index->env, &fd)) ||
+			(failure = mdb_env_stat(index->env, &st)))
+			rc = cairn_index__fail(index, failure, "examine", err);
+		else
+			rc = cairn_pages__walk(
+				fd, st.ms_psize, mdb_txn_id(txn->txn), index->path, fn, arg, err);
+		cairn_index__abort(txn);
+	}
+	return rc;
 }
 
 int cairn_index__count(cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err)
@@ -363,7 +374,7 @@ int cairn_index__count(cairn_txn *txn, enum cairn_table table, uint64_t *out, ca
 	int rc = mdb_stat(txn->txn, txn->index->tables[table], &st);
 
 	if (rc)
-		return fail(txn->index, rc, "examine", err);
+		return cairn_index__fail(txn->index, rc, "examine", err);
 	*out = st.ms_entries;
 	return 0;
 }
@@ -382,7 +393,7 @@ int cairn_index__size(cairn_index *index, uint64_t *out, cairn_error *err)
 		rc = mdb_env_stat(index->env, &st);
 	cairn_index__abort(txn);
 	if (rc)
-		return fail(index, rc, "examine", err);
+		return cairn_index__fail(index, rc, "examine", err);
 	*out = ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
 	return 0;
 }
@@ -396,7 +407,7 @@ int cairn_index__copy(cairn_index *index, int fd, cairn_error *err)
 		return rc;
 	rc = mdb_env_copyfd2(index->env, fd, MDB_CP_COMPACT);
 	cairn_index__abort(txn);
-	return rc ? fail(index, rc, "copy", err) : 0;
+	return rc ? cairn_index__fail(index, rc, "copy", err) : 0;
 }
 
 bool cairn_index__is_idle(cairn_index *index)
@@ -433,7 +444,9 @@ static int reopen(cairn_index *index)
 	pthread_mutex_lock(&index->lock);
 	if (index->live == 0) {
 		close_env(index);
-		rc = create_env(index, index->is_readonly, index->map_bytes);
+		rc = cairn_pages__check_meta(index->path, NULL)
+			     ? MDB_CORRUPTED
+			     : create_env(index, index->is_readonly, index->map_bytes);
 		if (!rc && check_length(index, NULL))
 			rc = MDB_CORRUPTED;
 		if (!rc)
@@ -540,7 +553,7 @@ int cairn_index__begin(cairn_txn **out, cairn_index *index, bool writes, cairn_e
 		 (rc == MDB_PANIC && (rc = reopen(index)) == 0));
 	if (rc) {
 		free(txn);
-		return fail(index, rc, writes ? "write" : "read", err);
+		return cairn_index__fail(index, rc, writes ? "write" : "read", err);
 	}
 	if (writes) {
 		index->is_full = false;
@@ -562,7 +575,7 @@ int cairn_index__commit(cairn_txn *txn, cairn_error *err)
 		index->is_full = true;
 	leave(index);
 	free(txn);
-	return rc ? fail(index, rc, "write", err) : 0;
+	return rc ? cairn_index__fail(index, rc, "write", err) : 0;
 }
 
 void cairn_index__abort(cairn_txn *txn)
@@ -578,21 +591,6 @@ void cairn_index__abort(cairn_txn *txn)
 
 /* ---- values ----------------------------------------------------------------------- */
 
-int cairn_index__get(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
-	const void **value, size_t *value_len, cairn_error *err)
-{
-	MDB_val key_ = {key_len, (void *)key}, value_;
-	int rc = mdb_get(txn->txn, txn->index->tables[table], &key_, &value_);
-
-	if (rc == MDB_NOTFOUND)
-		return CAIRN_ENOTFOUND;
-	if (rc)
-		return fail(txn->index, rc, "read", err);
-	*value = value_.mv_data;
-	*value_len = value_.mv_size;
-	return 0;
-}
-
 int cairn_index__reserve(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
 	size_t value_len, uint8_t **room, cairn_error *err)
 {
@@ -602,7 +600,7 @@ int cairn_index__reserve(cairn_txn *txn, enum cairn_table table, const void *key
 	if (rc == MDB_MAP_FULL)
 		txn->index->is_full = true;
 	if (rc)
-		return fail(txn->index, rc, "write", err);
+		return cairn_index__fail(txn->index, rc, "write", err);
 	*room = value_.mv_data;
 	return 0;
 }
@@ -615,7 +613,7 @@ int cairn_index__delete(
 
 	if (rc == MDB_MAP_FULL) /* also deleting copies pages */
 		txn->index->is_full = true;
-	return rc && rc != MDB_NOTFOUND ? fail(txn->index, rc, "write", err) : 0;
+	return rc && rc != MDB_NOTFOUND ? cairn_index__fail(txn->index, rc, "write", err) : 0;
 }
 
 int cairn_index__clear(cairn_txn *txn, enum cairn_table table, cairn_error *err)
@@ -624,7 +622,7 @@ int cairn_index__clear(cairn_txn *txn, enum cairn_table table, cairn_error *err)
 
 	if (rc == MDB_MAP_FULL)
 		txn->index->is_full = true;
-	return rc ? fail(txn->index, rc, "write", err) : 0;
+	return rc ? cairn_index__fail(txn->index, rc, "write", err) : 0;
 }
 
 int cairn_index__write(cairn_index *index, cairn_write_fn fn, void *arg, cairn_error *err)
@@ -647,83 +645,4 @@ int cairn_index__write(cairn_index *index, cairn_write_fn fn, void *arg, cairn_e
 			*err = failure;
 	} while (is_again);
 	return rc;
-}
-
-/* ---- scans ------------------------------------------------------------------------ */
-
-/* The smallest key above all that start with prefix; false where there is none. */
-static bool successor(const void *prefix, size_t len, uint8_t *out, size_t *out_len)
-{
-	if (len)
-		memcpy(out, prefix, len);
-	while (len > 0 && out[len - 1] == 0xff)
-		len--;
-	if (len == 0)
-		return false;
-	out[len - 1]++;
-	*out_len = len;
-	return true;
-}
-
-/* Moves to the first record of the scan. */
-static int seek(MDB_cursor *cursor, const void *prefix, size_t prefix_len, bool descending,
-	MDB_val *key, MDB_val *value)
-{
-	uint8_t above[CAIRN_MAX_KEY];
-	size_t above_len;
-	int rc;
-
-	if (!descending) {
-		*key = (MDB_val){prefix_len, (void *)prefix};
-		return mdb_cursor_get(cursor, key, value, prefix_len ? MDB_SET_RANGE : MDB_FIRST);
-	}
-	if (!successor(prefix, prefix_len, above, &above_len))
-		return mdb_cursor_get(cursor, key, value, MDB_LAST);
-	*key = (MDB_val){above_len, above};
-	rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
-	if (rc == MDB_NOTFOUND)
-		return mdb_cursor_get(cursor, key, value, MDB_LAST);
-	return rc ? rc : mdb_cursor_get(cursor, key, value, MDB_PREV);
-}
-
-/* From `start` on (descending: from the last key that begins with it), while keys begin with the
- * first prefix_len bytes of it. */
-static int scan(cairn_txn *txn, enum cairn_table table, const MDB_val *start, size_t prefix_len,
-	bool descending, cairn_scan_fn fn, void *arg, cairn_error *err)
-{
-	MDB_cursor *cursor;
-	MDB_val key, value;
-	int answer = 0;
-	int rc = mdb_cursor_open(txn->txn, txn->index->tables[table], &cursor);
-
-	if (rc)
-		return fail(txn->index, rc, "read", err);
-	rc = seek(cursor, start->mv_data, start->mv_size, descending, &key, &value);
-	while (!rc && key.mv_size >= prefix_len &&
-		(prefix_len == 0 || !memcmp(key.mv_data, start->mv_data, prefix_len))) {
-		answer = fn(key.mv_data, key.mv_size, value.mv_data, value.mv_size, arg, err);
-		if (answer)
-			break;
-		rc = mdb_cursor_get(cursor, &key, &value, descending ? MDB_PREV : MDB_NEXT);
-	}
-	mdb_cursor_close(cursor);
-	if (rc && rc != MDB_NOTFOUND)
-		return fail(txn->index, rc, "read", err);
-	return answer < 0 ? answer : 0;
-}
-
-int cairn_index__scan(cairn_txn *txn, enum cairn_table table, const void *prefix, size_t prefix_len,
-	bool descending, cairn_scan_fn fn, void *arg, cairn_error *err)
-{
-	const MDB_val start = {prefix_len, (void *)prefix};
-
-	return scan(txn, table, &start, prefix_len, descending, fn, arg, err);
-}
-
-int cairn_index__scan_from(cairn_txn *txn, enum cairn_table table, const void *key, size_t key_len,
-	cairn_scan_fn fn, void *arg, cairn_error *err)
-{
-	const MDB_val start = {key_len, (void *)key};
-
-	return scan(txn, table, &start, 0, false, fn, arg, err);
 }

@@ -6,7 +6,8 @@
  * Layers, each knowing only those above it in this list:
  *
  *   disk.c, bytes.h          file systems, little-endian encoding
- *   index.c                  LMDB, and the only file that knows it
+ *   pages.c                  the pages of an index, read without LMDB
+ *   index.c, index_read.c    LMDB, and the only files that know it
  *   catalog.c                what lies in the index: sealed records, blobs, chunk places
  *   pool.c, segment.c        hashing beside writing; the bytes of large chunks
  *   header.c, scrub.c        the blocks before them; segments read past the page cache
@@ -76,6 +77,19 @@ CAIRN_MUST int cairn_disk__check_local(int directory_fd, const char *path, cairn
 /* 0 or an errno value. */
 CAIRN_MUST int cairn_disk__sync_directory(int at, const char *name);
 
+/* ---- pages.c ---------------------------------------------------------------------- */
+
+/* Something is wrong with pages of a table; "": with the list of tables, or of free pages. */
+typedef void (*cairn_pages_fn)(void *arg, const char *table, const cairn_error *why);
+
+/* EINTEGRITY where the two meta pages are not what LMDB could have left: it would believe them. Of
+ * a file that is not there, or not LMDB's, it may speak itself: 0. */
+CAIRN_MUST int cairn_pages__check_meta(const char *directory, cairn_error *err);
+/* Looks at all pages of the index as this commit left it, which an open transaction keeps. 0 also
+ * where damage was told; 1: its meta page has been written over. */
+CAIRN_MUST int cairn_pages__walk(int fd, size_t page_bytes, uint64_t commit, const char *path,
+	cairn_pages_fn fn, void *arg, cairn_error *err);
+
 /* ---- index.c ---------------------------------------------------------------------- */
 
 /* Table, name, may callers name it? */
@@ -113,6 +127,9 @@ typedef struct cairn_txn cairn_txn;
 /* Opens meta/ of a store; `create` makes what is missing. */
 CAIRN_MUST int cairn_index__open(cairn_index **out, const char *directory, bool create,
 	bool readonly, size_t map_bytes, cairn_error *err);
+/* To save what can be saved: read-only, and without a look at the meta pages. */
+CAIRN_MUST int cairn_index__open_damaged(
+	cairn_index **out, const char *directory, cairn_error *err);
 void cairn_index__close(cairn_index *index);
 /* Lets go of its files, which may then be replaced; the next transaction opens it again. This
  * process has no transaction. */
@@ -147,6 +164,9 @@ CAIRN_MUST int cairn_index__clear(cairn_txn *txn, enum cairn_table table, cairn_
 typedef int (*cairn_write_fn)(cairn_txn *txn, void *arg, cairn_error *err);
 CAIRN_MUST int cairn_index__write(
 	cairn_index *index, cairn_write_fn fn, void *arg, cairn_error *err);
+/* pages.c, on what is committed now. */
+CAIRN_MUST int cairn_index__walk_pages(
+	cairn_index *index, cairn_pages_fn fn, void *arg, cairn_error *err);
 /* How many values a table has. */
 CAIRN_MUST int cairn_index__count(
 	cairn_txn *txn, enum cairn_table table, uint64_t *out, cairn_error *err);

@@ -256,7 +256,8 @@ static int check_index_exists(int directory, const char *path, cairn_error *err)
 		return 0;
 	cairn_error_set(err, CAIRN_EINTEGRITY, "the store '%s' has lost its index", path);
 	cairn_error_detail(err, "'%s/meta/data.mdb' is missing or empty", path);
-	cairn_error_hint(err, "Restore 'meta' from a backup.");
+	cairn_error_hint(
+		err, "`cairn fsck --rebuild` makes one of its backup and of the segments.");
 	return CAIRN_EINTEGRITY;
 }
 

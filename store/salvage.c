@@ -133,7 +133,7 @@ static void work(const struct job *job, progress *shared)
 	cairn_index *from = NULL, *to = NULL;
 	pass p = {.shared = shared, .table = job->table, .batch = job->batch};
 
-	if (cairn_index__open(&from, job->from, false, true, CAIRN_MAP_BYTES, NULL) != 0)
+	if (cairn_index__open_damaged(&from, job->from, NULL) != 0)
 		return;
 	shared->found.is_open = true;
 	if (cairn_index__open(&to, job->to, false, false, CAIRN_MAP_BYTES, &shared->error) != 0) {
