@@ -416,7 +416,8 @@ typedef struct cairn_part {
 	const cairn_error *why;
 } cairn_part;
 
-/* 0: go on; 1: pass over what is below this manifest or entry; < 0: end with this code. */
+/* 0: go on; 1: pass over what is below this manifest or entry (of a list's node it says nothing:
+ * its parts come all the same); < 0: end with this code. */
 typedef int (*cairn_part_fn)(void *arg, const cairn_part *part, cairn_error *err);
 /* Calls fn for the manifest, then for each node before what is below it. Parts that are in it
  * several times come several times. */

@@ -58,14 +58,17 @@ static int tell_malformed(walk *w, enum cairn_table table, const cairn_id *id,
 	return rc < 0 ? rc : 1;
 }
 
-/* A node of a list, on behalf of cairn_manifest__read_list: that ends at what cannot be read. */
+/* A node of a list, on behalf of cairn_manifest__read_list: that ends at what cannot be read. One
+ * that fn would pass over is read all the same, for what stands behind it may be another's. */
 static int get_list_node(
 	void *arg, const cairn_id *id, const void **bytes, size_t *len, cairn_error *err)
 {
 	walk *w = arg;
-	int rc = tell_node(w, CAIRN_TABLE_BLOB, id, bytes, len, err);
+	int rc;
 
-	if (rc == 0)
+	*bytes = NULL;
+	rc = tell_node(w, CAIRN_TABLE_BLOB, id, bytes, len, err);
+	if (rc >= 0 && *bytes)
 		return 0;
 	w->is_told = true;
 	w->told = rc;

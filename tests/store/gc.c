@@ -145,6 +145,61 @@ static void test_store_gc__keeps_what_is_shared(void **state)
 	cairn_store_close(store);
 }
 
+/* 2000 entries of a few bytes: two nodes of a list. The first 1500 are the same for every tag. */
+static cairn_id commit_long_list(cairn_store *store, uint8_t tag)
+{
+	cairn_error err = {0};
+	cairn_batch *batch;
+	cairn_id id;
+
+	OK(cairn_batch_begin(&batch, store, &err));
+	OK(cairn_batch_artifact_begin(batch, "file", &err));
+	for (int i = 0; i < 2000; i++) {
+		uint8_t bytes[3] = {(uint8_t)i, (uint8_t)(i >> 8), i < 1500 ? 0 : tag};
+		char entry[16];
+		cairn_tensor tensor;
+
+		snprintf(entry, sizeof(entry), "e%04d", i);
+		tensor = support_file(entry, bytes, sizeof(bytes));
+		OK(cairn_batch_artifact_put(batch, &tensor, &err));
+	}
+	OK(cairn_batch_artifact_end(batch, NULL, &id, &err));
+	OK(cairn_batch_commit(batch, &err));
+	return id;
+}
+
+/* What one artifact was marked for is passed over in the next, but not what comes behind it. */
+static void test_store_gc__keeps_what_follows_a_shared_part_of_a_list(void **state)
+{
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	cairn_id ids[] = {
+		commit_long_list(store, 1), commit_long_list(store, 2), commit_long_list(store, 3)};
+	cairn_error err = {0};
+	cairn_gc_report report;
+
+	name(store, "a", &ids[0]);
+	name(store, "b", &ids[1]);
+	report = collect(store, false);
+	assert_int_equal(report.dead_artifacts.n, 1);
+	assert_int_equal(report.dead_blobs.n, 2 * 500 + 1); /* and a node of the list */
+	assert_false(is_there(store, &ids[2]));
+	for (int k = 0; k < 2; k++) {
+		cairn_object *object;
+
+		OK(cairn_object_open(&object, store, &ids[k], &err));
+		for (int i = 0; i < 2000; i++) {
+			cairn_tensor tensor;
+			char entry[16];
+
+			snprintf(entry, sizeof(entry), "e%04d", i);
+			OK(cairn_object_read(object, entry, &tensor, &err));
+			assert_int_equal(((const uint8_t *)tensor.data)[2], i < 1500 ? 0 : k + 1);
+		}
+		cairn_object_close(object);
+	}
+	cairn_store_close(store);
+}
+
 static void test_store_gc__dry_run_counts_and_changes_nothing(void **state)
 {
 	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
@@ -462,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_store_gc__keeps_what_a_ref_names),
 		TEST(test_store_gc__keeps_what_is_shared),
+		TEST(test_store_gc__keeps_what_follows_a_shared_part_of_a_list),
 		TEST(test_store_gc__dry_run_counts_and_changes_nothing),
 		TEST(test_store_gc__a_file_that_looks_like_a_node_hides_nothing),
 		TEST(test_store_gc__takes_many_in_many_transactions),
