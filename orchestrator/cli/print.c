@@ -95,9 +95,15 @@ const char *cli_safe_into(char *out, size_t cap, const char *text)
 
 const char *cli_safe(cli *c, const char *text)
 {
-	/* One byte becomes four at most, two bytes (U+0080..9f) four, three bytes six. */
-	size_t cap = 4 * strlen(text) + 1;
+	const char *at = text;
+	size_t cap;
 
+	while (*at >= 0x20 && *at < 0x7f)
+		at++;
+	if (!*at)
+		return cairn_arena_strndup(c->arena, text, (size_t)(at - text));
+	/* One byte becomes four at most, two bytes (U+0080..9f) four, three bytes six. */
+	cap = 4 * strlen(text) + 1;
 	return cli_safe_into(cairn_arena_alloc(c->arena, cap, 1), cap, text);
 }
 

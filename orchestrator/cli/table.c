@@ -60,21 +60,24 @@ void cli_table_row(cli_table *table)
 void cli_table_cell(cli_table *table, const char *format, ...)
 {
 	struct row *row = table->last;
+	char short_text[256];
+	const char *text = short_text;
 	va_list args;
-	char *text;
 	int len;
 
 	CAIRN_ASSERT(row->n < MAX_COLUMNS);
 	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vsnprintf(short_text, sizeof(short_text), format, args);
 	va_end(args);
-	if (len < 0)
-		len = 0;
-	text = cairn_arena_alloc(table->c->arena, (size_t)len + 1, 1);
-	va_start(args, format);
-	vsnprintf(text, (size_t)len + 1, format, args);
-	va_end(args);
-	row->cells[row->n].text = cli_safe(table->c, text);
+	if (len >= (int)sizeof(short_text)) {
+		char *all = cairn_arena_alloc(table->c->arena, (size_t)len + 1, 1);
+
+		va_start(args, format);
+		vsnprintf(all, (size_t)len + 1, format, args);
+		va_end(args);
+		text = all;
+	}
+	row->cells[row->n].text = cli_safe(table->c, len < 0 ? "" : text);
 	row->cells[row->n++].style = CLI_PLAIN;
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "audit/report.h"
+#include "audit/stage_rows.h"
 #include "fixture.h"
 
 static cairn_snapshot *look(fixture *f)
@@ -259,6 +260,82 @@ static void test_audit_report__status_names_outputs_and_cost(void **state)
 	json_decref(status);
 }
 
+/* The table's rows and the document say the same of each stage. */
+static void assert_rows_agree(fixture *f, const cairn_run_id *run, size_t n)
+{
+	cairn_snapshot *snapshot = look(f);
+	cairn_stage_rows rows;
+	json_t *status;
+
+	assert_int_equal(cairn_report_status(&status, snapshot, run, NULL), 0);
+	assert_int_equal(cairn_stage_rows_read(&rows, snapshot, run, NULL), 0);
+	cairn_snapshot_end(snapshot);
+	assert_int_equal(rows.n, n);
+	for (size_t i = 0; i < n; i++) {
+		const json_t *stage = json_array_get(json_object_get(status, "stages"), i);
+		json_t *outputs = json_object_get(stage, "outputs");
+		json_t *summary = json_object_get(stage, "summary");
+		const cairn_stage_row *row = &rows.rows[i];
+
+		assert_string_equal(row->instance, cairn_json_string(stage, "instance", "?"));
+		assert_string_equal(row->plugin, cairn_json_string(stage, "plugin", "?"));
+		assert_string_equal(row->state, cairn_json_string(stage, "state", "?"));
+		assert_string_equal(row->reason, cairn_json_string(stage, "reason", ""));
+		assert_int_equal(row->attempt, cairn_json_integer(stage, "attempt", 0));
+		assert_int_equal(row->is_blessed, json_object_get(stage, "blessed") != NULL);
+		assert_true(row->seconds == cairn_json_number(stage, "seconds", 0));
+		assert_int_equal(row->peak_bytes, cairn_json_integer(stage, "peak_bytes", 0));
+		assert_true(json_object_size(summary) ? json_equal(summary, (json_t *)row->summary)
+						      : !row->summary);
+		assert_int_equal(row->n_outputs, json_object_size(outputs));
+		for (size_t o = 0; o < row->n_outputs; o++)
+			assert_string_equal(row->outputs[o].id,
+				cairn_json_string(outputs, row->outputs[o].port, "none"));
+	}
+	cairn_stage_rows_free(&rows);
+	json_decref(status);
+}
+
+static void put_stage(fixture *f, const cairn_run_id *run, uint32_t index, const char *reason)
+{
+	json_t *stage = json_pack("{s:s, s:s, s:s, s:n, s:s, s:i}", "instance", "odd", "plugin",
+		"noop", "state", "pending", "key", "reason", reason, "attempt", 3);
+	cairn_batch *batch;
+
+	assert_int_equal(cairn_batch_begin(&batch, f->store, NULL), 0);
+	assert_int_equal(cairn_record_put_stage(batch, run, index, stage, NULL), 0);
+	assert_int_equal(cairn_batch_commit(batch, NULL), 0);
+	json_decref(stage);
+}
+
+static void test_audit_report__rows_say_what_the_document_says(void **state)
+{
+	fixture *f = *state;
+	cairn_run_id run = fixture_run(f, 1000, "w"), second = fixture_run(f, 2000, "w");
+	char text[CAIRN_RUN_TEXT];
+	cairn_batch *batch;
+	json_t *record;
+
+	fixture_result(f, "sft", "sft", 5, "\x01", "\x02\x03");
+	fixture_attempt(f, 5, 1, "r", 10, 20, 12);
+	fixture_attempt(f, 5, 2, "r", 1, 2, 1);
+	fixture_stage(f, &run, 0, "sft", "sft", 5, NULL, NULL);
+	fixture_stage(f, &run, 1, "r\xc3\xa9", "rm", 6, "who", "\"Zo\xc3\xab\"");
+	fixture_result(f, "\xc3\xa4", "rm", 7, "", "\x04");
+	fixture_stage(f, &run, 2, "after", "rm", 7, NULL, NULL);
+	put_stage(f, &run, 3, "waits for 'sft'");
+	put_stage(f, &run, 4, "waits for \"r\xc3\xa9\"");
+	assert_rows_agree(f, &run, 5);
+	/* A run that found everything as it was. */
+	cairn_run_id_format(&run, text);
+	record = json_pack("{s:s, s:s}", "workflow", "w", "stages_of", text);
+	assert_int_equal(cairn_batch_begin(&batch, f->store, NULL), 0);
+	assert_int_equal(cairn_record_put_run(batch, &second, record, NULL), 0);
+	assert_int_equal(cairn_batch_commit(batch, NULL), 0);
+	json_decref(record);
+	assert_rows_agree(f, &second, 5);
+}
+
 static void test_audit_report__changes_are_sorted_and_complete(void **state)
 {
 	json_t *before = json_pack("{s:s, s:s, s:s}", "param.lr", "1e-5", "seed", "1", "gone", "x");
@@ -370,6 +447,7 @@ int main(void)
 		WITH_STORE(test_audit_resolve__output_of_the_newest_run),
 		WITH_STORE(test_audit_resolve__run_by_its_ends_and_workflow),
 		WITH_STORE(test_audit_report__status_names_outputs_and_cost),
+		WITH_STORE(test_audit_report__rows_say_what_the_document_says),
 		cmocka_unit_test(test_audit_report__changes_are_sorted_and_complete),
 		WITH_STORE(test_audit_report__last_result_over_runs),
 		WITH_STORE(test_audit_report__artifact_lists_its_entries),
