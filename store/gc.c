@@ -31,6 +31,7 @@ enum {
 	DELETES_PER_TXN = 1000,
 	LOOKS_PER_TXN = 20000,
 	ROOTS_PER_TXN = 256,
+	N_HEAPS = 1 << 16, /* of roots to be sorted */
 };
 
 struct gc {
@@ -139,11 +140,22 @@ static int mark_part(void *arg, const cairn_part *part, cairn_error *err)
 	return is_new ? 0 : 1;
 }
 
+/* A node is marked before what is below it; whoever ends in between ends the collection. */
+static enum cairn_known is_marked(
+	void *arg, enum cairn_table table, const cairn_id *id, const void **bytes, size_t *len)
+{
+	const struct gc *gc = arg;
+	bool is_artifact = table == CAIRN_TABLE_ARTIFACT;
+
+	(void)bytes, (void)len;
+	return cairn_marks__has(&gc->marks, is_artifact ? CAIRN_MARK_ARTIFACT : CAIRN_MARK_NODE, id)
+		       ? CAIRN_KNOWN_BELOW
+		       : CAIRN_UNKNOWN;
+}
+
 static int mark(struct gc *gc, cairn_txn *txn, const cairn_id *id, cairn_error *err)
 {
-	if (cairn_marks__has(&gc->marks, CAIRN_MARK_ARTIFACT, id))
-		return 0;
-	return cairn_walk(txn, id, mark_part, gc, err);
+	return cairn_walk_known(txn, id, is_marked, mark_part, gc, err);
 }
 
 static int take_root(void *arg, const cairn_id *id, cairn_error *err)
@@ -168,18 +180,41 @@ static int by_id(const void *a, const void *b)
 	return cairn_id_compare(a, b);
 }
 
-static void sort_roots(struct gc *gc)
+static size_t place_of(const cairn_id *id)
 {
-	size_t n = 0;
+	return (size_t)id->bytes[0] << 8 | id->bytes[1];
+}
 
-	if (gc->n_roots)
-		qsort(gc->roots, gc->n_roots, sizeof(*gc->roots), by_id);
-	for (size_t i = 0; i < gc->n_roots; i++) {
-		if (i == 0 || cairn_id_compare(&gc->roots[i], &gc->roots[n - 1]) != 0)
-			gc->roots[n++] = gc->roots[i];
+/* Digests are spread evenly: by their first two bytes a million of them fall into heaps of sixteen,
+ * which are sorted in no time. */
+static int sort_roots(struct gc *gc, cairn_error *err)
+{
+	size_t *ends = cairn_alloc(N_HEAPS + 1, sizeof(*ends)), n = 0;
+	cairn_id *sorted = cairn_alloc(gc->n_roots + 1, sizeof(*sorted));
+
+	if (!ends || !sorted) {
+		free(ends);
+		free(sorted);
+		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory");
 	}
+	for (size_t i = 0; i < gc->n_roots; i++)
+		ends[place_of(&gc->roots[i]) + 1]++;
+	for (size_t i = 1; i <= N_HEAPS; i++)
+		ends[i] += ends[i - 1];
+	for (size_t i = 0; i < gc->n_roots; i++)
+		sorted[ends[place_of(&gc->roots[i])]++] = gc->roots[i];
+	for (size_t i = 0, start = 0; i < N_HEAPS; start = ends[i++])
+		qsort(sorted + start, ends[i] - start, sizeof(*sorted), by_id);
+	for (size_t i = 0; i < gc->n_roots; i++) {
+		if (i == 0 || cairn_id_compare(&sorted[i], &sorted[n - 1]) != 0)
+			sorted[n++] = sorted[i];
+	}
+	free(ends);
+	free(gc->roots);
+	gc->roots = sorted;
 	gc->n_roots = n;
 	gc->report->n_roots = n;
+	return 0;
 }
 
 static int mark_roots(struct gc *gc, const cairn_gc_options *options, cairn_error *err)
@@ -188,8 +223,7 @@ static int mark_roots(struct gc *gc, const cairn_gc_options *options, cairn_erro
 
 	if (rc < 0)
 		return rc;
-	rc = 0;
-	sort_roots(gc);
+	rc = sort_roots(gc, err);
 	for (size_t i = 0; i < gc->n_roots && !rc; i += ROOTS_PER_TXN) {
 		cairn_txn *txn;
 

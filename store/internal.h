@@ -423,6 +423,17 @@ typedef int (*cairn_part_fn)(void *arg, const cairn_part *part, cairn_error *err
  * several times come several times. */
 CAIRN_MUST int cairn_walk(
 	cairn_txn *txn, const cairn_id *artifact, cairn_part_fn fn, void *arg, cairn_error *err);
+/* What is known of a manifest or node, by the mark that it got when it was read. */
+enum cairn_known {
+	CAIRN_UNKNOWN,
+	CAIRN_KNOWN_BELOW, /* all below it was told: pass over it, a list's node excepted */
+	CAIRN_KNOWN_BYTES, /* they were verified in this transaction */
+};
+typedef enum cairn_known (*cairn_known_fn)(
+	void *arg, enum cairn_table table, const cairn_id *id, const void **bytes, size_t *len);
+/* The same for who walks many artifacts that have much in common. */
+CAIRN_MUST int cairn_walk_known(cairn_txn *txn, const cairn_id *artifact, cairn_known_fn known,
+	cairn_part_fn fn, void *arg, cairn_error *err);
 
 /* ---- lease.c ---------------------------------------------------------------------- */
 
@@ -553,6 +564,7 @@ typedef struct cairn_mark {
 	bool is_shared;       /* usage.c: several owners reach it; */
 	uint32_t owner, last; /* the first of them, and the last that was told */
 	uint32_t bytes;
+	const void *node; /* the bytes of a manifest or node, as long as usage.c's transaction */
 } cairn_mark;
 
 /* {0} is empty. */

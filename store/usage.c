@@ -13,6 +13,8 @@
 
 struct cairn_usage {
 	cairn_store *store;
+	cairn_txn *
+		txn; /* from the first artifact on: a million of them are no million transactions */
 	cairn_marks marks;
 	cairn_usage_sums *owners;
 	size_t n_owners;
@@ -33,6 +35,7 @@ void cairn_usage_free(cairn_usage *usage)
 {
 	if (!usage)
 		return;
+	cairn_index__abort(usage->txn);
 	cairn_marks__free(&usage->marks);
 	free(usage->owners);
 	free(usage);
@@ -95,6 +98,7 @@ static int add_part(void *arg, const cairn_part *part, cairn_error *err)
 			bytes = 0;
 		mark->owner = visit->owner;
 		mark->bytes = (uint32_t)bytes;
+		mark->node = part->bytes;
 		owner->exclusive += mark->bytes;
 	} else if (mark->last == visit->owner) {
 		return 1; /* and all below it: seen */
@@ -107,6 +111,21 @@ static int add_part(void *arg, const cairn_part *part, cairn_error *err)
 	if (mark->owner != 0)
 		owner->beyond_first += mark->bytes;
 	return 0;
+}
+
+/* What several owners need is read and verified once. */
+static enum cairn_known recall(
+	void *arg, enum cairn_table table, const cairn_id *id, const void **bytes, size_t *len)
+{
+	const struct visit *visit = arg;
+	const cairn_mark *mark = cairn_marks__find(&visit->usage->marks,
+		table == CAIRN_TABLE_ARTIFACT ? CAIRN_MARK_ARTIFACT : CAIRN_MARK_NODE, id);
+
+	if (!mark)
+		return CAIRN_UNKNOWN;
+	*bytes = mark->node;
+	*len = mark->bytes;
+	return CAIRN_KNOWN_BYTES;
 }
 
 static int make_room(cairn_usage *usage, uint32_t owner, cairn_error *err)
@@ -132,10 +151,12 @@ int cairn_usage_add(cairn_usage *usage, uint32_t owner, const cairn_id *artifact
 	struct visit visit = {.usage = usage, .owner = owner};
 	int rc = make_room(usage, owner, err);
 
-	if (rc || (rc = cairn_index__begin(&visit.txn, usage->store->index, false, err)))
+	if (!rc && !usage->txn)
+		rc = cairn_index__begin(&usage->txn, usage->store->index, false, err);
+	if (rc)
 		return rc;
-	rc = cairn_walk(visit.txn, artifact, add_part, &visit, err);
-	cairn_index__abort(visit.txn);
+	visit.txn = usage->txn;
+	rc = cairn_walk_known(visit.txn, artifact, recall, add_part, &visit, err);
 	return rc ? rc : visit.is_missing ? CAIRN_ENOTFOUND : 0;
 }
 

@@ -12,6 +12,7 @@
 
 typedef struct walk {
 	cairn_txn *txn;
+	cairn_known_fn known; /* may be NULL */
 	cairn_part_fn fn;
 	void *arg;
 	int told; /* what fn answered to a node that has a problem, or < 0 */
@@ -19,15 +20,19 @@ typedef struct walk {
 } walk;
 
 /* Reads a manifest or node and tells of it. 0: *bytes are there to be gone into; 1: pass over. */
-static int tell_node(walk *w, enum cairn_table table, const cairn_id *id, const void **bytes,
-	size_t *len, cairn_error *err)
+static int tell_node(walk *w, enum cairn_table table, const cairn_id *id, bool is_in_list,
+	const void **bytes, size_t *len, cairn_error *err)
 {
 	cairn_error why = {0};
 	cairn_part part = {.table = table, .is_node = table == CAIRN_TABLE_BLOB, .id = *id};
 	char text[CAIRN_ID_TEXT];
+	enum cairn_known known = w->known ? w->known(w->arg, table, id, bytes, len) : CAIRN_UNKNOWN;
 	int rc;
 
-	part.problem = cairn_catalog__get_blob(w->txn, table, id, bytes, len, &why);
+	if (known == CAIRN_KNOWN_BELOW && !is_in_list)
+		return 1;
+	if (known != CAIRN_KNOWN_BYTES)
+		part.problem = cairn_catalog__get_blob(w->txn, table, id, bytes, len, &why);
 	if (part.problem == CAIRN_ENOTFOUND) {
 		cairn_id_format(id, text);
 		cairn_error_set(&why, CAIRN_ENOTFOUND, "the index has no %s",
@@ -67,7 +72,7 @@ static int get_list_node(
 	int rc;
 
 	*bytes = NULL;
-	rc = tell_node(w, CAIRN_TABLE_BLOB, id, bytes, len, err);
+	rc = tell_node(w, CAIRN_TABLE_BLOB, id, true, bytes, len, err);
 	if (rc >= 0 && *bytes)
 		return 0;
 	w->is_told = true;
@@ -147,7 +152,7 @@ static int walk_entry(walk *w, const cairn_id *id, cairn_error *err)
 	cairn_error why = {0};
 	const void *bytes;
 	size_t len;
-	int rc = tell_node(w, CAIRN_TABLE_BLOB, id, &bytes, &len, err);
+	int rc = tell_node(w, CAIRN_TABLE_BLOB, id, false, &bytes, &len, err);
 
 	if (rc)
 		return rc < 0 ? rc : 0;
@@ -158,16 +163,16 @@ static int walk_entry(walk *w, const cairn_id *id, cairn_error *err)
 	return walk_content(w, CAIRN_TABLE_BLOB, id, &entry, err);
 }
 
-int cairn_walk(
-	cairn_txn *txn, const cairn_id *artifact, cairn_part_fn fn, void *arg, cairn_error *err)
+int cairn_walk_known(cairn_txn *txn, const cairn_id *artifact, cairn_known_fn known,
+	cairn_part_fn fn, void *arg, cairn_error *err)
 {
-	walk w = {.txn = txn, .fn = fn, .arg = arg};
+	walk w = {.txn = txn, .known = known, .fn = fn, .arg = arg};
 	cairn_manifest manifest;
 	cairn_error why = {0};
 	cairn_id *ids;
 	const void *bytes;
 	size_t len;
-	int rc = tell_node(&w, CAIRN_TABLE_ARTIFACT, artifact, &bytes, &len, err);
+	int rc = tell_node(&w, CAIRN_TABLE_ARTIFACT, artifact, false, &bytes, &len, err);
 
 	if (rc)
 		return rc < 0 ? rc : 0;
@@ -192,4 +197,10 @@ int cairn_walk(
 		rc = walk_entry(&w, &ids[i], err);
 	free(ids);
 	return rc;
+}
+
+int cairn_walk(
+	cairn_txn *txn, const cairn_id *artifact, cairn_part_fn fn, void *arg, cairn_error *err)
+{
+	return cairn_walk_known(txn, artifact, NULL, fn, arg, err);
 }
