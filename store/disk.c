@@ -46,7 +46,12 @@ int cairn_disk__fail(cairn_error *err, int errno_value, const char *path, const 
 			"The disk (or a quota) is full. Make room on the file system of '%s' and run "
 			"again: nothing that was committed is lost.",
 			path);
-	else if (errno_value == EROFS || errno_value == EACCES || errno_value == EPERM)
+	else if (errno_value == EROFS)
+		cairn_error_hint(err,
+			"The store '%s' lies on a read-only file system: it can be read, but not "
+			"written.",
+			path);
+	else if (errno_value == EACCES || errno_value == EPERM)
 		cairn_error_hint(err,
 			"The store must be writable for this, its lock file (meta/lock.mdb) even to "
 			"read: see to the permissions of '%s'.",

@@ -28,9 +28,16 @@ int cairn_lock_try(int *fd, const char *store_path, char *holder, size_t cap, ca
 	lock = open(cairn_text_get(&path), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	problem = errno;
 	cairn_text_free(&path);
-	if (lock < 0)
-		return cairn_error_errno(
+	if (lock < 0) {
+		cairn_error_errno(
 			err, CAIRN_EIO, problem, "cannot open the lock of '%s'", store_path);
+		if (problem == EROFS || problem == EACCES)
+			cairn_error_hint(err,
+				"The store can be read, but not written: see to the permissions of "
+				"'%s', and of its file system.",
+				store_path);
+		return CAIRN_EIO;
+	}
 	if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
 		if (ftruncate(lock, 0) < 0 || dprintf(lock, "%d\n", (int)getpid()) < 0)
 			errno = 0; /* a note for people; the lock itself holds */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "store/internal.h"
@@ -199,6 +200,33 @@ static void test_store_open__knows_network_file_systems(void **state)
 	assert_null(cairn_disk__network_name(0x01021994, NULL)); /* tmpfs */
 }
 
+/* In place of the C library's: what the kernel would say of another file system. */
+static unsigned fake_type;
+
+int fstatfs(int fd, struct statfs *out)
+{
+	(void)fd;
+	*out = (struct statfs){.f_type = (int)fake_type};
+	return 0;
+}
+
+static void test_store_open__refuses_a_network_file_system(void **state)
+{
+	cairn_error err;
+
+	OK(try_open(*state, CAIRN_STORE_CREATE, &err));
+	fake_type = 0x6969;
+	assert_int_equal(try_open(*state, 0, &err), CAIRN_EINPUT);
+	assert_non_null(strstr(err.message, "network file system (NFS)"));
+	assert_non_null(strstr(err.hint, "--store"));
+	assert_int_equal(try_open(*state, CAIRN_STORE_READONLY, &err), CAIRN_EINPUT);
+	fake_type = 0xff534d42; /* which some kernels extend by its sign */
+	assert_int_equal(try_open(*state, CAIRN_STORE_CREATE, &err), CAIRN_EINPUT);
+	fake_type = 0xef53;
+	OK(try_open(*state, 0, &err));
+	fake_type = 0;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)
 
 int main(void)
@@ -212,6 +240,7 @@ int main(void)
 		TEST(test_store_open__finds_a_lost_or_swapped_index),
 		TEST(test_store_open__once_per_process),
 		TEST(test_store_open__leaves_no_file_open_for_other_programs),
+		TEST(test_store_open__refuses_a_network_file_system),
 		cmocka_unit_test(test_store_open__knows_network_file_systems),
 	};
 
