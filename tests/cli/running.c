@@ -66,7 +66,7 @@ static void test_cli_run__json_is_one_document(void **state)
 static void test_cli_run__progress_as_json_lines(void **state)
 {
 	const outcome *got;
-	int n_ended = 0, n_progress = 0;
+	int n_ended = 0, n_progress = 0, n_planned = 0;
 
 	(void)state;
 	drive_write("w.ini", two_stages);
@@ -76,6 +76,7 @@ static void test_cli_run__progress_as_json_lines(void **state)
 		json_t *json = NULL;
 		assert_int_equal(cairn_json_parse(&json, at, len, "stderr", NULL), 0);
 		n_ended += strcmp(cairn_json_string(json, "event", ""), "ended") == 0;
+		n_planned += strcmp(cairn_json_string(json, "event", ""), "planned") == 0;
 		if (strcmp(cairn_json_string(json, "event", ""), "progress") == 0) {
 			n_progress++;
 			assert_int_equal(cairn_json_integer(json, "total", 0), 20);
@@ -84,6 +85,7 @@ static void test_cli_run__progress_as_json_lines(void **state)
 		at += len + (at[len] == '\n');
 	}
 	assert_int_equal(n_ended, 2);
+	assert_int_equal(n_planned, 1);
 	assert_true(n_progress >= 2);
 }
 

@@ -3,7 +3,7 @@
  * e2e.c - the whole house through its front door: tests/e2e/tiny.ini has every stage of the main
  * workflow.
  *
- * Usage: test-e2e workflow|units|kills|branches|failure|audit
+ * Usage: test-e2e workflow|units|kills|branches|failure|metrics|audit
  */
 #include "../test.h"
 
@@ -199,6 +199,65 @@ static void test_e2e_failure__goes_on_after_the_cause_is_mended(void **state)
 	assert_int_equal(count(store, "done"), 1);
 }
 
+/* ---- metrics: a stage that reads another one's metric log -------------------------------------
+ */
+
+static const char curve[] =
+	"[workflow]\nname = curve\n[params]\nloss = 0.5\nnote = a\nhow = cat\n"
+	"[stage train]\nplugin = exec\nset = LOSS=${loss} NOTE=${note}\noutputs = x\n"
+	"command = echo \"step 1 of 1 loss=$LOSS\" >>\"$CAIRN_EVENTS\"; echo $NOTE >out/x\n"
+	"[stage rows]\nplugin = exec\ninput.in = train:metrics\noutputs = rows\n"
+	"command = ${how} <in/in-0/metrics.jsonl >out/rows\n";
+
+/* What it says of stage `rows`, as one text; the caller frees. */
+static char *explain_rows(const char *const *args)
+{
+	drive_result result = drive(args);
+
+	assert_int_equal(result.status, 0);
+	free(result.err);
+	return result.out;
+}
+
+static void test_e2e_metrics__are_an_input_like_any_other(void **state)
+{
+	const char *store = store_at("curve");
+	char ini[300], *text;
+	drive_result result;
+
+	(void)state;
+	snprintf(ini, sizeof(ini), "%s/curve.ini", drive_directory());
+	write_file(ini, curve);
+	run_ok(ARGS("--store", store, "run", ini));
+	result = drive(ARGS("--store", store, "cat", "rows:out", "rows"));
+	assert_int_equal(result.status, 0);
+	assert_string_equal(result.out, "{\"step\":1,\"loss\":0.5}\n");
+	drive_free(&result);
+	run_ok(ARGS("--store", store, "run", ini));
+	assert_int_equal(count(store, "cached"), 2);
+	/* It runs again, and its metrics are what they were: nobody else does. */
+	run_ok(ARGS("--store", store, "run", ini, "-p", "note=b"));
+	assert_int_equal(count(store, "done"), 1);
+	assert_int_equal(count(store, "cached"), 1);
+	/* They will change. */
+	text = explain_rows(
+		ARGS("--store", store, "explain", "rows", "-f", ini, "-p", "loss=0.25"));
+	assert_non_null(strstr(text, " -> (not known yet), train:metrics"));
+	assert_non_null(strstr(text, "because train: param.set  LOSS=0.5 NOTE=a -> LOSS=0.25"));
+	free(text);
+	run_ok(ARGS("--store", store, "run", ini, "-p", "loss=0.25"));
+	assert_int_equal(count(store, "done"), 2);
+	result = drive(ARGS("--store", store, "cat", "rows:out", "rows"));
+	assert_non_null(strstr(result.out, "\"loss\":0.25"));
+	drive_free(&result);
+	/* They have changed, and so has something else. */
+	text = explain_rows(ARGS("--store", store, "explain", "rows", "-f", ini, "-p", "how=tac"));
+	assert_non_null(strstr(text, "  input.in  "));
+	assert_non_null(strstr(text, "(+1 row, -1 row), train:metrics"));
+	assert_non_null(strstr(text, "param.command"));
+	free(text);
+}
+
 /* ---- audit: every reading verb, and the account adds up ----------------------------------------
  */
 
@@ -266,6 +325,7 @@ int main(int argc, char **argv)
 		{"kills", cmocka_unit_test(test_e2e_kills__same_artifacts)},
 		{"branches", cmocka_unit_test(test_e2e_branches__third_group_reruns_nothing)},
 		{"failure", cmocka_unit_test(test_e2e_failure__goes_on_after_the_cause_is_mended)},
+		{"metrics", cmocka_unit_test(test_e2e_metrics__are_an_input_like_any_other)},
 		{"audit", cmocka_unit_test(test_e2e_audit__adds_up)},
 	};
 	int failed = 0, found = 0;

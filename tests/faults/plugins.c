@@ -76,10 +76,11 @@ static const struct fault harms_once[] = {
 #define LEFT "says that it may repeat, and left behind: "
 
 /* Here they would meet the next stage. What it made is handed over on the wire, so without one it
- * is lost. */
+ * is lost. Who closed the wire alone left nothing else behind, so the process stays, and fails to
+ * read its next job: 1. Who closed everything left that behind, so it ends as one that is done. */
 static const struct fault harms_again[] = {
-	{"close_wire", "", 1, "stage process left with status ", ""},
-	{"close_all", "", 1, "stage process left with status ", ""},
+	{"close_wire", "", 1, "stage process left with status 1, unasked", "may be faulty"},
+	{"close_all", "", 1, "stage process left with status 0, unasked", "may be faulty"},
 	{"junk", "", 1, "a stage process sent what is no record", ""},
 	{"frame", "", 1, "sent a record of 1073741824 bytes, more than 1048576", ""},
 	{"scratch", "", 0, "cannot remove", ""},
