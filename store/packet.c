@@ -71,6 +71,8 @@ static int unpack_item(cairn_batch *batch, cairn_bytes *in, cairn_error *err)
 		return bad_packet(err, "it ends early");
 	if (table != CAIRN_TABLE_BLOB && table != CAIRN_TABLE_ARTIFACT)
 		return bad_packet(err, "an item of no such table");
+	if (len > CAIRN_INLINE_BYTES)
+		return bad_packet(err, "an item longer than any node");
 	cairn_sha256(bytes, len, id.bytes);
 	if (memcmp(id.bytes, digest, sizeof(id.bytes)) != 0)
 		return bad_packet(err, "bytes that are not what their id says");

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "base/digest.h"
+#include "store/internal.h"
+
 #define MAX_PACKET ((size_t)256 << 10)
 
 /* The bytes of a batch with one artifact of n entries; the batch is gone. */
@@ -86,6 +89,32 @@ static void test_store_packet__not_everything_travels(void **state)
 	cairn_store_close(store);
 }
 
+/* No blob and no manifest is longer than a chunk that lies in the index. */
+static void test_store_packet__a_blob_has_a_limit(void **state)
+{
+	cairn_store *store = support_open(*state, CAIRN_STORE_CREATE);
+	const size_t lens[] = {CAIRN_INLINE_BYTES, CAIRN_INLINE_BYTES + 1};
+	size_t head = 1 + CAIRN_DIGEST_BYTES;
+	uint8_t *bytes = calloc(head + 4 + CAIRN_INLINE_BYTES + 1, 1);
+
+	assert_non_null(bytes);
+	for (size_t i = 0; i < 2; i++) {
+		cairn_error err = {0};
+		cairn_batch *batch;
+
+		bytes[0] = CAIRN_TABLE_BLOB;
+		for (unsigned k = 0; k < 4; k++)
+			bytes[head + k] = (uint8_t)(lens[i] >> 8 * k);
+		cairn_sha256(bytes + head + 4, lens[i], bytes + 1);
+		OK(cairn_batch_begin(&batch, store, &err));
+		assert_int_equal(cairn_batch_unpack(batch, bytes, head + 4 + lens[i], &err),
+			i ? CAIRN_EINTEGRITY : 0);
+		cairn_batch_abort(batch);
+	}
+	free(bytes);
+	cairn_store_close(store);
+}
+
 /* Whatever bit is turned, whichever end is missing: refused, or the artifact as it was meant. */
 static void test_store_packet__damage_is_refused(void **state)
 {
@@ -131,6 +160,8 @@ int main(void)
 			test_store_packet__many_become_one_commit, support_setup, support_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_store_packet__not_everything_travels, support_setup, support_teardown),
+		cmocka_unit_test_setup_teardown(
+			test_store_packet__a_blob_has_a_limit, support_setup, support_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_store_packet__damage_is_refused, support_setup, support_teardown),
 	};
