@@ -23,8 +23,9 @@
  * "pid", "boot_id", "pid_start", "start_ms", "end_ms", "resumed_step", "step", "total", "flop":
  * [..], "flop_real": [..] (spent in this attempt so far; heartbeat: each second), "kept_flop":
  * total committed by a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
- *              detail, hint, place}, "log": path, "exit", "signal", "max_rss_bytes" (the
- *              largest size of its process), "kernel_peak_bytes" (of that: tensors), "gpus" (its CUDA_VISIBLE_DEVICES, where it claims some) }
+ *              detail, hint, place}, "log": path, "exit", "signal", "gpus" (that it
+ *              claimed), "max_rss_bytes" (the largest size of its process),
+ *              "kernel_peak_bytes" (of that: tensors) }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
  *              "summary": {name: number}, "components": {name: text},
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,
