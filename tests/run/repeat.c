@@ -100,7 +100,7 @@ static void test_run_repeat__processes_are_shared_by_equals_only(void **state)
 {
 	fixture *f = *state;
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip(); /* the sanitizer's own memory is more than any limit */
 #endif
 	f->options.jobs = 2;
@@ -207,7 +207,7 @@ static void test_run_repeat__failures_of_every_kind(void **state)
 
 static void test_run_repeat__memory_limit(void **state)
 {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip(); /* the sanitizer's own memory is more than the limit */
 #endif
 	fails_alone(*state, "hog", "memory = 64M\n", CAIRN_ENOMEM);

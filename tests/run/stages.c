@@ -255,7 +255,7 @@ static void test_run_stages__memory_limit(void **state)
 	fixture *f = *state;
 	const seen_event *ended;
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	skip(); /* the sanitizer's own memory is more than the limit */
 #endif
 	assert_int_equal(fixture_run(f, HEAD "[stage a]\nplugin = hog\nmemory = 128M\n"), 1);
