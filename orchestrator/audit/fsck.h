@@ -2,8 +2,8 @@
 /*
  * fsck.h - a check of the store and of what the records name, told as JSON; and what damage means.
  *
- * It runs in a child process (run/check/fsck.h): each part tells what it finds at once, so that what was
- * found survives a crash of the part. Lines, each an object of one member:
+ * It runs in a child process (run/check/fsck.h): each part tells what it finds at once, so that
+ * what was found survives a crash of the part. Lines, each an object of one member:
  *
  *   {"part": name}                            a part begins
  *   {"progress": {"part", "done", "total"}}

@@ -25,9 +25,15 @@ static json_t *line_of(const struct search *s, const char *id)
 
 static void add_to(json_t *line, const char *member, json_t *value)
 {
-	json_t *list = json_object_get(line, member);
+	json_t *list = json_object_get(line, member), *other;
+	bool is_there = false;
+	size_t i;
 
-	if (json_array_size(list) < MAX_LISTED)
+	json_array_foreach(list, i, other)
+	{
+		is_there |= json_equal(other, value);
+	}
+	if (!is_there && json_array_size(list) < MAX_LISTED)
 		json_array_append_new(list, value);
 	else
 		json_decref(value);

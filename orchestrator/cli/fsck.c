@@ -114,24 +114,42 @@ static void print_parts(cli *c, const json_t *report, const char *id)
 		printf("    and %zu more parts\n", n - MAX_ROWS);
 }
 
+static const char *text_of(const json_t *item, const char *member)
+{
+	const char *text = member ? cairn_json_string(item, member, "?") : json_string_value(item);
+
+	return text ? text : "?";
+}
+
+/* A stage can be in a list several times, once for each result: its name is printed once. */
+static bool is_repeated(const json_t *list, size_t i, const char *member)
+{
+	const char *text = text_of(json_array_get(list, i), member);
+	size_t k = 0;
+
+	while (k < i && strcmp(text_of(json_array_get(list, k), member), text) != 0)
+		k++;
+	return k < i;
+}
+
 static void print_list(cli *c, const char *label, const json_t *list, const char *member)
 {
+	size_t i, n = 0, n_more = 0;
 	json_t *item;
-	size_t i;
 
 	if (json_array_size(list) == 0)
 		return;
 	printf("  %s ", label);
 	json_array_foreach(list, i, item)
 	{
-		const char *text =
-			member ? cairn_json_string(item, member, "?") : json_string_value(item);
-		if (i == MAX_ROWS) {
-			printf(" and %zu more", json_array_size(list) - i);
-			break;
-		}
-		printf("%s%s", i ? ", " : "", cli_safe(c, text ? text : "?"));
+		if (is_repeated(list, i, member))
+			continue;
+		if (n < MAX_ROWS)
+			printf("%s%s", n ? ", " : "", cli_safe(c, text_of(item, member)));
+		n_more += n++ >= MAX_ROWS;
 	}
+	if (n_more)
+		printf(" and %zu more", n_more);
 	putchar('\n');
 }
 
@@ -159,6 +177,28 @@ static void print_hurt(cli *c, const json_t *report, const json_t *hurt)
 }
 
 /* Damage that is no artifact's: records, headers, the index; chunks that nothing names. */
+static void print_other(cli *c, const json_t *damage)
+{
+	const char *what = cairn_json_string(damage, "what", "?");
+	const char *table = cairn_json_string(damage, "table", "");
+	const char *name = cairn_json_string(damage, "name", NULL);
+	const char *detail = cairn_json_string(damage, "detail", "");
+
+	if (!name)
+		name = cairn_json_string(damage, "key", "");
+	printf("%s%s%s", cli_style(c->color_out, CLI_RED), what,
+		cli_style(c->color_out, CLI_PLAIN));
+	if (table[0] && strcmp(table, what) != 0)
+		printf(" %s", cli_safe(c, table));
+	if (name[0])
+		printf(" %s", cli_safe(c, name));
+	putchar(':');
+	print_place(c, damage);
+	/* Of all else the place says enough. */
+	if (strcmp(what, "index") == 0 && detail[0])
+		printf("  %s\n", cli_safe(c, detail));
+}
+
 static void print_others(cli *c, const json_t *report)
 {
 	size_t i, n = 0;
@@ -166,16 +206,8 @@ static void print_others(cli *c, const json_t *report)
 
 	json_array_foreach(json_object_get(report, "damages"), i, damage)
 	{
-		const char *name = cairn_json_string(damage, "name", NULL);
-
-		if (json_object_get(damage, "artifact") || n++ >= MAX_ROWS)
-			continue;
-		if (!name)
-			name = cairn_json_string(damage, "key", "");
-		printf("%s%s%s %s %s:", cli_style(c->color_out, CLI_RED),
-			cairn_json_string(damage, "what", "?"), cli_style(c->color_out, CLI_PLAIN),
-			cairn_json_string(damage, "table", ""), cli_safe(c, name));
-		print_place(c, damage);
+		if (!json_object_get(damage, "artifact") && n++ < MAX_ROWS)
+			print_other(c, damage);
 	}
 	if (n > MAX_ROWS)
 		printf("and %zu more: --json lists them\n", n - MAX_ROWS);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plugins_check.c - `cairn plugins check FILE.so`: the checks of run/check/conformance.h as a table.
+ * plugins_check.c - `cairn plugins check FILE.so`: the checks of run/check/conformance.h as a
+ * table.
  *
  * They take a while, so each row is printed as it is known. Everything happens in a directory of
  * its own below TMPDIR, which is removed; with -v it stays, for the logs in it.

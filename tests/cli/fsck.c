@@ -120,7 +120,9 @@ static void test_cli_fsck__a_file_that_was_read_is_read_again(void **state)
 	assert_has(got->out, "entry 'data', chunk");
 	assert_has(got->out, "in segment 0000");
 	assert_has(got->out, "at byte 4096");
-	assert_has(got->out, "used by a, b");
+	assert_has(got->out, "used by a, b\n");
+	assert_has(got->out, "chunk ");
+	assert_has_not(got->out, "chunk chunk");
 	assert_has(got->out, "the next `cairn run` reads file:data.bin again");
 	assert_has(got->err, "cairn fsck --repair");
 	json = cairn_json("fsck", "cairn.fsck/1");
@@ -166,6 +168,24 @@ static void test_cli_fsck__an_output_is_made_again(void **state)
 	cairn_is(0, "fsck");
 	json_decref(json);
 	json_decref(before);
+}
+
+/* Two results of one stage have read it. */
+static void test_cli_fsck__a_stage_is_named_once(void **state)
+{
+	json_t *json;
+
+	(void)state;
+	drive_write("w.ini", "[workflow]\nname = w\n[stage a]\nplugin = counter\n"
+			     "input.in = file:data.bin\ntext = what else a writes\n"
+			     "[stage b]\nplugin = counter\ninput.in = a:out\n");
+	cairn_is(0, "run -q");
+	change(segment(), 2 * PAGE + 1234, "#", 1);
+	json = cairn_json("fsck", "cairn.fsck/1");
+	assert_true(json_array_size(json_object_get(
+			    json_array_get(json_object_get(json, "hurt"), 0), "stages")) > 2);
+	json_decref(json);
+	assert_has(cairn_is(4, "fsck")->out, "used by a, b\n");
 }
 
 /* Young as it is, and of any size; but not of an index that is damaged. */
@@ -292,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ON_A_RUN(test_cli_fsck__a_clean_store),
 		ON_A_RUN(test_cli_fsck__a_file_that_was_read_is_read_again),
+		ON_A_RUN(test_cli_fsck__a_stage_is_named_once),
 		ON_A_RUN(test_cli_fsck__an_output_is_made_again),
 		ON_A_RUN(test_cli_fsck__makes_a_backup_by_hand),
 		ON_A_RUN(test_cli_fsck__a_lost_index_is_made_anew),

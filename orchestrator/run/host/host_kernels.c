@@ -10,8 +10,8 @@
 #include <dirent.h>
 #include <string.h>
 
-#include "run/plugin/abi.h"
 #include "run/host/host.h"
+#include "run/plugin/abi.h"
 #include "run/plugin/plugins.h"
 
 #define MAX_CANDIDATES 32

@@ -13,8 +13,8 @@
 
 #include "audit/report.h"
 #include "base/bytes.h"
-#include "run/plan/explain.h"
 #include "run/lock.h"
+#include "run/plan/explain.h"
 #include "run/plan/plan.h"
 
 #define LOG_PREFIX "bless:"

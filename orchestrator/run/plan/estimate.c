@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "run/plugin/describe.h"
 #include "run/plan/plan.h"
 #include "run/plan/preflight.h"
+#include "run/plugin/describe.h"
 #include "run/wire.h"
 
 /* Of a large file the lines are counted in its beginning only. */

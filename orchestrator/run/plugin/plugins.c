@@ -22,8 +22,8 @@
 
 #include "base/alloc.h"
 #include "base/text.h"
-#include "run/plugin/describe.h"
 #include "run/plan/filecache.h"
+#include "run/plugin/describe.h"
 #include "run/plugin/plugins.h"
 #include "run/run.h"
 

@@ -11,8 +11,8 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/digest.h"
-#include "run/tool/directory.h"
 #include "run/plan/filecache.h"
+#include "run/tool/directory.h"
 
 /* A model is a handful of files; somebody named the wrong directory. */
 #define MAX_FILES  10000
