@@ -13,8 +13,12 @@
 enum {
 	PATIENCE_S = 30, /* a trial takes milliseconds */
 	FORK_EVERY = 8,  /* trials, a new process looks, too; $CAIRN_SOAK: each time */
-	MOST = 48,       /* of the calls of one kind, if there are more: the first half, and some */
-	MOST_SLOW = 8,   /* and one error for each, in turn */
+#if defined(__SANITIZE_ADDRESS__)
+	MOST = 16,
+#else
+	MOST = 48, /* of the calls of one kind, if there are more: the first half, and some */
+#endif
+	MOST_SLOW = 8, /* and one error for each, in turn */
 };
 
 static struct trial {
