@@ -404,8 +404,12 @@ static void test_cli_manual__help_opens_the_page_on_a_terminal(void **state)
 	char first[256];
 
 	(void)state;
-	if (count_complaints("command -v script", NULL, first) == 0)
+	/* A container may have no terminals at all. */
+	if (count_complaints("command -v script", NULL, first) == 0 ||
+		count_complaints("script -qec true /dev/null </dev/null 2>&1", NULL, first) > 0) {
+		print_message("skipped: no script(1), or no pseudo-terminal\n");
 		skip();
+	}
 	assert_int_equal(count_complaints(install, NULL, first), 0);
 #define ON_A_TERMINAL(args) "PATH=$PWD/bin:$PATH script -qec 'cairn " args "' /dev/null </dev/null"
 	assert_int_equal(count_complaints(ON_A_TERMINAL("help run"), NULL, first), 1);
