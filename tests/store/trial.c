@@ -14,7 +14,7 @@ enum {
 	PATIENCE_S = 30, /* a trial takes milliseconds */
 	FORK_EVERY = 8,  /* trials, a new process looks, too; $CAIRN_SOAK: each time */
 #if defined(__SANITIZE_ADDRESS__)
-	MOST = 16,
+	MOST = 40,
 #else
 	MOST = 48, /* of the calls of one kind, if there are more: the first half, and some */
 #endif
