@@ -12,11 +12,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/quiet.h"
 #include "store/internal.h"
 
 enum {
@@ -112,21 +112,6 @@ struct job {
 	bool is_descending;
 };
 
-/* A crash of ours is an answer: nobody catches it, keeps a core of it, or reads LMDB's last words.
- */
-static void die_quietly(void)
-{
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
-	const struct rlimit none = {0, 0};
-	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	for (size_t i = 0; i < CAIRN_COUNT(signals); i++)
-		signal(signals[i], SIG_DFL);
-	(void)setrlimit(RLIMIT_CORE, &none);
-	if (fd >= 0)
-		(void)dup2(fd, STDERR_FILENO);
-}
-
 /* The child's life. */
 static void work(const struct job *job, progress *shared)
 {
@@ -154,7 +139,7 @@ static int run_child(const struct job *job, progress *shared, cairn_error *err)
 	if (pid < 0)
 		return cairn_error_set(err, CAIRN_EIO, "cannot start a process");
 	if (pid == 0) {
-		die_quietly();
+		cairn_die_quietly();
 		work(job, shared);
 		_exit(0);
 	}

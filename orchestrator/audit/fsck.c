@@ -485,3 +485,16 @@ out:
 	free(keys);
 	return rc;
 }
+
+bool cairn_audit_is_index_damaged(const json_t *report)
+{
+	json_t *damage;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "damages"), i, damage)
+	{
+		if (strcmp(cairn_json_string(damage, "what", ""), "index") == 0)
+			return true;
+	}
+	return false;
+}

@@ -44,6 +44,8 @@ typedef struct cairn_audit_fsck {
 
 /* "index", "segments", ... */
 const char *cairn_audit_part_name(enum cairn_audit_part part);
+/* Is the index itself among the damages of a report? Then nothing is repaired value by value. */
+bool cairn_audit_is_index_damaged(const json_t *report);
 /* All parts from this one on. < 0 only where the check itself fails. */
 CAIRN_MUST int cairn_audit_check(
 	const cairn_audit_fsck *fsck, enum cairn_audit_part from, cairn_error *err);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit/fsck.h"
 #include "base/clock.h"
 #include "cairn/fsck.h"
 #include "cli/cli.h"
@@ -285,19 +286,6 @@ static void print_report(cli *c, const json_t *report)
 		printf("the index was copied\n");
 }
 
-static bool is_index_lost(const json_t *report)
-{
-	json_t *damage;
-	size_t i;
-
-	json_array_foreach(json_object_get(report, "damages"), i, damage)
-	{
-		if (strcmp(cairn_json_string(damage, "what", ""), "index") == 0)
-			return true;
-	}
-	return false;
-}
-
 /* What to type next. */
 static void print_advice(cli *c, const json_t *report)
 {
@@ -305,7 +293,7 @@ static void print_advice(cli *c, const json_t *report)
 		return;
 	fprintf(stderr, "%shint:%s %s\n", cli_style(c->color_err, CLI_YELLOW),
 		cli_style(c->color_err, CLI_PLAIN),
-		is_index_lost(report)
+		cairn_audit_is_index_damaged(report)
 			? "The index itself is damaged: `cairn fsck --rebuild` makes it anew of its "
 			  "backup, of what can be read of it and of the segments. Check the disk."
 			: "`cairn fsck --repair` drops what is damaged, so that it is made again. "

@@ -5,64 +5,20 @@
  * The first byte picks the way. Even: the rest is the file. Odd: the rest is members, each a kind,
  * a length of two bytes and the content, which are packed with right names, sizes and digests, as
  * somebody would who knows the form; random bytes would never get past the first digest.
- *
- * The store lies in memory where there is such a file system, and is emptied by a new one each few
- * thousand inputs: pieces of refused bundles stay in it until somebody collects them.
  */
 #include "audit/bundle.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "audit/tar.h"
 #include "base/text.h"
 #include "cairn/transfer.h"
+#include "fuzz.h"
+#include "scratch.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)              \
-	do {                     \
-		if (!(claim))    \
-			abort(); \
-	} while (0)
-
-#define INPUTS_PER_STORE 4000
-
-static char directory[64];
 static cairn_store *store;
-static unsigned n_inputs;
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-	(void)st, (void)type, (void)walk;
-	return remove(path);
-}
-
-static void drop_store(void)
-{
-	if (!store)
-		return;
-	cairn_store_close(store);
-	store = NULL;
-	(void)nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void new_store(void)
-{
-	char path[80];
-
-	if (n_inputs == 0)
-		(void)atexit(drop_store);
-	drop_store();
-	snprintf(directory, sizeof(directory), "%s/cairn-fuzz-XXXXXX",
-		access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	MUST(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/store", directory);
-	MUST(cairn_store_open(&store, path, CAIRN_STORE_CREATE, NULL) == 0);
-}
 
 struct input {
 	const uint8_t *at;
@@ -195,9 +151,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cairn_error err = {0};
 	json_t *report = NULL;
 
-	if (n_inputs % INPUTS_PER_STORE == 0)
-		new_store();
-	n_inputs++;
+	store = fuzz_store();
 	if (size && data[0] % 2) {
 		pack(&packed, data + 1, size - 1);
 		in = (struct input){(const uint8_t *)packed.data, packed.len};

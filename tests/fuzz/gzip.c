@@ -2,9 +2,8 @@
 /* Fuzzes unpacking: any bytes as a gzip file, read in pieces of a size that the first byte says. */
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "gpt/gzip.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

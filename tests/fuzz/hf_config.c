@@ -2,9 +2,8 @@
 /* Any bytes as config.json: refused, or sizes that a model can have. */
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "gpt/hf.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "fuzz.h"
 #include "workflow/outline.h"
 #include "workflow/workflow.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* More axes would fill the memory with what a test of limits tests. */
 #define MAX_INPUT 4096

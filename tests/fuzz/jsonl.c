@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "fuzz.h"
 #include "gpt/rows.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(bool is_true)
 {

@@ -9,15 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "store/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)              \
-	do {                     \
-		if (!(claim))    \
-			abort(); \
-	} while (0)
 
 struct input {
 	const uint8_t *data;

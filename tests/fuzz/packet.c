@@ -7,59 +7,20 @@
  * for the table, a length of two bytes and the content, which get right digests; random bytes
  * would never come past the first of those.
  */
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/digest.h"
+#include "fuzz.h"
+#include "scratch.h"
 #include "store/bytes.h"
 #include "store/internal.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)              \
-	do {                     \
-		if (!(claim))    \
-			abort(); \
-	} while (0)
-
 #define INPUTS_PER_COMMIT 16
-#define INPUTS_PER_STORE  4000
 
-static char directory[64];
 static cairn_store *store;
 static unsigned n_inputs;
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-	(void)st, (void)type, (void)walk;
-	return remove(path);
-}
-
-static void drop_store(void)
-{
-	if (!store)
-		return;
-	cairn_store_close(store);
-	store = NULL;
-	(void)nftw(directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-static void new_store(void)
-{
-	char path[80];
-
-	if (n_inputs == 0)
-		(void)atexit(drop_store);
-	drop_store();
-	snprintf(directory, sizeof(directory), "%s/cairn-fuzz-XXXXXX",
-		access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	MUST(mkdtemp(directory));
-	snprintf(path, sizeof(path), "%s/store", directory);
-	MUST(cairn_store_open(&store, path, CAIRN_STORE_CREATE, NULL) == 0);
-}
 
 static void build(cairn_text *packet, const uint8_t *data, size_t size)
 {
@@ -132,8 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cairn_batch *batch;
 	int rc;
 
-	if (n_inputs % INPUTS_PER_STORE == 0)
-		new_store();
+	store = fuzz_store();
 	n_inputs++;
 	if (size == 0)
 		return 0;

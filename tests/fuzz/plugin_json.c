@@ -8,9 +8,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "fuzz.h"
 #include "workflow/plugin_info.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(bool is_true)
 {

@@ -10,16 +10,9 @@
 #include <string.h>
 
 #include "audit/record.h"
+#include "fuzz.h"
 #include "store/bytes.h"
 #include "store/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)              \
-	do {                     \
-		if (!(claim))    \
-			abort(); \
-	} while (0)
 
 static void look(enum cairn_table table, const uint8_t *key, size_t key_len, const uint8_t *value,
 	size_t value_len)

@@ -14,9 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "gpt/rng.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MAX_INPUT (1u << 20)
 

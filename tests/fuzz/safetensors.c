@@ -5,13 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(claim)              \
-	do {                     \
-		if (!(claim))    \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 /* Looks at every byte that the tensor claims. */
 static void use(const gpt_safetensors *st, const gpt_st_tensor *tensor)

@@ -5,9 +5,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "fuzz.h"
 #include "gpt/shapes.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const gpt_shape_params params = {.input_key = "input",
 	.output_key = "output",

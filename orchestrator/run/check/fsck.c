@@ -5,12 +5,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "audit/fsck.h"
 #include "audit/record.h"
+#include "base/quiet.h"
 #include "cairn/fsck.h"
 #include "run/lock.h"
 
@@ -27,20 +27,6 @@ static void write_line(void *arg, json_t *line)
 	fprintf(arg, "%s\n", text);
 	fflush(arg);
 	free(text);
-}
-
-/* A crash of ours is an answer: no core of it, and nothing of LMDB's last words. */
-static void die_quietly(void)
-{
-	static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGPIPE};
-	const struct rlimit none = {0, 0};
-	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	for (size_t i = 0; i < CAIRN_COUNT(signals); i++)
-		signal(signals[i], SIG_DFL);
-	(void)setrlimit(RLIMIT_CORE, &none);
-	if (fd >= 0)
-		(void)dup2(fd, STDERR_FILENO);
 }
 
 typedef struct task {
@@ -168,7 +154,7 @@ static int run_child(session *s, const task *t, int *killed_by, cairn_error *err
 		FILE *out = fdopen(ends[1], "w");
 
 		close(ends[0]);
-		die_quietly();
+		cairn_die_quietly();
 		if (out)
 			work(t, out);
 		_exit(0);
@@ -221,19 +207,6 @@ static int check(session *s, cairn_error *err)
 	return rc;
 }
 
-static bool has_index_damage(const json_t *report)
-{
-	json_t *damage;
-	size_t i;
-
-	json_array_foreach(json_object_get(report, "damages"), i, damage)
-	{
-		if (strcmp(cairn_json_string(damage, "what", ""), "index") == 0)
-			return true;
-	}
-	return false;
-}
-
 static int repair(session *s, cairn_error *err)
 {
 	task t = {.options = s->options,
@@ -243,7 +216,7 @@ static int repair(session *s, cairn_error *err)
 
 	if (json_array_size(t.damages) == 0)
 		return 0;
-	if (has_index_damage(s->report)) {
+	if (cairn_audit_is_index_damaged(s->report)) {
 		cairn_error_set(err, CAIRN_EINTEGRITY,
 			"the index of '%s' is damaged as a whole: it cannot be repaired value by value",
 			s->options->store);

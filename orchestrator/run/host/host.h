@@ -215,6 +215,8 @@ bool cairn_host_writer_is_open(const cairn_writer *writer);
 CAIRN_MUST int cairn_host_put_entry(
 	cairn_writer *writer, const cairn_tensor *tensor, cairn_error *err);
 void cairn_host_outputs_close(cairn_run *run);
+/* Bytes as an entry; name and text are borrowed. */
+cairn_tensor cairn_host_text_entry(const char *name, const char *text, size_t len);
 /* Adds an entry of bytes to the artifact that a batch is writing. */
 CAIRN_MUST int cairn_host_put_text(
 	cairn_batch *batch, const char *name, const char *text, size_t len, cairn_error *err);

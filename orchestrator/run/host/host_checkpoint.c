@@ -58,14 +58,7 @@ int cairn_host_checkpoint_begin(cairn_run *run, uint64_t step, cairn_writer **ou
 static int put_text(
 	cairn_writer *writer, const char *name, const char *text, size_t len, cairn_error *err)
 {
-	cairn_tensor tensor = {
-		.name = name,
-		.dtype = CAIRN_U8,
-		.n_dims = 1,
-		.dims = {len},
-		.data = text,
-		.bytes = len,
-	};
+	cairn_tensor tensor = cairn_host_text_entry(name, text, len);
 
 	return cairn_host_put_entry(writer, &tensor, err);
 }

@@ -114,10 +114,9 @@ int cairn_host_put(cairn_writer *writer, const cairn_tensor *tensor)
 	return rc;
 }
 
-int cairn_host_put_text(
-	cairn_batch *batch, const char *name, const char *text, size_t len, cairn_error *err)
+cairn_tensor cairn_host_text_entry(const char *name, const char *text, size_t len)
 {
-	cairn_tensor tensor = {
+	return (cairn_tensor){
 		.name = name,
 		.dtype = CAIRN_U8,
 		.n_dims = 1,
@@ -125,6 +124,12 @@ int cairn_host_put_text(
 		.data = text,
 		.bytes = len,
 	};
+}
+
+int cairn_host_put_text(
+	cairn_batch *batch, const char *name, const char *text, size_t len, cairn_error *err)
+{
+	cairn_tensor tensor = cairn_host_text_entry(name, text, len);
 
 	return cairn_batch_artifact_put(batch, &tensor, err);
 }
