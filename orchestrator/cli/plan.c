@@ -4,7 +4,7 @@
 
 #include "audit/ledger.h"
 #include "cli/cli.h"
-#include "run/plan/budget.h"
+#include "run/budget.h"
 #include "run/plan/forecast.h"
 
 /* Of all stages that are not cached. */

@@ -24,8 +24,8 @@
 
 #include "base/alloc.h"
 #include "cairn/fsck.h"
+#include "run/budget.h"
 #include "run/lock.h"
-#include "run/plan/budget.h"
 #include "run/plan/plan.h"
 #include "run/plan/preflight.h"
 #include "run/runner.h"

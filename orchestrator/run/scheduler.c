@@ -17,7 +17,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "run/plan/budget.h"
+#include "run/budget.h"
 #include "run/plan/preflight.h"
 #include "run/runner.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* budget.c - a limit on what a run spends, before it and while it runs. */
-#include "run/plan/budget.h"
+#include "run/budget.h"
 
 #include <string.h>
 
