@@ -87,8 +87,8 @@ TIMED(LAYERNORM, layernorm_backward,
 	(&inner, dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, cut))
 TIMED(ELEMENTS, gelu_backward, (table k, float *d, const float *z, int64_t n), (&inner, d, z, n))
 TIMED(ELEMENTS, bias_backward,
-	(table k, float *dbias, const float *dout, int64_t R, int64_t N, int64_t cut),
-	(&inner, dbias, dout, R, N, cut))
+	(table k, float *dbias, const void *dout, bool act, int64_t R, int64_t N, int64_t cut),
+	(&inner, dbias, dout, act, R, N, cut))
 TIMED(ELEMENTS, embed,
 	(table k, float *out, const int32_t *token, const int32_t *position, const float *wte,
 		const float *wpe, int64_t R, int64_t C),

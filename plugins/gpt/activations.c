@@ -15,6 +15,7 @@
 typedef struct cut {
 	char *base;
 	size_t used;
+	size_t act_bytes;
 } cut;
 
 static void *take(cut *block, int64_t n, size_t size)
@@ -31,6 +32,11 @@ static cairn_real *take_real(cut *block, int64_t n)
 	return take(block, n, sizeof(cairn_real));
 }
 
+static cairn_act *take_act(cut *block, int64_t n)
+{
+	return take(block, n, block->act_bytes);
+}
+
 static int64_t wide_columns(const gpt_config *config)
 {
 	int64_t qkv = 3 * (int64_t)config->n_embd;
@@ -43,32 +49,32 @@ static void cut_kept_layer(cut *block, gpt__layer *layer, const gpt_config *conf
 {
 	int64_t RC = R * config->n_embd;
 
-	layer->res_in = take_real(block, RC);
-	layer->ln_1 = take_real(block, RC);
+	layer->res_in = take_act(block, RC);
+	layer->ln_1 = take_act(block, RC);
 	layer->ln_1_mean = take_real(block, R);
 	layer->ln_1_rstd = take_real(block, R);
-	layer->qkv = take_real(block, 3 * RC);
-	layer->att = take_real(block, RC);
+	layer->qkv = take_act(block, 3 * RC);
+	layer->att = take_act(block, RC);
 	layer->lse = take_real(block, R * config->n_head);
-	layer->res_mid = take_real(block, RC);
-	layer->ln_2 = take_real(block, RC);
+	layer->res_mid = take_act(block, RC);
+	layer->ln_2 = take_act(block, RC);
 	layer->ln_2_mean = take_real(block, R);
 	layer->ln_2_rstd = take_real(block, R);
-	layer->fc = take_real(block, R * config->n_inner);
-	layer->fc_gelu = take_real(block, R * config->n_inner);
+	layer->fc = take_act(block, R * config->n_inner);
+	layer->fc_gelu = take_act(block, R * config->n_inner);
 }
 
 /* The one layer of a forward-only pass; `wide` serves qkv first, then the MLP. */
 static void cut_shared_layer(
-	cut *block, gpt__layer *layer, const gpt_config *config, int64_t R, cairn_real *wide)
+	cut *block, gpt__layer *layer, const gpt_config *config, int64_t R, cairn_act *wide)
 {
 	int64_t RC = R * config->n_embd;
 
-	layer->res_in = layer->res_mid = take_real(block, RC);
-	layer->ln_1 = layer->ln_2 = take_real(block, RC);
+	layer->res_in = layer->res_mid = take_act(block, RC);
+	layer->ln_1 = layer->ln_2 = take_act(block, RC);
 	layer->ln_1_mean = layer->ln_2_mean = take_real(block, R);
 	layer->ln_1_rstd = layer->ln_2_rstd = take_real(block, R);
-	layer->att = take_real(block, RC);
+	layer->att = take_act(block, RC);
 	layer->lse = take_real(block, R * config->n_head);
 	layer->qkv = layer->fc_gelu = wide;
 	layer->fc = NULL;
@@ -89,15 +95,15 @@ static void cut_rows(cut *block, gpt_activations *acts, int64_t B, int64_t R)
 
 /* Cuts dev memory of a pass; returns the bytes. layers has n_layer entries, or 1 to measure. */
 static size_t cut_dev(void *base, gpt_activations *acts, const gpt_config *config, int64_t B,
-	int64_t T, bool keep)
+	int64_t T, bool keep, size_t act_bytes)
 {
-	cut block = {.base = base};
+	cut block = {.base = base, .act_bytes = act_bytes};
 	int64_t R = B * T, RC = R * config->n_embd;
 	size_t before;
 
 	cut_rows(&block, acts, B, R);
-	acts->wide = take_real(&block, R * wide_columns(config));
-	acts->branch = take_real(&block, RC);
+	acts->wide = take_act(&block, R * wide_columns(config));
+	acts->branch = take_act(&block, RC);
 	acts->ln_f_mean = take_real(&block, R);
 	acts->ln_f_rstd = take_real(&block, R);
 	if (!keep) {
@@ -109,10 +115,10 @@ static size_t cut_dev(void *base, gpt_activations *acts, const gpt_config *confi
 		acts->dres = acts->dnarrow = NULL;
 		return block.used;
 	}
-	acts->res_final = take_real(&block, RC);
-	acts->h = take_real(&block, RC);
-	acts->dres = take_real(&block, RC);
-	acts->dnarrow = take_real(&block, RC);
+	acts->res_final = take_act(&block, RC);
+	acts->h = take_act(&block, RC);
+	acts->dres = take_act(&block, RC);
+	acts->dnarrow = take_act(&block, RC);
 	before = block.used;
 	cut_kept_layer(&block, &acts->layers[0], config, R);
 	if (!base)
@@ -135,12 +141,13 @@ static size_t cut_host(void *base, gpt_activations *acts, int64_t B, int64_t R)
 	return block.used;
 }
 
-uint64_t gpt__activations_bytes(const gpt_config *config, int64_t B, int64_t T, bool keep)
+uint64_t gpt__activations_bytes(
+	const gpt_config *config, int64_t B, int64_t T, bool keep, size_t act_bytes)
 {
 	gpt__layer layer;
 	gpt_activations acts = {.layers = &layer};
 
-	return cut_dev(NULL, &acts, config, B, T, keep);
+	return cut_dev(NULL, &acts, config, B, T, keep, act_bytes);
 }
 
 int gpt__activations_new(gpt_activations **out, const gpt_config *config, cairn_error *err)
@@ -197,15 +204,16 @@ int gpt__activations_prepare(gpt_model *model, int64_t B, int64_t T, bool keep, 
 {
 	gpt_activations *acts = model->acts;
 	gpt_activations host = {0};
+	size_t act_bytes = (size_t)model->k->act_bytes;
 	int rc;
 
 	acts->ready = acts->kept = acts->padded = false;
 	acts->dropout = 0;
-	rc = grow(model, gpt__activations_bytes(&model->config, B, T, keep),
+	rc = grow(model, gpt__activations_bytes(&model->config, B, T, keep, act_bytes),
 		cut_host(NULL, &host, B, B * T), err);
 	if (rc)
 		return rc;
-	(void)cut_dev(acts->dev, acts, &model->config, B, T, keep);
+	(void)cut_dev(acts->dev, acts, &model->config, B, T, keep, act_bytes);
 	(void)cut_host(acts->host, acts, B, B * T);
 	acts->B = B;
 	acts->T = T;

@@ -270,6 +270,7 @@ uint64_t gpt_memory_bytes(
 	/* The gaps between tensors are not counted: at most 60 bytes each. */
 	uint64_t params = gpt_param_count(config, head) * sizeof(cairn_real);
 
-	return (trainable ? 2 : 1) * params + gpt__activations_bytes(config, B, T, trainable) +
+	return (trainable ? 2 : 1) * params +
+	       gpt__activations_bytes(config, B, T, trainable, sizeof(cairn_real)) +
 	       (trainable && is_tied(config, head) ? gpt__tied_bytes(config) : 0);
 }

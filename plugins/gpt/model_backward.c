@@ -9,20 +9,22 @@
 #include "gpt/model_internal.h"
 
 /* out = x W + b: adds to dW and db; dx (overwritten) from dout. */
-static void linear_backward(const gpt_model *model, cairn_real *dx, const cairn_real *dout,
-	const cairn_real *x, size_t weight)
+static void linear_backward(const gpt_model *model, cairn_act *dx, const cairn_act *dout,
+	const cairn_act *x, size_t weight)
 {
 	const cairn_kernels *k = model->k;
 	const gpt_tensor *w = &model->tensors[weight];
 	int64_t R = model->acts->R, in = (int64_t)w->dims[0], n = (int64_t)w->dims[1];
 
-	k->bias_backward(k, gpt__grad(model, weight + 1), dout, R, n, model->acts->T);
+	k->bias_backward(k, gpt__grad(model, weight + 1), dout, true, R, n, model->acts->T);
 	k->gemm(k, &(cairn_gemm){
 			   .M = in,
 			   .N = n,
 			   .K = R,
 			   .transpose_a = true,
 			   .accumulate = true,
+			   .act_a = true,
+			   .act_b = true,
 			   .A = x,
 			   .lda = in,
 			   .B = dout,
@@ -36,6 +38,8 @@ static void linear_backward(const gpt_model *model, cairn_real *dx, const cairn_
 			   .N = in,
 			   .K = n,
 			   .transpose_b = true,
+			   .act_a = true,
+			   .act_c = true,
 			   .A = dout,
 			   .lda = n,
 			   .B = gpt__param(model, weight),
@@ -46,7 +50,7 @@ static void linear_backward(const gpt_model *model, cairn_real *dx, const cairn_
 }
 
 /* dres += the gradient through a layer norm, from dnarrow. */
-static void norm_backward(const gpt_model *model, const cairn_real *x, const cairn_real *mean,
+static void norm_backward(const gpt_model *model, const cairn_act *x, const cairn_real *mean,
 	const cairn_real *rstd, size_t gain)
 {
 	const gpt_activations *acts = model->acts;
@@ -57,7 +61,7 @@ static void norm_backward(const gpt_model *model, const cairn_real *x, const cai
 }
 
 /* The gradient that enters a branch: dres, or a copy with the forward's coins. */
-static const cairn_real *drop_backward(const gpt_model *model, int32_t l, int branch)
+static const cairn_act *drop_backward(const gpt_model *model, int32_t l, int branch)
 {
 	const cairn_kernels *k = model->k;
 	const gpt_activations *acts = model->acts;
@@ -65,7 +69,7 @@ static const cairn_real *drop_backward(const gpt_model *model, int32_t l, int br
 
 	if (acts->dropout == 0)
 		return acts->dres;
-	k->copy(k, acts->branch, acts->dres, (size_t)(acts->R * C) * sizeof(cairn_real));
+	k->copy(k, acts->branch, acts->dres, (size_t)(acts->R * C * k->act_bytes));
 	k->dropout(k, acts->branch, acts->row_id, acts->R, C, acts->dropout, acts->dropout_key,
 		(uint32_t)(2 * l + branch));
 	return acts->branch;
@@ -117,7 +121,7 @@ void gpt__backward(gpt_model *model)
 	const gpt_activations *acts = model->acts;
 	int64_t C = model->config.n_embd;
 
-	k->zero(k, acts->dres, (size_t)(acts->R * C) * sizeof(cairn_real));
+	k->zero(k, acts->dres, (size_t)(acts->R * C * k->act_bytes));
 	norm_backward(model, acts->res_final, acts->ln_f_mean, acts->ln_f_rstd,
 		gpt__after_layers(&model->config, LN_F_WEIGHT));
 	for (int32_t l = model->config.n_layer; l-- > 0;)

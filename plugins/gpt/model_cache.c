@@ -59,7 +59,7 @@ int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_err
 	if (!cache->dev)
 		return no_memory(err);
 	for (int32_t l = 0; l < config->n_layer; l++)
-		cache->layers[l] = (cairn_real *)((char *)cache->dev + (size_t)l * layer);
+		cache->layers[l] = (cairn_act *)((uintptr_t)cache->dev + (size_t)l * layer);
 	return 0;
 }
 

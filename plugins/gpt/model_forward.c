@@ -17,8 +17,8 @@
 #include "gpt/model_internal.h"
 
 /* out = x W + b, or gelu of it (pre: the value before gelu, or NULL). */
-static void linear(const gpt_model *model, const gpt__pass *pass, cairn_real *out,
-	const cairn_real *x, size_t weight, bool gelu, cairn_real *pre)
+static void linear(const gpt_model *model, const gpt__pass *pass, cairn_act *out,
+	const cairn_act *x, size_t weight, bool gelu, cairn_act *pre)
 {
 	const gpt_tensor *w = &model->tensors[weight];
 	int64_t in = (int64_t)w->dims[0], n = (int64_t)w->dims[1];
@@ -28,6 +28,8 @@ static void linear(const gpt_model *model, const gpt__pass *pass, cairn_real *ou
 					 .N = n,
 					 .K = in,
 					 .gelu = gelu,
+					 .act_a = true,
+					 .act_c = true,
 					 .A = x,
 					 .lda = in,
 					 .B = gpt__param(model, weight),
@@ -56,6 +58,7 @@ static void attend(const gpt_model *model, const gpt__pass *pass, int32_t l)
 				     .qkv = layer->qkv,
 				     .slot = pass->cache->slot,
 				     .position = acts->position,
+				     .n_keys = pass->n_keys,
 				     .cache = pass->cache->layers[l],
 				     .out = layer->att,
 			     });
@@ -87,8 +90,8 @@ static void drop(const gpt_model *model, int64_t R, int32_t l, int branch)
 }
 
 /* sum = a + b and its layer norm; gain is tensor `norm`, bias the next. */
-static void norm(const gpt_model *model, cairn_real *out, cairn_real *mean, cairn_real *rstd,
-	cairn_real *sum, const cairn_real *a, const cairn_real *b, size_t gain, int64_t R)
+static void norm(const gpt_model *model, cairn_act *out, cairn_real *mean, cairn_real *rstd,
+	cairn_act *sum, const cairn_act *a, const cairn_act *b, size_t gain, int64_t R)
 {
 	model->k->layernorm(model->k, out, mean, rstd, sum, a, b, gpt__param(model, gain),
 		gpt__param(model, gain + 1), R, model->config.n_embd);

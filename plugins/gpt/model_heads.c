@@ -144,6 +144,7 @@ int gpt_values(gpt_model *model, cairn_real *value, cairn_error *err)
 			   .M = acts->R,
 			   .N = 1,
 			   .K = C,
+			   .act_a = true,
 			   .A = acts->h,
 			   .lda = C,
 			   .B = gpt__param(model, gpt__after_layers(&model->config, SCORE_WEIGHT)),
@@ -167,13 +168,14 @@ static void score_backward(gpt_model *model)
 	size_t weight = gpt__after_layers(&model->config, SCORE_WEIGHT);
 	int64_t C = model->config.n_embd, R = acts->R;
 
-	k->bias_backward(k, gpt__grad(model, weight + 1), acts->weight, R, 1, acts->T);
+	k->bias_backward(k, gpt__grad(model, weight + 1), acts->weight, false, R, 1, acts->T);
 	k->gemm(k, &(cairn_gemm){
 			   .M = C,
 			   .N = 1,
 			   .K = R,
 			   .transpose_a = true,
 			   .accumulate = true,
+			   .act_a = true,
 			   .A = acts->h,
 			   .lda = C,
 			   .B = acts->weight,
@@ -186,6 +188,7 @@ static void score_backward(gpt_model *model)
 			   .M = R,
 			   .N = C,
 			   .K = 1,
+			   .act_c = true,
 			   .A = acts->weight,
 			   .lda = 1,
 			   .B = gpt__param(model, weight),

@@ -76,12 +76,15 @@ static inline cairn_real *gpt__grad(const gpt_model *model, size_t tensor)
  * fc_gelu and no fc: the code of the pass is the same.
  */
 typedef struct gpt__layer {
-	cairn_real *res_in;                       // [R,C] residual stream before attention
-	cairn_real *ln_1, *ln_1_mean, *ln_1_rstd; // [R,C] [R] [R]
-	cairn_real *qkv, *att, *lse;              // [R,3C] [R,C] [B,NH,T]
-	cairn_real *res_mid;                      // [R,C] residual stream before the MLP
-	cairn_real *ln_2, *ln_2_mean, *ln_2_rstd; // [R,C] [R] [R]
-	cairn_real *fc, *fc_gelu;                 // [R,n_inner], before and after gelu
+	cairn_act *res_in;                 // [R,C] residual stream before attention
+	cairn_act *ln_1;                   // [R,C]
+	cairn_real *ln_1_mean, *ln_1_rstd; // [R]
+	cairn_act *qkv, *att;              // [R,3C] [R,C]
+	cairn_real *lse;                   // [B,NH,T]
+	cairn_act *res_mid;                // [R,C] residual stream before the MLP
+	cairn_act *ln_2;                   // [R,C]
+	cairn_real *ln_2_mean, *ln_2_rstd; // [R]
+	cairn_act *fc, *fc_gelu;           // [R,n_inner], before and after gelu
 } gpt__layer;
 
 struct gpt_activations {
@@ -96,12 +99,13 @@ struct gpt_activations {
 	double dropout;
 	uint64_t dropout_key;
 
-	gpt__layer *layers;                            // n_layer
-	cairn_real *res_final, *ln_f_mean, *ln_f_rstd; // [R,C] [R] [R]
-	cairn_real *h;                                 // [R,C] after ln_f
-	cairn_real *branch;                            // [R,C] what a layer adds, and its gradient
-	cairn_real *wide;                              // [R,max(3C,n_inner)] scratch
-	cairn_real *dres, *dnarrow;                    // [R,C] only where kept
+	gpt__layer *layers;                // n_layer
+	cairn_act *res_final;              // [R,C]
+	cairn_real *ln_f_mean, *ln_f_rstd; // [R]
+	cairn_act *h;                      // [R,C] after ln_f
+	cairn_act *branch;                 // [R,C] what a layer adds, and its gradient
+	cairn_act *wide;                   // [R,max(3C,n_inner)] scratch
+	cairn_act *dres, *dnarrow;         // [R,C] only where kept
 
 	/* Per row; dev, then the host's staging twins. */
 	int32_t *token, *position, *target;     // [R]; backward turns token into rows of gpt_tied
@@ -136,7 +140,8 @@ void gpt__embedding_backward(gpt_model *model);
 /* Makes room for B x T rows and carves it; forgets what was there. */
 CAIRN_MUST int gpt__activations_prepare(
 	gpt_model *model, int64_t B, int64_t T, bool keep, cairn_error *err);
-uint64_t gpt__activations_bytes(const gpt_config *config, int64_t B, int64_t T, bool keep);
+uint64_t gpt__activations_bytes(
+	const gpt_config *config, int64_t B, int64_t T, bool keep, size_t act_bytes);
 CAIRN_MUST int gpt__activations_new(
 	gpt_activations **out, const gpt_config *config, cairn_error *err);
 void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
@@ -145,7 +150,7 @@ void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
 struct gpt_cache {
 	void *dev;             // keys and values, all layers
 	size_t bytes;          // of it
-	cairn_real **layers;   // [n_layer], into dev
+	cairn_act **layers;    // [n_layer], into dev
 	cairn_packed **packed; // by tensor, or NULL
 };
 
@@ -158,7 +163,7 @@ void gpt__cache_free(gpt_model *model);
 
 /* Keys and values of earlier positions, one cache a layer. */
 typedef struct gpt__cache {
-	cairn_real **layers; // n_layer
+	cairn_act **layers; // n_layer
 	int64_t T_max;
 	const int32_t *slot; // [B] dev: which cache a sequence uses
 } gpt__cache;
@@ -168,6 +173,7 @@ typedef struct gpt__pass {
 	int64_t B, T;
 	const gpt__cache *cache; /* NULL: none is kept */
 	bool decode;             /* T is 1; attention is against the cache */
+	int64_t n_keys;          /* with decode: as in cairn_decode */
 	cairn_packed **packed;   /* gpt_cache's, or NULL */
 } gpt__pass;
 

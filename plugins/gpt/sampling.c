@@ -36,7 +36,8 @@ typedef struct sampler {
 	/* dev, [slots] */
 	int32_t *slot, *token, *last;
 	uint64_t *row_id;
-	cairn_real *h, *logprob; // [slots,C] [slots]
+	cairn_act *h;        // [slots,C]
+	cairn_real *logprob; // [slots]
 
 	/* The live sequences of the round, host, [slots]. */
 	int64_t n_live;
@@ -143,7 +144,7 @@ static bool allocate_dev(sampler *s)
 	s->token = k->alloc(k, n * sizeof(*s->token));
 	s->last = k->alloc(k, n * sizeof(*s->last));
 	s->row_id = k->alloc(k, n * sizeof(*s->row_id));
-	s->h = k->alloc(k, n * (size_t)s->model->config.n_embd * sizeof(*s->h));
+	s->h = k->alloc(k, n * (size_t)(s->model->config.n_embd * k->act_bytes));
 	s->logprob = k->alloc(k, n * sizeof(*s->logprob));
 	return s->slot && s->token && s->last && s->row_id && s->h && s->logprob;
 }
@@ -202,7 +203,7 @@ static int prefill_part(sampler *s, int64_t first, int64_t n, cairn_error *err)
 	part.slot = s->slot + first;
 	gpt__run_layers(model, &(gpt__pass){.B = n, .T = T, .cache = &part, .packed = s->packed});
 	k->write(k, s->last, s->host_i32, (size_t)n * sizeof(*s->last));
-	k->gather_rows(k, s->h + first * C, acts->h, s->last, n, C);
+	k->gather_rows(k, cairn_act_at(k, s->h, first * C), acts->h, s->last, n, C);
 	return 0;
 }
 
@@ -231,7 +232,7 @@ static int prefill(sampler *s, cairn_error *err)
 }
 
 /* The next token of every live sequence from its hidden state. */
-static void draw(sampler *s, const cairn_real *h)
+static void draw(sampler *s, const cairn_act *h)
 {
 	const cairn_kernels *k = s->model->k;
 	const gpt_sampling *options = s->options;
@@ -293,10 +294,12 @@ static void decode(sampler *s)
 	const cairn_kernels *k = model->k;
 	gpt_activations *acts = model->acts;
 	size_t n = (size_t)s->n_live;
+	int64_t n_keys = 0;
 
 	for (int64_t i = 0; i < s->n_live; i++) {
 		const gpt_sequence *sequence = s->live[i];
 
+		n_keys += sequence->n_prompt + sequence->n_tokens;
 		acts->host_a[i] = sequence->tokens[sequence->n_tokens - 1];
 		acts->host_b[i] = sequence->n_prompt + sequence->n_tokens - 1;
 	}
@@ -307,6 +310,7 @@ static void decode(sampler *s)
 				       .T = 1,
 				       .cache = &s->cache,
 				       .decode = true,
+				       .n_keys = n_keys,
 				       .packed = s->packed});
 }
 

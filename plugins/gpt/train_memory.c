@@ -73,8 +73,8 @@ void gpt_memory_network(cairn_estimate *out, const gpt_network *network, bool is
 		return;
 	}
 	for (size_t i = 0; i < n; i++) {
-		uint64_t bytes =
-			gpt__activations_bytes(config, passes[i].B, passes[i].T, passes[i].keeps);
+		uint64_t bytes = gpt__activations_bytes(
+			config, passes[i].B, passes[i].T, passes[i].keeps, sizeof(cairn_real));
 
 		activations = bytes > activations ? bytes : activations;
 	}

@@ -10,7 +10,7 @@
  *   sample              2 R C V
  *   attention           two products over the causal half: 4 D NH B T (T+1)/2
  *   attention_backward  2.5 times that: five products, one of them the scores again
- *   decode              4 D NH sum(position + 1): the positions are read back
+ *   decode              4 D NH n_keys
  *   layernorm           8 an element, backward 14; gelu_backward 16; dropout 1
  *   adam                14 an element; axpy, ema, sum_squares 2 or 3, scale 1
  *   embed, rows, bias   1 addition an element; gather_rows, cache_fill and pack only move
@@ -18,28 +18,49 @@
  * The exponentials of softmax count nothing: no peak is measured in them. Products (gemm,
  * lm_head, sample, attention, decode) also enter gemm_flop. Sequences shorter than T count
  * as T in attention: they are padding, which account(real, padded) takes out of flop_real.
+ *
+ * Calls that are captured are booked each time they are replayed, not when they are made.
  */
 #include "kernels/meter.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* The meter's graph: the backend's, and what one replay of it comes to. */
+struct cairn_graph {
+	cairn_graph *inner;
+	double flop[CAIRN_ACCOUNTS], gemm_flop;
+	double flop_per_key[CAIRN_ACCOUNTS];
+};
 
 static const cairn_kernels *inner_of(const cairn_kernels *k)
 {
 	return ((const cairn_meter *)k->self)->inner;
 }
 
+static void book_as(cairn_meter *meter, int account, double flop)
+{
+	double share = meter->padded ? (double)meter->real / (double)meter->padded : 1;
+
+	meter->flop[account] += flop;
+	meter->flop_real[account] += flop * share;
+}
+
 static void book(const cairn_kernels *k, double flop)
 {
 	cairn_meter *meter = k->self;
-	double share = meter->padded ? (double)meter->real / (double)meter->padded : 1;
 
-	meter->flop[meter->account] += flop;
-	meter->flop_real[meter->account] += flop * share;
+	if (meter->captured)
+		meter->captured->flop[meter->account] += flop;
+	else
+		book_as(meter, meter->account, flop);
 }
 
 static void book_product(const cairn_kernels *k, double flop)
 {
-	((cairn_meter *)k->self)->gemm_flop += flop;
+	cairn_meter *meter = k->self;
+
+	*(meter->captured ? &meter->captured->gemm_flop : &meter->gemm_flop) += flop;
 	book(k, flop);
 }
 
@@ -86,17 +107,70 @@ static size_t meter_cache_bytes(
 	return inner_of(k)->cache_bytes(inner_of(k), slots, NH, D, T_max);
 }
 
-static void meter_cache_fill(const cairn_kernels *k, cairn_real *cache, const cairn_real *qkv,
+static void meter_cache_fill(const cairn_kernels *k, cairn_act *cache, const cairn_act *qkv,
 	const int32_t *slot, const int32_t *lengths, int64_t B, int64_t T, int64_t NH, int64_t D,
 	int64_t T_max)
 {
 	inner_of(k)->cache_fill(inner_of(k), cache, qkv, slot, lengths, B, T, NH, D, T_max);
 }
 
-static void meter_gather_rows(const cairn_kernels *k, cairn_real *out, const cairn_real *x,
+static void meter_gather_rows(const cairn_kernels *k, cairn_act *out, const cairn_act *x,
 	const int32_t *index, int64_t n, int64_t C)
 {
 	inner_of(k)->gather_rows(inner_of(k), out, x, index, n, C);
+}
+
+static int meter_status(const cairn_kernels *k, cairn_error *err)
+{
+	return inner_of(k)->status(inner_of(k), err);
+}
+
+/* ---- graphs ------------------------------------------------------------------------------ */
+
+static void meter_capture_begin(const cairn_kernels *k)
+{
+	cairn_meter *meter = k->self;
+
+	/* Without memory the calls are captured all the same, and thrown away at the end. */
+	meter->captured = calloc(1, sizeof(*meter->captured));
+	inner_of(k)->capture_begin(inner_of(k));
+}
+
+static cairn_graph *meter_capture_end(const cairn_kernels *k)
+{
+	cairn_meter *meter = k->self;
+	cairn_graph *graph = meter->captured, *inner = inner_of(k)->capture_end(inner_of(k));
+
+	meter->captured = NULL;
+	if (graph && inner) {
+		graph->inner = inner;
+		return graph;
+	}
+	inner_of(k)->graph_free(inner_of(k), inner);
+	free(graph);
+	return NULL;
+}
+
+static void meter_replay(const cairn_kernels *k, cairn_graph *graph, int64_t n_keys)
+{
+	cairn_meter *meter = k->self;
+
+	meter->gemm_flop += graph->gemm_flop;
+	for (int i = 0; i < CAIRN_ACCOUNTS; i++) {
+		double keys = graph->flop_per_key[i] * (double)n_keys;
+
+		meter->gemm_flop += keys;
+		book_as(meter, i, graph->flop[i] + keys);
+	}
+	inner_of(k)->replay(inner_of(k), graph->inner, n_keys);
+}
+
+static void meter_graph_free(const cairn_kernels *k, cairn_graph *graph)
+{
+	if (!graph)
+		return;
+	inner_of(k)->graph_free(inner_of(k), graph->inner);
+	free(graph);
 }
 
 /* ---- products --------------------------------------------------------------------------- */
@@ -176,25 +250,19 @@ static void meter_attention_backward(const cairn_kernels *k, const cairn_attenti
 
 static void meter_decode(const cairn_kernels *k, const cairn_decode *d)
 {
-	int32_t position[64];
-	double keys = 0;
+	cairn_meter *meter = k->self;
+	double flop_per_key = 4 * (double)d->D * (double)d->NH;
 
-	for (int64_t b = 0; b < d->B; b += (int64_t)CAIRN_COUNT(position)) {
-		int64_t n = d->B - b < (int64_t)CAIRN_COUNT(position)
-				    ? d->B - b
-				    : (int64_t)CAIRN_COUNT(position);
-
-		meter_read(k, position, d->position + b, sizeof(*position) * (size_t)n);
-		for (int64_t i = 0; i < n; i++)
-			keys += (double)position[i] + 1;
-	}
-	book_product(k, 4 * (double)d->D * (double)d->NH * keys);
+	if (meter->captured)
+		meter->captured->flop_per_key[meter->account] += flop_per_key;
+	else
+		book_product(k, flop_per_key * (double)d->n_keys);
 	inner_of(k)->decode(inner_of(k), d);
 }
 
 /* ---- element-wise ------------------------------------------------------------------------ */
 
-static void meter_embed(const cairn_kernels *k, cairn_real *out, const int32_t *token,
+static void meter_embed(const cairn_kernels *k, cairn_act *out, const int32_t *token,
 	const int32_t *position, const cairn_real *wte, const cairn_real *wpe, int64_t R, int64_t C)
 {
 	book(k, (double)R * (double)C);
@@ -202,22 +270,22 @@ static void meter_embed(const cairn_kernels *k, cairn_real *out, const int32_t *
 }
 
 static void meter_embed_backward(const cairn_kernels *k, cairn_real *dwte, cairn_real *dwpe,
-	const cairn_real *dout, const int32_t *token, const int32_t *position, int64_t R, int64_t C)
+	const cairn_act *dout, const int32_t *token, const int32_t *position, int64_t R, int64_t C)
 {
 	book(k, 2 * (double)R * (double)C);
 	inner_of(k)->embed_backward(inner_of(k), dwte, dwpe, dout, token, position, R, C);
 }
 
-static void meter_layernorm(const cairn_kernels *k, cairn_real *out, cairn_real *mean,
-	cairn_real *rstd, cairn_real *sum, const cairn_real *a, const cairn_real *b,
+static void meter_layernorm(const cairn_kernels *k, cairn_act *out, cairn_real *mean,
+	cairn_real *rstd, cairn_act *sum, const cairn_act *a, const cairn_act *b,
 	const cairn_real *gain, const cairn_real *bias, int64_t R, int64_t C)
 {
 	book(k, (b ? 9 : 8) * (double)R * (double)C);
 	inner_of(k)->layernorm(inner_of(k), out, mean, rstd, sum, a, b, gain, bias, R, C);
 }
 
-static void meter_layernorm_backward(const cairn_kernels *k, cairn_real *dx, cairn_real *dgain,
-	cairn_real *dbias, const cairn_real *dout, const cairn_real *x, const cairn_real *gain,
+static void meter_layernorm_backward(const cairn_kernels *k, cairn_act *dx, cairn_real *dgain,
+	cairn_real *dbias, const cairn_act *dout, const cairn_act *x, const cairn_real *gain,
 	const cairn_real *mean, const cairn_real *rstd, int64_t R, int64_t C, int64_t cut)
 {
 	book(k, 14 * (double)R * (double)C);
@@ -225,21 +293,20 @@ static void meter_layernorm_backward(const cairn_kernels *k, cairn_real *dx, cai
 		inner_of(k), dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, cut);
 }
 
-static void meter_gelu_backward(
-	const cairn_kernels *k, cairn_real *d, const cairn_real *z, int64_t n)
+static void meter_gelu_backward(const cairn_kernels *k, cairn_act *d, const cairn_act *z, int64_t n)
 {
 	book(k, 16 * (double)n);
 	inner_of(k)->gelu_backward(inner_of(k), d, z, n);
 }
 
-static void meter_bias_backward(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
-	int64_t R, int64_t N, int64_t cut)
+static void meter_bias_backward(const cairn_kernels *k, cairn_real *dbias, const void *dout,
+	bool act, int64_t R, int64_t N, int64_t cut)
 {
 	book(k, (double)R * (double)N);
-	inner_of(k)->bias_backward(inner_of(k), dbias, dout, R, N, cut);
+	inner_of(k)->bias_backward(inner_of(k), dbias, dout, act, R, N, cut);
 }
 
-static void meter_dropout(const cairn_kernels *k, cairn_real *x, const uint64_t *row_id, int64_t R,
+static void meter_dropout(const cairn_kernels *k, cairn_act *x, const uint64_t *row_id, int64_t R,
 	int64_t C, double p, uint64_t key, uint32_t site)
 {
 	book(k, (double)R * (double)C);
@@ -296,6 +363,15 @@ static void fill_memory(cairn_kernels *k)
 	k->copy = meter_copy;
 	k->zero = meter_zero;
 	k->peak_bytes = meter_peak_bytes;
+	k->status = meter_status;
+}
+
+static void fill_graphs(cairn_kernels *k)
+{
+	k->capture_begin = meter_capture_begin;
+	k->capture_end = meter_capture_end;
+	k->replay = meter_replay;
+	k->graph_free = meter_graph_free;
 }
 
 static void fill_compute(cairn_kernels *k)
@@ -339,10 +415,15 @@ void cairn_meter_wrap(cairn_kernels *out, const cairn_kernels *inner, cairn_mete
 	out->numerics = inner->numerics;
 	out->threads = inner->threads;
 	out->in_host_memory = inner->in_host_memory;
+	out->act_bytes = inner->act_bytes;
+	out->batch_invariant = inner->batch_invariant;
+	out->wants_packed = inner->wants_packed;
 	out->self = meter;
 	meter->inner = inner;
 	fill_memory(out);
 	fill_compute(out);
+	if (inner->capture_begin)
+		fill_graphs(out);
 }
 
 void cairn_meter_account(cairn_meter *meter, int account, uint64_t real, uint64_t padded)

@@ -16,8 +16,9 @@ typedef struct cairn_meter {
 	double flop_real[CAIRN_ACCOUNTS]; /* the share of real tokens */
 	double gemm_flop;                 /* part of the above in products */
 	int account;
-	uint64_t real, padded;      /* of the calls to come; padded = 0: all real */
-	const cairn_kernels *inner; /* set by cairn_meter_wrap() */
+	uint64_t real, padded;        /* of the calls to come; padded = 0: all real */
+	struct cairn_graph *captured; /* what is being captured books here; NULL: nothing is */
+	const cairn_kernels *inner;   /* set by cairn_meter_wrap() */
 } cairn_meter;
 
 /* *out is a table that books into *meter (zeroed before) and calls *inner. Both must outlive it. */

@@ -124,7 +124,7 @@ static void run_bias(const cairn_kernels *k, const void *context, outcome *out)
 	const shape *s = context;
 	float *dbias = normal(k, s->C, 1, 1);
 
-	k->bias_backward(k, dbias, normal(k, s->R * s->C, 2, 1), s->R, s->C, 0);
+	k->bias_backward(k, dbias, normal(k, s->R * s->C, 2, 1), true, s->R, s->C, 0);
 	emit(out, k, dbias, s->C, 3e-6);
 }
 

@@ -83,7 +83,7 @@ static void norm_case(const cairn_kernels *k, const batch *s, outcome *out)
 
 		k->layernorm_backward(k, dx + from * C, dgain, dbias, d + from * C, x + from * C,
 			gain, mean + from, rstd + from, R, C, rows);
-		k->bias_backward(k, sums, d + from * C, R, C, rows);
+		k->bias_backward(k, sums, d + from * C, true, R, C, rows);
 	}
 	emit(out, k, dgain, C, 1e-5);
 	emit(out, k, dbias, C, 1e-5);

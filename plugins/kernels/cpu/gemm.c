@@ -44,13 +44,13 @@ static void finish(const cairn_gemm *g, int64_t i0, int64_t m, int64_t j0, int64
 	for (int64_t i = i0; i < i0 + m; i++) {
 		for (int64_t j = j0; j < j0 + n; j += 16) {
 			int64_t left = j0 + n - j;
-			float *at = g->C + i * g->ldc + j;
+			float *at = (float *)g->C + i * g->ldc + j;
 			v16 x = v_get(at, left);
 
 			if (g->bias)
 				x += v_get(g->bias + j, left);
 			if (g->gelu && g->pre)
-				v_put(g->pre + i * g->ldc + j, x, left);
+				v_put((float *)g->pre + i * g->ldc + j, x, left);
 			v_put(at, g->gelu ? v_gelu(x) : x, left);
 		}
 	}
@@ -89,7 +89,7 @@ static bool next_terms(terms *t, const cairn_gemm *g, const int32_t *length)
 static void one_tile(const cairn_gemm *g, int64_t i, int64_t j, int64_t m, int64_t n,
 	const terms *t, const operands *o)
 {
-	float *at = g->C + i * g->ldc + j;
+	float *at = (float *)g->C + i * g->ldc + j;
 	bool add = t->k0 > 0 || g->accumulate;
 
 	if (n == NR) {
@@ -112,7 +112,7 @@ static void no_terms(const cairn_gemm *g)
 {
 	for (int64_t i = 0; i < g->M; i++) {
 		if (!g->accumulate)
-			memset(g->C + i * g->ldc, 0, sizeof(float) * (size_t)g->N);
+			memset((float *)g->C + i * g->ldc, 0, sizeof(float) * (size_t)g->N);
 		finish(g, i, 1, 0, g->N);
 	}
 }
@@ -184,7 +184,8 @@ static int64_t wide_columns(const cairn_gemm *g, const terms *t, const strips *s
 	for (; j0 + WIDE <= j1; j0 += WIDE) {
 		o.b = o.next = b->first + (j0 - b->j0) / NR * b->stride;
 		ISA(wide_tiles)
-		[s->rows](t, &o, g->C + s->i0 * g->ldc + j0, g->ldc, t->k0 > 0 || g->accumulate);
+		[s->rows](t, &o, (float *)g->C + s->i0 * g->ldc + j0, g->ldc,
+			t->k0 > 0 || g->accumulate);
 		if (t->k0 + t->kc == g->K)
 			finish(g, s->i0, s->rows, j0, WIDE);
 	}
@@ -236,7 +237,7 @@ static panels given_panels(cpu *c, int thread, const cairn_gemm *g, const terms 
 	if (g->packed)
 		return packed_panels(g->packed->panels, 0, g->K, t->k0);
 	if (!g->transpose_b && g->M <= DIRECT_ROWS)
-		b = (panels){g->B + t->k0 * g->ldb, 0, NR, g->ldb, NULL};
+		b = (panels){(const float *)g->B + t->k0 * g->ldb, 0, NR, g->ldb, NULL};
 	b.own = cpu_own(c, thread, CPU_OWN_PACK_B, sizeof(float) * (size_t)(DEPTH * NR));
 	return b;
 }
@@ -375,7 +376,7 @@ static void rows_task(void *context, int64_t task, int thread)
 		if (s.packed)
 			pack_strips(g, &s, t.k0, t.kc);
 		else
-			s.direct = g->A + t.k0 * g->lda + i0;
+			s.direct = (const float *)g->A + t.k0 * g->lda + i0;
 		block(g, &t, &s, j0, j1, &b);
 	} while (next_terms(&t, g, job->length) && t.k0 < job->k1);
 }

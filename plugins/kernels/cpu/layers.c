@@ -239,12 +239,13 @@ static void bias_task(void *context, int64_t task, int thread)
 	}
 }
 
-static void bias_backward(
-	const cairn_kernels *k, float *dbias, const float *dout, int64_t R, int64_t N, int64_t cut)
+static void bias_backward(const cairn_kernels *k, float *dbias, const void *dout, bool act,
+	int64_t R, int64_t N, int64_t cut)
 {
 	cpu *c = k->self;
 	bias_job job = {dbias, dout, R, N, cut, chunks_of(R, cut)};
 
+	(void)act; /* floats, either way */
 	pool_for(c->pool, pieces(N, COLUMNS), bias_task, &job);
 }
 

@@ -121,7 +121,8 @@ ALWAYS void copy_rows(
 
 void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t k0, int64_t kc)
 {
-	const float *from = g->transpose_a ? g->A + k0 * g->lda + i0 : g->A + i0 * g->lda + k0;
+	const float *A = g->A;
+	const float *from = g->transpose_a ? A + k0 * g->lda + i0 : A + i0 * g->lda + k0;
 
 	if (!g->transpose_a)
 		pack_rows(to, MR, from, g->lda, m, kc);
@@ -135,7 +136,8 @@ void ISA(pack_a)(float *to, const cairn_gemm *g, int64_t i0, int64_t m, int64_t 
 
 void ISA(pack_b)(float *to, const cairn_gemm *g, int64_t j0, int64_t n, int64_t k0, int64_t kc)
 {
-	const float *from = g->transpose_b ? g->B + j0 * g->ldb + k0 : g->B + k0 * g->ldb + j0;
+	const float *B = g->B;
+	const float *from = g->transpose_b ? B + j0 * g->ldb + k0 : B + k0 * g->ldb + j0;
 
 	if (n < NR)
 		memset(to, 0, sizeof(float) * (size_t)(kc * NR));

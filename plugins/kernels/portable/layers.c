@@ -100,12 +100,13 @@ static void gelu_backward(const cairn_kernels *k, cairn_real *d, const cairn_rea
 	}
 }
 
-static void bias_backward(const cairn_kernels *k, cairn_real *dbias, const cairn_real *dout,
+static void bias_backward(const cairn_kernels *k, cairn_real *dbias, const void *of, bool act,
 	int64_t R, int64_t N, int64_t cut)
 {
+	const cairn_real *dout = of;
 	int64_t rows = cut > 0 ? cut : R;
 
-	(void)k;
+	(void)k, (void)act;
 	for (int64_t j = 0; j < N; j++) {
 		for (int64_t first = 0; first < R; first += rows) {
 			double sum = 0;

@@ -61,32 +61,38 @@ static cairn_packed *pack(const cairn_kernels *k, const cairn_real *B, int64_t l
 /* Element (x,j) of op(B). */
 static double right(const cairn_gemm *g, int64_t x, int64_t j)
 {
+	const cairn_real *B = g->B;
+
 	if (g->packed)
 		return (double)g->packed->dense[x * g->N + j];
-	return (double)(g->transpose_b ? g->B[j * g->ldb + x] : g->B[x * g->ldb + j]);
+	return (double)B[g->transpose_b ? j * g->ldb + x : x * g->ldb + j];
 }
 
 static double left(const cairn_gemm *g, int64_t i, int64_t x)
 {
-	return (double)(g->transpose_a ? g->A[x * g->lda + i] : g->A[i * g->lda + x]);
+	const cairn_real *A = g->A;
+
+	return (double)A[g->transpose_a ? x * g->lda + i : i * g->lda + x];
 }
 
 /* Without chains: their parts, added up in double, are the same sum. */
 static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 {
+	cairn_real *C = g->C, *pre = g->pre;
+
 	(void)k;
 	CAIRN_ASSERT(!g->packed || (g->packed->K == g->K && g->packed->N == g->N));
 	for (int64_t i = 0; i < g->M; i++) {
 		for (int64_t j = 0; j < g->N; j++) {
-			cairn_real *c = &g->C[i * g->ldc + j];
+			cairn_real *c = &C[i * g->ldc + j];
 			double sum = g->accumulate ? (double)*c : 0;
 
 			for (int64_t x = 0; x < g->K; x++)
 				sum += left(g, i, x) * right(g, x, j);
 			if (g->bias)
 				sum += (double)g->bias[j];
-			if (g->gelu && g->pre)
-				g->pre[i * g->ldc + j] = (cairn_real)sum;
+			if (g->gelu && pre)
+				pre[i * g->ldc + j] = (cairn_real)sum;
 			*c = (cairn_real)(g->gelu ? gelu(sum) : sum);
 		}
 	}

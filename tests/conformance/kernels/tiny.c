@@ -30,13 +30,16 @@ static void tiny_read(const cairn_kernels *k, void *host, const void *dev, size_
 
 static void tiny_gemm(const cairn_kernels *k, const cairn_gemm *g)
 {
+	const float *A = g->A, *B = g->B;
+	float *C = g->C;
+
 	(void)k;
 	for (int64_t m = 0; m < g->M; m++) {
 		for (int64_t n = 0; n < g->N; n++) {
 			float sum = 0;
 			for (int64_t i = 0; i < g->K; i++)
-				sum += g->A[m * g->lda + i] * g->B[i * g->ldb + n];
-			g->C[m * g->ldc + n] = sum;
+				sum += A[m * g->lda + i] * B[i * g->ldb + n];
+			C[m * g->ldc + n] = sum;
 		}
 	}
 }
@@ -55,6 +58,8 @@ static int tiny_open(cairn_kernels *out, int threads, cairn_error *err)
 		.name = "tiny",
 		.numerics = CAIRN_NUMERICS,
 		.threads = threads,
+		.act_bytes = sizeof(cairn_real),
+		.batch_invariant = 1,
 		.alloc = tiny_alloc,
 		.free = tiny_free,
 		.write = tiny_write,
