@@ -54,7 +54,7 @@ extern dim3 blockDim, gridDim;
 #define SHARED(T, name) T *name = reinterpret_cast<T *>(emulate_shared())
 #define ALLOW_SHARED(kernel, bytes) ((void)0)
 #define LAUNCH(kernel, grid, block, shared, stream, ...)                                           \
-	emulate_launch(grid, block, shared, [&] { (kernel)(__VA_ARGS__); })
+	((void)(stream), emulate_launch(grid, block, shared, [&] { (kernel)(__VA_ARGS__); }))
 
 void emulate_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);
 /* Another order of threads. 0: ascending. */
