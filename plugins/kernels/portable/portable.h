@@ -12,7 +12,11 @@
 
 #include "cairn/kernels.h"
 
+CAIRN_BEGIN_DECLS
+
 CAIRN_MUST int cairn_kernels_portable_open(cairn_kernels *out, int threads, cairn_error *err);
 void cairn_kernels_portable_close(cairn_kernels *k);
+
+CAIRN_END_DECLS
 
 #endif
