@@ -34,7 +34,7 @@ static const enum cuda_type both_types[] = {CUDA_FLOAT, CUDA_BF16};
 /* Largest relative error of one rounding to the type. */
 static inline double rounding(enum cuda_type type)
 {
-	return type == CUDA_BF16 ? 0x1p-9 : 0x1p-24;
+	return type == CUDA_BF16 ? 0x1p-8 : 0x1p-24;
 }
 
 static inline float rounded(enum cuda_type type, float x)
