@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(32 * WARPS, 2) forward_kernel(const forward_ar
 
 	int mine = warp_id() * 16 * M, row = first + mine;
 	int n_tiles = (min(first + ATTENTION_ROWS, length) - 1) / KEYS + 1;
-	left_rows<W, M, plan::KEEP> left;
+	left_rows<W, M, plan::KEEP> left(q_tile + mine * W);
 	lane_place<W> key_lane = right_place<W>(), value_lane = left_place<W>();
 	float sum[M][W / 8][4];
 	row_state<M> rows;
@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(32 * WARPS, 2) forward_kernel(const forward_ar
 		copies_wait<0>();
 		__syncthreads();
 		if (tile == 0)
-			left.open(q_tile + mine * W);
+			left.fill();
 		if (tile + 1 < n_tiles) {
 			bf16 *next = kv_tiles + (~tile & 1) * 2 * plan::KV_TILE;
 

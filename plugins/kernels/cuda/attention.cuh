@@ -225,16 +225,20 @@ static __device__ __forceinline__ void clear_rows(
 /* ---- products ---------------------------------------------------------------------------------
  */
 
-/* A left operand of 16*M x W: kept in registers, or read from its tile each time. */
+/* A left operand of 16*M x W: kept in registers from fill() on, or read from its tile each time. */
 template <int W, int M, bool KEEP> struct left_rows {
 	uint32_t kept[KEEP ? M : 1][KEEP ? W / 16 : 1][4];
 	const bf16 *tile;
 	lane_place<W> lane;
 
-	__device__ __forceinline__ void open(const bf16 *from)
+	__device__ __forceinline__ explicit left_rows(const bf16 *from)
+		: tile(from), lane(left_place<W>())
 	{
-		tile = from;
-		lane = left_place<W>();
+	}
+
+	/* The tile is there. */
+	__device__ __forceinline__ void fill()
+	{
 		if constexpr (KEEP) {
 #pragma unroll
 			for (int m = 0; m < M; m++)

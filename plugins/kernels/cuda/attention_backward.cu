@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(queries_plan<W>::THREADS, 2) queries_kernel(co
 
 	int mine = warp_id() * 16 * M, row = first + mine;
 	int n_tiles = (min(first + ATTENTION_ROWS, length) - 1) / KEYS + 1;
-	left_rows<W, M, plan::KEEP> queries, douts;
+	left_rows<W, M, plan::KEEP> queries(q_tile + mine * W), douts(dout_tile + mine * W);
 	lane_place<W> row_lane = right_place<W>(), column_lane = left_place<W>();
 	float sum[M][W / 8][4], lse[M][2], delta[M][2];
 
@@ -165,8 +165,8 @@ __global__ void __launch_bounds__(queries_plan<W>::THREADS, 2) queries_kernel(co
 			find_stats<W, 16 * M>(room, a, work.head, a.out + b * s.T * C + column, C,
 				dout_tile, mine, row, length);
 			__syncwarp();
-			queries.open(q_tile + mine * W);
-			douts.open(dout_tile + mine * W);
+			queries.fill();
+			douts.fill();
 #pragma unroll
 			for (int m = 0; m < M; m++)
 #pragma unroll
@@ -359,7 +359,7 @@ __global__ void __launch_bounds__(keys_plan<W>::THREADS, keys_plan<W>::BLOCKS)
 	fetch_queries<W>(q_tiles, all_stats, q, dout, C, stats, first, length, s);
 
 	int mine = warp_id() * 16 * M, row = first + mine;
-	left_rows<W, M, plan::KEEP> keys, values;
+	left_rows<W, M, plan::KEEP> keys(k_tile + mine * W), values(v_tile + mine * W);
 	lane_place<W> row_lane = right_place<W>(), column_lane = left_place<W>();
 	float dk_sum[M][W / 8][4], dv_sum[M][W / 8][4];
 
@@ -374,8 +374,8 @@ __global__ void __launch_bounds__(keys_plan<W>::THREADS, keys_plan<W>::BLOCKS)
 		copies_wait<0>();
 		__syncthreads();
 		if (query == first) {
-			keys.open(k_tile + mine * W);
-			values.open(v_tile + mine * W);
+			keys.fill();
+			values.fill();
 		}
 		if (query + QUERIES < length)
 			fetch_queries<W>(q_tiles + (stage ^ 1) * 2 * plan::Q_TILE,
