@@ -143,6 +143,45 @@ static __device__ __forceinline__ void store_vec(bf16 *to, const vec<bf16> &v)
 			    pack_bf16(v.x[4], v.x[5]), pack_bf16(v.x[6], v.x[7])});
 }
 
+/* n elements as floats: in accesses of 16 bytes where n makes whole ones (then aligned to 16), one by
+ * one else. */
+template <int n, typename T> static __device__ __forceinline__ void load_n(float x[n], const T *from)
+{
+	if constexpr (n * sizeof(T) % 16 == 0) {
+#pragma unroll
+		for (int i = 0; i < n; i += vec<T>::N) {
+			vec<T> v = load_vec(from + i);
+
+#pragma unroll
+			for (int j = 0; j < vec<T>::N; j++)
+				x[i + j] = v.x[j];
+		}
+	} else {
+#pragma unroll
+		for (int i = 0; i < n; i++)
+			x[i] = to_float(from[i]);
+	}
+}
+
+template <int n, typename T> static __device__ __forceinline__ void store_n(T *to, const float x[n])
+{
+	if constexpr (n * sizeof(T) % 16 == 0) {
+#pragma unroll
+		for (int i = 0; i < n; i += vec<T>::N) {
+			vec<T> v;
+
+#pragma unroll
+			for (int j = 0; j < vec<T>::N; j++)
+				v.x[j] = x[i + j];
+			store_vec(to + i, v);
+		}
+	} else {
+#pragma unroll
+		for (int i = 0; i < n; i++)
+			to[i] = from_float<T>(x[i]);
+	}
+}
+
 /* The hardware's own, of a few ulp; elsewhere libm's. */
 static __device__ __forceinline__ float fast_exp(float x)
 {
@@ -172,6 +211,30 @@ static __device__ __forceinline__ float fast_log(float x)
 #else
 	return logf(x);
 #endif
+}
+
+/* Four random words: Philox4x32-10, as gpt/rng.h has it. */
+static __device__ __forceinline__ void philox(
+	uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t out[4])
+{
+	uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+
+#pragma unroll
+	for (int round = 0; round < 10; round++) {
+		uint32_t n0 = __umulhi(0xCD9E8D57u, c2) ^ c1 ^ k0;
+		uint32_t n2 = __umulhi(0xD2511F53u, c0) ^ c3 ^ k1;
+
+		c1 = 0xCD9E8D57u * c2;
+		c3 = 0xD2511F53u * c0;
+		c0 = n0;
+		c2 = n2;
+		k0 += 0x9E3779B9u;
+		k1 += 0xBB67AE85u;
+	}
+	out[0] = c0;
+	out[1] = c1;
+	out[2] = c2;
+	out[3] = c3;
 }
 
 /* ---- warps and blocks -------------------------------------------------------------------------
@@ -316,6 +379,33 @@ template <int pending> static __device__ __forceinline__ void copies_wait()
 #else
 	emulate_wait(pending);
 #endif
+}
+
+/* ---- launching --------------------------------------------------------------------------------
+ */
+
+/* Number of this thread in a grid of one dimension. */
+static __device__ __forceinline__ int64_t flat_index()
+{
+	return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+/* The statement with A as the type of activations. */
+#define WITH_ACTIVATION(type, A, ...)                                                              \
+	do {                                                                                       \
+		if ((type) == CUDA_BF16) {                                                         \
+			typedef bf16 A;                                                            \
+			__VA_ARGS__;                                                               \
+		} else {                                                                           \
+			typedef float A;                                                           \
+			__VA_ARGS__;                                                               \
+		}                                                                                  \
+	} while (0)
+
+/* May accesses be of 16 bytes? NULL may. */
+static inline bool aligned16(const void *at)
+{
+	return reinterpret_cast<uintptr_t>(at) % 16 == 0;
 }
 
 static inline int64_t pieces(int64_t n, int64_t size)
