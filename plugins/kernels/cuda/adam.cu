@@ -4,9 +4,9 @@
  * of memory: four elements a thread in accesses of 16 bytes.
  *
  * In floats, with every factor that a step has once computed in double on the host. The moments are
- * moved towards the new value, m + (1 - beta1)(g - m), and w is changed by one difference: written as
- * beta1 m + (1 - beta1) g and (1 - lr decay) w, the rounding of the factors themselves would act like
- * another decay, the same way in every step.
+ * moved towards the new value, m + (1 - beta1)(g - m), and w is changed by one difference: written
+ * as beta1 m + (1 - beta1) g and (1 - lr decay) w, the rounding of the factors themselves would act
+ * like another decay, the same way in every step.
  */
 #include <math.h>
 
@@ -19,7 +19,8 @@ enum {
 	ADAM_WIDE = 4, /* elements of a thread */
 };
 
-namespace {
+namespace
+{
 
 struct adam_factors {
 	float grad_scale, to_m, to_v; /* 1 - beta1, 1 - beta2 */
@@ -39,9 +40,9 @@ static __device__ __forceinline__ void adam_element(
 	w -= fmaf(f.lr, step, f.decay * w);
 }
 
-__global__ void __launch_bounds__(ADAM_THREADS) adam_update(float *__restrict__ w,
-	const float *__restrict__ g, float *__restrict__ m, float *__restrict__ v, int64_t n,
-	bool wide, adam_factors f)
+__global__ void __launch_bounds__(ADAM_THREADS)
+	adam_update(float *__restrict__ w, const float *__restrict__ g, float *__restrict__ m,
+		float *__restrict__ v, int64_t n, bool wide, adam_factors f)
 {
 	int64_t first = flat_index() * ADAM_WIDE;
 
@@ -75,7 +76,8 @@ void cuda_adam(cuda_stream stream, const cairn_adam *a)
 	f.grad_scale = (float)a->grad_scale;
 	f.to_m = (float)(1 - a->beta1);
 	f.to_v = (float)(1 - a->beta2);
-	/* TensorFlow's form leaves the root of v as it is, and so eps is outside of the correction. */
+	/* TensorFlow's form leaves the root of v as it is, and so eps is outside of the correction.
+	 */
 	f.m_scale = (float)(a->tf_form ? sqrt(c2) / c1 : 1 / c1);
 	f.v_scale = (float)(a->tf_form ? 1 : 1 / c2);
 	f.lr = (float)a->lr;

@@ -2,12 +2,12 @@
 /*
  * norm.cu - layer norm. Bound by memory, so every number is read once: a row stays in the registers
  * of the threads that share it (its team), 8 columns a thread and 16 bytes an access: one warp for
- * rows up to 1024 or, forward, 2048 columns, a whole block beyond. Rows of any other length take the
- * plain kernels below, which read a row again from the cache.
+ * rows up to 1024 or, forward, 2048 columns, a whole block beyond. Rows of any other length take
+ * the plain kernels below, which read a row again from the cache.
  *
- * The gradients of gain and bias are column sums over all rows. Each block keeps those of a chunk of
- * rows in registers, too, on its way through dx, and leaves them as a partial sum; cuda_add_partials()
- * adds these in order. Chunks depend on R alone.
+ * The gradients of gain and bias are column sums over all rows. Each block keeps those of a chunk
+ * of rows in registers, too, on its way through dx, and leaves them as a partial sum;
+ * cuda_add_partials() adds these in order. Chunks depend on R alone.
  */
 #include "kernels/cuda/norm.h"
 
@@ -146,7 +146,8 @@ __global__ void __launch_bounds__(NORM_THREADS) layernorm_plain(A *out, float *m
 		rstd[row] = s;
 }
 
-namespace {
+namespace
+{
 
 /* What the launchers pass on. */
 template <typename A> struct norm_forward {
@@ -235,8 +236,8 @@ static int64_t norm_rows(int64_t R)
 	return rows > 64 ? 64 : rows;
 }
 
-/* What the threads of a row have, added: within the warp, or of all warps, through room[2][2 * warps],
- * of which rows use one half in turn; so one barrier is enough. */
+/* What the threads of a row have, added: within the warp, or of all warps, through room[2][2 *
+ * warps], of which rows use one half in turn; so one barrier is enough. */
 template <bool BLOCK>
 static __device__ __forceinline__ void team_sums(float &a, float &b, float *room, int turn)
 {
@@ -258,7 +259,8 @@ static __device__ __forceinline__ void team_sums(float &a, float &b, float *room
 	}
 }
 
-namespace {
+namespace
+{
 
 /* NORM_WIDE elements as they are in memory, in registers: half as many of them in bf16. */
 template <typename A> struct norm_span {
@@ -285,14 +287,13 @@ static __device__ __forceinline__ void unpack_span(float x[NORM_WIDE], const nor
 
 /*
  * A block: a chunk of rows. A team (a warp, or with BLOCK the block) has every teams-th of them and
- * keeps its sums in registers, SPANS times 8 columns a thread. partial[chunk][2][C]: of dgain and of
- * dbias.
+ * keeps its sums in registers, SPANS times 8 columns a thread. partial[chunk][2][C]: of dgain and
+ * of dbias.
  */
 template <typename A, int SPANS, bool BLOCK>
 __global__ void __launch_bounds__(NORM_THREADS, BLOCK || sizeof(A) == 4 ? 1 : 2)
-	layernorm_backward_team(A *dx,
-	float *partial, const A *dout, const A *x, const float *gain, const float *mean,
-	const float *rstd, int64_t R, int64_t C, int64_t rows)
+	layernorm_backward_team(A *dx, float *partial, const A *dout, const A *x, const float *gain,
+		const float *mean, const float *rstd, int64_t R, int64_t C, int64_t rows)
 {
 	SHARED(float, room);
 	constexpr int TEAM = BLOCK ? NORM_THREADS : 32, TEAMS = NORM_THREADS / TEAM;
@@ -413,9 +414,9 @@ __global__ void __launch_bounds__(NORM_THREADS) layernorm_backward_dx(A *dx, con
 
 /* A thread: a column of a chunk of rows, into partial[chunk][2][C]. */
 template <typename A>
-__global__ void __launch_bounds__(NORM_THREADS) layernorm_backward_columns(float *partial,
-	const A *dout, const A *x, const float *mean, const float *rstd, int64_t R, int64_t C,
-	int64_t rows)
+__global__ void __launch_bounds__(NORM_THREADS)
+	layernorm_backward_columns(float *partial, const A *dout, const A *x, const float *mean,
+		const float *rstd, int64_t R, int64_t C, int64_t rows)
 {
 	int64_t column = (int64_t)blockIdx.y * NORM_THREADS + threadIdx.x;
 	int64_t end = min((int64_t)(blockIdx.x + 1) * rows, R);
@@ -433,7 +434,8 @@ __global__ void __launch_bounds__(NORM_THREADS) layernorm_backward_columns(float
 	partial[blockIdx.x * 2 * C + C + column] = dbias;
 }
 
-namespace {
+namespace
+{
 
 template <typename A> struct norm_backward {
 	A *dx;
@@ -453,7 +455,8 @@ static void launch_backward_team(cuda_stream stream, const norm_backward<A> &b)
 		b.partial, b.dout, b.x, b.gain, b.mean, b.rstd, b.R, b.C, b.rows);
 }
 
-template <typename A> static void launch_backward_plain(cuda_stream stream, const norm_backward<A> &b)
+template <typename A>
+static void launch_backward_plain(cuda_stream stream, const norm_backward<A> &b)
 {
 	LAUNCH((layernorm_backward_dx<A>), dim3((unsigned)pieces(b.R, NORM_PLAIN_ROWS)),
 		dim3(NORM_THREADS), 4 * NORM_WARPS * sizeof(float), stream, b.dx, b.dout, b.x,
@@ -501,9 +504,9 @@ void cuda_layernorm_backward(cuda_stream stream, enum cuda_type type, void *dx, 
 		return;
 	chunks = pieces(R, rows);
 	WITH_ACTIVATION(type, A,
-		launch_backward<A>(stream,
-			norm_backward<A>{(A *)dx, partial, (const A *)dout, (const A *)x, gain,
-				mean, rstd, R, C, rows, chunks}));
+		launch_backward<A>(
+			stream, norm_backward<A>{(A *)dx, partial, (const A *)dout, (const A *)x,
+					gain, mean, rstd, R, C, rows, chunks}));
 	cuda_add_partials(stream, dgain, partial, chunks, 2 * C, C);
 	cuda_add_partials(stream, dbias, partial + C, chunks, 2 * C, C);
 }

@@ -16,8 +16,8 @@ void cuda_layernorm(cuda_stream stream, enum cuda_type type, void *out, float *m
 	void *sum, const void *a, const void *b, const float *gain, const float *bias, int64_t R,
 	int64_t C);
 
-/* As cairn_kernels.layernorm_backward: dx (activations [R,C]), dgain and dbias (float [C]) are added
- * to; dout and x are activations. dx may not be dout or x. */
+/* As cairn_kernels.layernorm_backward: dx (activations [R,C]), dgain and dbias (float [C]) are
+ * added to; dout and x are activations. dx may not be dout or x. */
 void cuda_layernorm_backward(cuda_stream stream, enum cuda_type type, void *dx, float *dgain,
 	float *dbias, const void *dout, const void *x, const float *gain, const float *mean,
 	const float *rstd, int64_t R, int64_t C, void *workspace);

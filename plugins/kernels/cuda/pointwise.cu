@@ -3,8 +3,8 @@
  * pointwise.cu - gelu and its slope, sums of vectors, conversion of weights to bf16.
  *
  * All of them run at the speed of memory: a thread does 16 bytes of each operand (of the narrower
- * one where they differ), with enough threads that loads overlap. What is left over, or not aligned,
- * is done element by element.
+ * one where they differ), with enough threads that loads overlap. What is left over, or not
+ * aligned, is done element by element.
  */
 #include "kernels/cuda/pointwise.h"
 
@@ -98,8 +98,8 @@ struct move_towards {
 };
 
 template <typename A, typename Op>
-__global__ void __launch_bounds__(POINT_THREADS) pointwise(
-	A *out, const A *x, const A *y, int64_t n, bool wide, Op op)
+__global__ void __launch_bounds__(POINT_THREADS)
+	pointwise(A *out, const A *x, const A *y, int64_t n, bool wide, Op op)
 {
 	constexpr int N = vec<A>::N;
 	int64_t first = flat_index() * N;
@@ -133,8 +133,8 @@ static void launch_pointwise(cuda_stream stream, A *out, const A *x, const A *y,
 void cuda_gelu(cuda_stream stream, enum cuda_type type, void *out, const void *z, int64_t n)
 {
 	WITH_ACTIVATION(type, A,
-		launch_pointwise(stream, (A *)out, (const A *)z, (const A *)nullptr, n,
-			gelu_value<A>()));
+		launch_pointwise(
+			stream, (A *)out, (const A *)z, (const A *)nullptr, n, gelu_value<A>()));
 }
 
 void cuda_gelu_backward(cuda_stream stream, enum cuda_type type, void *d, const void *z, int64_t n)
@@ -156,8 +156,8 @@ void cuda_scale(cuda_stream stream, float *x, double a, int64_t n)
 
 void cuda_ema(cuda_stream stream, float *average, const float *w, double decay, int64_t n)
 {
-	launch_pointwise(stream, average, (const float *)average, w, n,
-		move_towards{(float)(1 - decay)});
+	launch_pointwise(
+		stream, average, (const float *)average, w, n, move_towards{(float)(1 - decay)});
 }
 
 /* A thread: N columns of a row. */
@@ -233,8 +233,8 @@ __global__ void __launch_bounds__(POINT_THREADS) to_bf16(
 	store_n<N>(out + row * ld_out + i, x);
 }
 
-/* A block: one tile of `in`, through shared memory; `wide`: stores of 16 bytes. The tile's rows are a
- * word longer than they need to be, so that a column lies in different banks. */
+/* A block: one tile of `in`, through shared memory; `wide`: stores of 16 bytes. The tile's rows are
+ * a word longer than they need to be, so that a column lies in different banks. */
 __global__ void __launch_bounds__(POINT_THREADS) to_bf16_transposed(bf16 *out, int64_t ld_out,
 	const float *in, int64_t ld_in, int64_t rows, int64_t cols, bool wide)
 {
@@ -297,5 +297,6 @@ void cuda_to_bf16_transposed(cuda_stream stream, void *out, int64_t ld_out, cons
 	LAUNCH(to_bf16_transposed,
 		dim3((unsigned)pieces(rows, FLIP_TILE), (unsigned)pieces(cols, FLIP_TILE)),
 		dim3(POINT_THREADS), FLIP_TILE * (FLIP_TILE + 1) * sizeof(float), stream,
-		(bf16 *)out, ld_out, in, ld_in, rows, cols, ld_out % POINT_WIDE == 0 && aligned16(out));
+		(bf16 *)out, ld_out, in, ld_in, rows, cols,
+		ld_out % POINT_WIDE == 0 && aligned16(out));
 }

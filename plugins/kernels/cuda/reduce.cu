@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reduce.cu - column sums and sums of squares, in two passes: blocks add up pieces whose size depends
- * on the problem only, and leave partial sums; a second kernel adds those in order.
+ * reduce.cu - column sums and sums of squares, in two passes: blocks add up pieces whose size
+ * depends on the problem only, and leave partial sums; a second kernel adds those in order.
  */
 #include "kernels/cuda/reduce.h"
 
@@ -29,12 +29,12 @@ static int64_t rows_of_block(int64_t R)
 }
 
 /*
- * A block: 32 * N columns of a chunk of rows. A warp adds up every eighth row, a lane N columns; the
- * sums of the warps are added in order.
+ * A block: 32 * N columns of a chunk of rows. A warp adds up every eighth row, a lane N columns;
+ * the sums of the warps are added in order.
  */
 template <typename A, int N>
-__global__ void __launch_bounds__(REDUCE_THREADS) column_sums(
-	float *partial, const A *x, int64_t R, int64_t columns, int64_t rows)
+__global__ void __launch_bounds__(REDUCE_THREADS)
+	column_sums(float *partial, const A *x, int64_t R, int64_t columns, int64_t rows)
 {
 	SHARED(float, room); /* [warps][N][32]: lanes side by side, so in different banks */
 	int64_t column = ((int64_t)blockIdx.y * 32 + lane_id()) * N;
@@ -66,9 +66,10 @@ __global__ void __launch_bounds__(REDUCE_THREADS) column_sums(
 	}
 }
 
-/* A block of 32 x PARTS_AT_ONCE threads: 32 columns. A thread adds up every PARTS_AT_ONCEth part. */
-__global__ void __launch_bounds__(32 * PARTS_AT_ONCE) add_partials(
-	float *out, const float *partial, int64_t parts, int64_t stride, int64_t N)
+/* A block of 32 x PARTS_AT_ONCE threads: 32 columns. A thread adds up every PARTS_AT_ONCEth part.
+ */
+__global__ void __launch_bounds__(32 * PARTS_AT_ONCE)
+	add_partials(float *out, const float *partial, int64_t parts, int64_t stride, int64_t N)
 {
 	SHARED(float, room);
 	int64_t column = (int64_t)blockIdx.x * 32 + lane_id();
@@ -123,8 +124,8 @@ void cuda_bias_backward(cuda_stream stream, enum cuda_type type, float *dbias, c
 		WITH_ACTIVATION(type, A,
 			launch_column_sums<A, COLUMNS>(stream, partial, (const A *)dout, R, N));
 	else
-		WITH_ACTIVATION(type, A,
-			launch_column_sums<A, 1>(stream, partial, (const A *)dout, R, N));
+		WITH_ACTIVATION(
+			type, A, launch_column_sums<A, 1>(stream, partial, (const A *)dout, R, N));
 	cuda_add_partials(stream, dbias, partial, pieces(R, rows_of_block(R)), N, N);
 }
 
@@ -132,8 +133,8 @@ void cuda_bias_backward(cuda_stream stream, enum cuda_type type, float *dbias, c
  */
 
 /* In double: a float's square may be too large for one. */
-__global__ void __launch_bounds__(SQUARES_THREADS) squares(
-	double *partial, const float *x, int64_t n, bool wide)
+__global__ void __launch_bounds__(SQUARES_THREADS)
+	squares(double *partial, const float *x, int64_t n, bool wide)
 {
 	SHARED(double, room);
 	const int64_t piece = SQUARES_THREADS * SQUARES;
@@ -159,8 +160,8 @@ __global__ void __launch_bounds__(SQUARES_THREADS) squares(
 		partial[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(SQUARES_LAST) add_squares(
-	double *out, const double *partial, int64_t parts)
+__global__ void __launch_bounds__(SQUARES_LAST)
+	add_squares(double *out, const double *partial, int64_t parts)
 {
 	SHARED(double, room);
 	double sum = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* reduce.h - sums over rows and over all elements, on the GPU; in an order that depends on the shape
- * alone. */
+/* reduce.h - sums over rows and over all elements, on the GPU; in an order that depends on the
+ * shape alone. */
 #ifndef CAIRN_KERNELS_CUDA_REDUCE_H
 #define CAIRN_KERNELS_CUDA_REDUCE_H
 
@@ -13,7 +13,8 @@ void cuda_bias_backward(cuda_stream stream, enum cuda_type type, float *dbias, c
 	int64_t R, int64_t N, void *workspace);
 size_t cuda_bias_backward_workspace(int64_t R, int64_t N);
 
-/* *sum (on the device) = the sum of squares of x[n], in double; not finite where an element is not. */
+/* *sum (on the device) = the sum of squares of x[n], in double; not finite where an element is not.
+ */
 void cuda_sum_squares(cuda_stream stream, double *sum, const float *x, int64_t n, void *workspace);
 size_t cuda_sum_squares_workspace(int64_t n);
 
