@@ -3,9 +3,9 @@
  * attention.cu - causal attention, forward: scores never leave the registers.
  *
  * A block of four warps has 128 queries of one head, a warp 32 of them. Keys and values pass
- * through shared memory in tiles of 64 (of fewer for wide heads), two deep; one barrier a tile. Two blocks share an SM, so
- * each scheduler has two warps that do not wait for each other: while one takes exponentials, the
- * other multiplies.
+ * through shared memory in tiles of 64 (of fewer for wide heads), two deep; one barrier a tile. Two
+ * blocks share an SM, so each scheduler has two warps that do not wait for each other: while one
+ * takes exponentials, the other multiplies.
  *
  * The running maximum of a row is raised only when a score exceeds it by more than LAZY powers of
  * two: probabilities then reach 2^LAZY, which costs no precision in floats, and the sums are
@@ -17,7 +17,8 @@
 #define WARPS 4
 #define LAZY  8.0f
 
-namespace {
+namespace
+{
 
 struct forward_args {
 	attention_shape s;
@@ -229,7 +230,7 @@ __global__ void __launch_bounds__(32 * WARPS, 2) forward_kernel(const forward_ar
 			if ((lane_id() & 3) == 0 && t < s.T)
 				lse[t] = t < length ? (rows.max[m][half] * s.scale_log2 +
 							      log2f(total)) *
-						LN_2
+							      LN_2
 						    : 0;
 		}
 	/* A warp has read its queries; their place takes what it puts out. */
@@ -241,8 +242,8 @@ __global__ void __launch_bounds__(32 * WARPS, 2) forward_kernel(const forward_ar
 
 template <int W> void launch_forward(cuda_stream stream, const cuda_attention *a)
 {
-	forward_args args = {attention_shape_of(a), (const bf16 *)a->qkv, a->lengths,
-		(bf16 *)a->out, a->lse};
+	forward_args args = {
+		attention_shape_of(a), (const bf16 *)a->qkv, a->lengths, (bf16 *)a->out, a->lse};
 	int64_t blocks = args.s.heads * args.s.tiles;
 
 	ALLOW_SHARED(forward_kernel<W>, forward_plan<W>::SHARED_BYTES);

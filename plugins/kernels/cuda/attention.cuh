@@ -107,7 +107,8 @@ template <int W> struct lane_place {
 		};
 
 		/* The rest of the chunk's number is a constant, which the instruction adds. */
-		return start + (((chunk & TWISTED) ^ twist) << 3) + row * W + (chunk & ~TWISTED) * 8;
+		return start + (((chunk & TWISTED) ^ twist) << 3) + row * W +
+		       (chunk & ~TWISTED) * 8;
 	}
 };
 
@@ -209,8 +210,7 @@ static __device__ __forceinline__ void store_rows(bf16 *to, int64_t stride, cons
 
 /* Rows first .. first+ROWS-1 become zeros; by the whole block. */
 template <int ROWS>
-static __device__ __forceinline__ void clear_rows(
-	bf16 *to, int64_t stride, int first, int T, int D)
+static __device__ __forceinline__ void clear_rows(bf16 *to, int64_t stride, int first, int T, int D)
 {
 	int chunks = D / 8;
 
@@ -232,7 +232,7 @@ template <int W, int M, bool KEEP> struct left_rows {
 	lane_place<W> lane;
 
 	__device__ __forceinline__ explicit left_rows(const bf16 *from)
-		: tile(from), lane(left_place<W>())
+	    : tile(from), lane(left_place<W>())
 	{
 	}
 
@@ -244,7 +244,8 @@ template <int W, int M, bool KEEP> struct left_rows {
 			for (int m = 0; m < M; m++)
 #pragma unroll
 				for (int k = 0; k < W / 16; k++)
-					load_matrices<false>(kept[m][k], tile + lane.at(m * 16, 2 * k));
+					load_matrices<false>(
+						kept[m][k], tile + lane.at(m * 16, 2 * k));
 		}
 	}
 
@@ -324,8 +325,7 @@ static __device__ __forceinline__ void add_product(float (&sum)[M][W / 8][4],
 	}
 }
 
-template <int W, int M>
-static __device__ __forceinline__ void clear_sums(float (&sum)[M][W / 8][4])
+template <int W, int M> static __device__ __forceinline__ void clear_sums(float (&sum)[M][W / 8][4])
 {
 #pragma unroll
 	for (int m = 0; m < M; m++)
@@ -342,8 +342,8 @@ static __device__ __forceinline__ void clear_sums(float (&sum)[M][W / 8][4])
 /* May the fast kernels take it? */
 static inline bool attention_is_fast(enum cuda_type type, const cuda_attention *a)
 {
-	uintptr_t at = (uintptr_t)a->qkv | (uintptr_t)a->out | (uintptr_t)a->dout |
-		(uintptr_t)a->dqkv;
+	uintptr_t at =
+		(uintptr_t)a->qkv | (uintptr_t)a->out | (uintptr_t)a->dout | (uintptr_t)a->dqkv;
 
 	return type == CUDA_BF16 && a->D % 8 == 0 && a->D <= 128 && at % 16 == 0;
 }

@@ -20,7 +20,8 @@
  */
 #include "kernels/cuda/attention.cuh"
 
-namespace {
+namespace
+{
 
 struct backward_args {
 	attention_shape s;
@@ -104,8 +105,8 @@ __device__ __forceinline__ void to_dscore(float (&dp)[M][N][4], const float (&sc
 		for (int n = 0; n < N; n++)
 #pragma unroll
 			for (int i = 0; i < 4; i++) {
-				float p = fast_exp2(
-					fmaf(score[m][n][i], scale_log2, -lse[m][i / 2]));
+				float p =
+					fast_exp2(fmaf(score[m][n][i], scale_log2, -lse[m][i / 2]));
 
 				if (masked && n * 8 + i % 2 > behind + m * 16 + i / 2 * 8)
 					p = 0;
@@ -252,15 +253,14 @@ __device__ __forceinline__ void to_probability(float (&score)[M][N][4], const fl
 
 #pragma unroll
 	for (int n = 0; n < N; n++) {
-		float2 shift =
-			*reinterpret_cast<const float2 *>(lse + n * 8 + 2 * (lane_id() & 3));
+		float2 shift = *reinterpret_cast<const float2 *>(lse + n * 8 + 2 * (lane_id() & 3));
 
 #pragma unroll
 		for (int m = 0; m < M; m++)
 #pragma unroll
 			for (int i = 0; i < 4; i++) {
-				float p = fast_exp2(fmaf(score[m][n][i], scale_log2,
-					-(i % 2 ? shift.y : shift.x)));
+				float p = fast_exp2(fmaf(
+					score[m][n][i], scale_log2, -(i % 2 ? shift.y : shift.x)));
 
 				if (masked && n * 8 + i % 2 < before + m * 16 + i / 2 * 8)
 					p = 0;
@@ -288,8 +288,8 @@ __device__ __forceinline__ void to_dscore_by_column(
 
 /* sum += left right, with left as sums of a product and the right operand from row `row` on. */
 template <int W, int M, int N>
-__device__ __forceinline__ void add_columns(float (&sum)[M][W / 8][4],
-	const float (&left)[M][N][4], const bf16 *right, int row, const lane_place<W> &lane)
+__device__ __forceinline__ void add_columns(float (&sum)[M][W / 8][4], const float (&left)[M][N][4],
+	const bf16 *right, int row, const lane_place<W> &lane)
 {
 #pragma unroll
 	for (int k = 0; k < N / 2; k++) {

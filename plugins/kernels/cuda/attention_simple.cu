@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attention_simple.cu - causal attention for what the fast kernels do not take: float, any D <= 512.
+ * attention_simple.cu - causal attention for what the fast kernels do not take: float, any D <=
+ * 512.
  *
  * A warp has ROWS rows (queries, or keys for their gradients), a tile in shared memory 32 rows of
  * the other side, one a lane: a lane's dot product is a score, the sum over lanes a softmax. What a
@@ -11,7 +12,8 @@
 
 #define ROWS 4 /* of a warp */
 
-namespace {
+namespace
+{
 
 struct simple_args {
 	attention_shape s;
@@ -49,8 +51,8 @@ __device__ __forceinline__ simple_block open_block(const simple_args &a)
 
 /* Rows first .. first+n-1 as floats; zeros from row `limit` and column D on. By the whole block. */
 template <typename A>
-__device__ __forceinline__ void load_rows(float *to, int width, const A *from, int64_t stride,
-	int n, int first, int limit, int D)
+__device__ __forceinline__ void load_rows(
+	float *to, int width, const A *from, int64_t stride, int n, int first, int limit, int D)
 {
 	for (int i = (int)threadIdx.x; i < n * width; i += (int)blockDim.x) {
 		int row = i / width, d = i % width;
@@ -62,8 +64,8 @@ __device__ __forceinline__ void load_rows(float *to, int width, const A *from, i
 
 /* A new tile of 32 rows, once all are through with the old one. */
 template <typename A>
-__device__ __forceinline__ void next_tile(float *tile, int width, const A *from, int64_t stride,
-	int first, int limit, int D)
+__device__ __forceinline__ void next_tile(
+	float *tile, int width, const A *from, int64_t stride, int first, int limit, int D)
 {
 	__syncthreads();
 	load_rows(tile, width, from, stride, 32, first, limit, D);
@@ -233,8 +235,8 @@ template <typename A> __global__ void simple_queries(const simple_args a)
 		dot_rows(score, q + w.mine * width, tile, width);
 		for (int r = 0; r < ROWS; r++)
 			ds[r] = key + lane_id() <= w.first + w.mine + r
-				? expf(score[r] * a.s.scale - lse[r]) * (ds[r] - delta[r])
-				: 0;
+					? expf(score[r] * a.s.scale - lse[r]) * (ds[r] - delta[r])
+					: 0;
 		mix_rows(sum + w.mine * width, one, ds, tile, width, D, room);
 	}
 	put_rows((A *)a.dqkv + w.qkv, 3 * w.C, sum + w.mine * width, scale, a, w);
@@ -309,7 +311,7 @@ int warps_for(const cuda_attention *a)
 size_t shared_for(const simple_args &args, int warps, int tensors)
 {
 	return (size_t)((warps * ROWS * tensors + 32) * args.width + warps * ROWS * 32) *
-		sizeof(float);
+	       sizeof(float);
 }
 
 template <typename A> void launch_forward(cuda_stream stream, const cuda_attention *a)

@@ -17,7 +17,8 @@
 #define LOG2_E         1.4426950408889634
 #define SCALAR_PARTS   16 /* 512 / 32 */
 
-namespace {
+namespace
+{
 
 /* ---- a lane's part of a row -------------------------------------------------------------------
  */
@@ -135,8 +136,8 @@ template <int E, int LANES> __device__ __forceinline__ void join_groups(mixture<
 
 /* Where a block finds what it reads. */
 template <typename A> struct decode_rows {
-	const A *q;    /* the new k and v are C and 2 C further */
-	A *keys;       /* of the head */
+	const A *q; /* the new k and v are C and 2 C further */
+	A *keys;    /* of the head */
 	A *values;
 	int64_t C;
 	int position;
@@ -145,8 +146,8 @@ template <typename A> struct decode_rows {
 /* UNROLL positions of each group of lanes, from `first` on. The new position's k and v come from
  * qkv and go into the cache here. */
 template <typename A, typename P, int LANES, int UNROLL>
-__device__ __forceinline__ void attend(mixture<P::E> &m, const float (&q)[P::E],
-	const decode_rows<A> &rows, int first, int D)
+__device__ __forceinline__ void attend(
+	mixture<P::E> &m, const float (&q)[P::E], const decode_rows<A> &rows, int first, int D)
 {
 	int group = lane_id() / LANES, part = lane_id() % LANES;
 	P key[UNROLL], value[UNROLL];
@@ -209,7 +210,7 @@ __global__ void __launch_bounds__(32 * WARPS) decode_kernel(const decode_args a)
 		UNROLL = P::UNROLL < LANES ? (int)P::UNROLL : LANES
 	};
 	SHARED(float, shared);
-	float *sums = shared;                                             /* [WARPS][D] */
+	float *sums = shared;                                            /* [WARPS][D] */
 	float2 *totals = reinterpret_cast<float2 *>(sums + WARPS * a.D); /* [WARPS] */
 	int64_t b = blockIdx.z, h = blockIdx.y, C = (int64_t)a.NH * a.D;
 	int position = a.position[b], block_first = (int)blockIdx.x * SPLIT;
@@ -335,8 +336,8 @@ void launch_decode(cuda_stream stream, const decode_args &a, int64_t B, bool vec
 	else
 		launch_split<A, vector_part<A>, 32>(stream, a, B);
 	if (a.splits > 1)
-		LAUNCH(join_kernel<A>, dim3((unsigned)a.NH, (unsigned)B), dim3(a.D <= 64 ? 64 : 128),
-			0, stream, a);
+		LAUNCH(join_kernel<A>, dim3((unsigned)a.NH, (unsigned)B),
+			dim3(a.D <= 64 ? 64 : 128), 0, stream, a);
 }
 
 /* ---- filling ----------------------------------------------------------------------------------
@@ -385,7 +386,7 @@ template <typename A, int E> void launch_fill(cuda_stream stream, const fill_arg
 bool by_vectors(enum cuda_type type, int64_t D, const void *a, const void *b)
 {
 	return D * (int64_t)cuda_type_bytes(type) % 16 == 0 &&
-		((uintptr_t)a | (uintptr_t)b) % 16 == 0;
+	       ((uintptr_t)a | (uintptr_t)b) % 16 == 0;
 }
 
 int64_t splits_of(int64_t T_max)
@@ -427,8 +428,7 @@ extern "C" size_t cuda_decode_workspace(int64_t B, int64_t NH, int64_t D, int64_
 	return splits > 1 ? (size_t)(B * NH * splits * (D + 2)) * sizeof(float) : 0;
 }
 
-extern "C" void cuda_decode_attention(
-	cuda_stream stream, enum cuda_type type, const cuda_decode *d)
+extern "C" void cuda_decode_attention(cuda_stream stream, enum cuda_type type, const cuda_decode *d)
 {
 	decode_args a = {};
 	bool vectors = by_vectors(type, d->D, d->cache, d->qkv);

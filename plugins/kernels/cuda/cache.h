@@ -14,8 +14,7 @@
 extern "C" {
 #endif
 
-size_t cuda_cache_bytes(
-	enum cuda_type type, int64_t slots, int64_t NH, int64_t D, int64_t T_max);
+size_t cuda_cache_bytes(enum cuda_type type, int64_t slots, int64_t NH, int64_t D, int64_t T_max);
 
 /* Puts k and v of qkv[B,T,3C], positions 0..lengths[b]-1 (NULL: all T), into the caches slot[b]. */
 void cuda_cache_fill(cuda_stream stream, enum cuda_type type, void *cache, const void *qkv,

@@ -85,7 +85,7 @@ static inline attention_bounds attention_bounds_of(
 					sum += y = exp(y - best);
 				for (int64_t d = 0; d < D && !dout.empty(); d++) {
 					double y = (double)out[o + (size_t)d] *
-						(double)dout[o + (size_t)d];
+						   (double)dout[o + (size_t)d];
 
 					delta += y;
 					delta_size += fabs(y);
@@ -94,7 +94,8 @@ static inline attention_bounds attention_bounds_of(
 					int64_t to_s = (s - t) * 3 * C;
 					const float *k = q + to_s + C, *v = k + C;
 					size_t to = (size_t)(q - qkv.data());
-					double P = p[(size_t)s] / sum, dp = 0, dp_size = delta_size, ds;
+					double P = p[(size_t)s] / sum, dp = 0, dp_size = delta_size,
+					       ds;
 
 					for (int64_t d = 0; d < D; d++)
 						x.out[o + (size_t)d] +=
@@ -102,7 +103,8 @@ static inline attention_bounds attention_bounds_of(
 					if (dout.empty())
 						continue;
 					for (int64_t d = 0; d < D; d++) {
-						double y = (double)dout[o + (size_t)d] * (double)v[d];
+						double y =
+							(double)dout[o + (size_t)d] * (double)v[d];
 
 						dp += y;
 						dp_size += fabs(y);
@@ -118,8 +120,10 @@ static inline attention_bounds attention_bounds_of(
 						x.dqkv[at] += (float)(ds * fabs((double)k[d]));
 						x.dqkv[dk] += (float)(ds * fabs((double)q[d]));
 						x.dqkv[dv] += (float)(P * y);
-						x.exact_dqkv[at] += (float)(dp_size * fabs((double)k[d]));
-						x.exact_dqkv[dk] += (float)(dp_size * fabs((double)q[d]));
+						x.exact_dqkv[at] +=
+							(float)(dp_size * fabs((double)k[d]));
+						x.exact_dqkv[dk] +=
+							(float)(dp_size * fabs((double)q[d]));
 						x.exact_dqkv[dv] += (float)(P * y);
 					}
 				}
@@ -134,12 +138,12 @@ static inline void check_bounded(const char *what, const attention_case &c, cons
 	assert_int_equal(got.size(), want.size());
 	for (size_t i = 0; i < got.size(); i++) {
 		double allowed = rounding(c.type) * fabs((double)want[i]) + a * (double)size[i] +
-			b * (double)exact[i] + (size[i] > 0 ? 1e-30 : 0);
+				 b * (double)exact[i] + (size[i] > 0 ? 1e-30 : 0);
 
 		if (!(fabs((double)got[i] - (double)want[i]) <= allowed))
-			fail_msg("%s[%zu] is %.9g, not %.9g within %.3g (B %d, T %d, NH %d, D %d)", what,
-				i, (double)got[i], (double)want[i], allowed, (int)c.B, (int)c.T,
-				(int)c.NH, (int)c.D);
+			fail_msg("%s[%zu] is %.9g, not %.9g within %.3g (B %d, T %d, NH %d, D %d)",
+				what, i, (double)got[i], (double)want[i], allowed, (int)c.B,
+				(int)c.T, (int)c.NH, (int)c.D);
 	}
 }
 

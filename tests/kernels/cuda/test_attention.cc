@@ -50,8 +50,8 @@ static void check(const attention_case &c)
 	tensors got = in_any_order([&] { return run(c); }), want = reference(c);
 	attention_bounds bounds = attention_bounds_of(c, c.qkv().values(), {}, {});
 
-	check_bounded("out", c, got[0], want[0], rounding(c.type) + 2e-5, bounds.out, 0,
-		bounds.out);
+	check_bounded(
+		"out", c, got[0], want[0], rounding(c.type) + 2e-5, bounds.out, 0, bounds.out);
 	check_near("lse", got[1], want[1], 1e-6, 2e-5);
 	for (int64_t b = 0; b < c.B; b++)
 		for (int64_t i = 0; i < c.NH; i++)
@@ -112,7 +112,7 @@ static void test_cuda_attention__follows_a_rising_maximum(void **state)
 
 	(void)state;
 	for (int64_t t = 0; t < c.T; t++) {
-		x[(size_t)(t * 3 * C)] = 8;                    /* q */
+		x[(size_t)(t * 3 * C)] = 8;                     /* q */
 		x[(size_t)(t * 3 * C + C)] = (float)t * 0.125f; /* k: one more power of e a key */
 	}
 

@@ -8,8 +8,8 @@ struct inputs {
 	floats lse;
 
 	explicit inputs(const attention_case &c)
-		: qkv(c.qkv()), out(c.type, poisoned(c.B * c.T * c.C())),
-		  dout(c.rows(c.C(), 2, 1)), lse(poisoned(c.B * c.NH * c.T))
+	    : qkv(c.qkv()), out(c.type, poisoned(c.B * c.T * c.C())), dout(c.rows(c.C(), 2, 1)),
+	      lse(poisoned(c.B * c.NH * c.T))
 	{
 		floats x = qkv.values(), y = poisoned(c.B * c.T * c.C());
 		std::vector<int32_t> lengths = c.lengths();
@@ -80,8 +80,8 @@ static void check(const attention_case &c)
 	a.dout = dout.data();
 	a.dqkv = want.data();
 	portable()->attention_backward(portable(), &a);
-	check_bounded("dqkv", c, got[0], want, rounding(c.type), bounds.dqkv, 2e-5,
-		bounds.exact_dqkv);
+	check_bounded(
+		"dqkv", c, got[0], want, rounding(c.type), bounds.dqkv, 2e-5, bounds.exact_dqkv);
 }
 
 static void test_cuda_attention_backward__tensor_cores_take_bf16(void **state)

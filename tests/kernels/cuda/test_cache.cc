@@ -51,8 +51,8 @@ static tensors run(const decode_case &c, int64_t first, int64_t n, int64_t T_max
 		c.NH, c.D, T_max);
 	for (int step = 0; step < steps; step++) {
 		floats x = normal(c.B * 3 * c.C(), 10 + (uint64_t)step, 1.3);
-		acts row(c.type, floats(x.begin() + first * 3 * c.C(),
-				   x.begin() + (first + n) * 3 * c.C()));
+		acts row(c.type,
+			floats(x.begin() + first * 3 * c.C(), x.begin() + (first + n) * 3 * c.C()));
 		acts out(c.type, poisoned(n * c.C()));
 		cuda_decode d = {};
 
@@ -88,7 +88,8 @@ static tensors reference(const decode_case &c, int steps)
 	portable()->cache_fill(portable(), cache.data(), rows.data(), slot.data(), position.data(),
 		c.B, c.T, c.NH, c.D, c.T_max);
 	for (int step = 0; step < steps; step++) {
-		floats row = acts(c.type, normal(c.B * 3 * c.C(), 10 + (uint64_t)step, 1.3)).values();
+		floats row =
+			acts(c.type, normal(c.B * 3 * c.C(), 10 + (uint64_t)step, 1.3)).values();
 		floats out = poisoned(c.B * c.C());
 		cairn_decode d = {};
 
@@ -183,11 +184,12 @@ static void test_cuda_cache__fill_writes_what_it_should(void **state)
 					for (int64_t t = 0; t < (cut ? lengths[b] : T); t++)
 						for (int64_t i = 0; i < 2 * C; i++)
 							want[(size_t)(((slot[b] * 2 * NH + i / D) *
-										T_max +
-									t) * D +
-								i % D)] =
+										      T_max +
+									      t) *
+									      D +
+								      i % D)] =
 								from[(size_t)((b * T + t) * 3 * C +
-									C + i)];
+									      C + i)];
 				cuda_cache_fill(NULL, type, cache.dev(), qkv.dev(), slot,
 					cut ? lengths : NULL, B, T, NH, D, T_max);
 				check_same("cache", cache.values(), want);
