@@ -299,6 +299,7 @@ __global__ void __launch_bounds__(NORM_THREADS, BLOCK || sizeof(A) == 4 ? 1 : 2)
 	constexpr int TEAM = BLOCK ? NORM_THREADS : 32, TEAMS = NORM_THREADS / TEAM;
 	constexpr bool EARLY = SPANS < 4; /* are there registers to read dx with the rest? */
 	int member = (int)threadIdx.x % TEAM, team = (int)threadIdx.x / TEAM, turn = 0;
+	int columns = (int)C;
 	int64_t end = min((int64_t)(blockIdx.x + 1) * rows, R);
 	float dgain[SPANS][NORM_WIDE] = {}, dbias[SPANS][NORM_WIDE] = {};
 
@@ -308,9 +309,9 @@ __global__ void __launch_bounds__(NORM_THREADS, BLOCK || sizeof(A) == 4 ? 1 : 2)
 
 #pragma unroll
 		for (int i = 0; i < SPANS; i++) {
-			int64_t c = (i * TEAM + member) * NORM_WIDE;
+			int c = (i * TEAM + member) * NORM_WIDE;
 
-			if (c < C) {
+			if (c < columns) {
 				d_of[i] = load_span(dout + r * C + c);
 				x_of[i] = load_span(x + r * C + c);
 				if (EARLY)
@@ -319,10 +320,10 @@ __global__ void __launch_bounds__(NORM_THREADS, BLOCK || sizeof(A) == 4 ? 1 : 2)
 		}
 #pragma unroll
 		for (int i = 0; i < SPANS; i++) {
-			int64_t c = (i * TEAM + member) * NORM_WIDE;
+			int c = (i * TEAM + member) * NORM_WIDE;
 			float w[NORM_WIDE], d[NORM_WIDE], n[NORM_WIDE];
 
-			if (c >= C)
+			if (c >= columns)
 				continue;
 			load_n<NORM_WIDE>(w, gain + c);
 			unpack_span(d, d_of[i]);
@@ -341,10 +342,10 @@ __global__ void __launch_bounds__(NORM_THREADS, BLOCK || sizeof(A) == 4 ? 1 : 2)
 		dot /= (float)C;
 #pragma unroll
 		for (int i = 0; i < SPANS; i++) {
-			int64_t c = (i * TEAM + member) * NORM_WIDE;
+			int c = (i * TEAM + member) * NORM_WIDE;
 			float w[NORM_WIDE], d[NORM_WIDE], n[NORM_WIDE], to[NORM_WIDE];
 
-			if (c >= C)
+			if (c >= columns)
 				continue;
 			load_n<NORM_WIDE>(w, gain + c);
 			unpack_span(d, d_of[i]);

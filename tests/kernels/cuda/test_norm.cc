@@ -34,7 +34,7 @@ const shape shapes[] = {
 	{7, 5, true, true},
 	{4, 130, true, false},
 	{2, 513, false, false},
-	{37, 40, true, true},
+	{13, 40, true, true},
 };
 
 const double FLOAT_SUMS = 4e-6;
@@ -165,9 +165,11 @@ void test_cuda_norm__backward(void **)
 		{1100, 16, false, false}, /* chunks of 16 rows */
 	};
 
+	/* Long rows once only: their many columns take the second kernel many blocks. */
 	for (enum cuda_type type : both_types) {
 		for (const shape &s : shapes)
-			check_backward(s, type);
+			if (s.C <= 1024 || (type == CUDA_BF16 && s.C < 4096))
+				check_backward(s, type);
 		for (const shape &s : more)
 			check_backward(s, type);
 	}
