@@ -9,8 +9,9 @@
  * results touches memory, and since keys_kernel computes S and dP transposed, P and dS go from the
  * registers of one product straight into the next, in both kernels: no round trip through shared
  * memory and one barrier a tile. What else would be deterministic and take 5 products: dQ as
- * partial sums of each block of keys, in floats, costs 2.5 (T/128) T D bytes times two a head,
- * as long in memory as the two products saved, and gigabytes of workspace; dQ added up by blocks
+ * partial sums of each block of keys, in floats, is about 2 (T/128) T D bytes a head, written and
+ * read: by the arithmetic longer in memory than the two products saved would take, and gigabytes of
+ * workspace where the batch is large; dQ added up by blocks
  * that wait for each other in turn saves the workspace and depends on the order in which the
  * hardware starts blocks.
  *
