@@ -7,10 +7,10 @@
  *
  * Equal calls must give equal bits. Of a K that is shared out only the scheme is allowed in which
  * the parts go through the workspace in float and a second kernel adds them in order
- * (COMPUTE_TYPE); adding in place to C (INPLACE: blocks take turns) and parts rounded to the type of
- * C (OUTPUT_TYPE) are not. The heuristic is asked once for a kind of product and its first answer
- * is kept; it depends on the library's version and on the GPU, which the numeric class therefore
- * names. Nothing is tuned by timing: clocks would choose the bits.
+ * (COMPUTE_TYPE); adding in place to C (INPLACE: blocks take turns) and parts rounded to the type
+ * of C (OUTPUT_TYPE) are not. The heuristic is asked once for a kind of product and its first
+ * answer is kept; it depends on the library's version and on the GPU, which the numeric class
+ * therefore names. Nothing is tuned by timing: clocks would choose the bits.
  */
 #include "kernels/cuda/blas.h"
 
@@ -24,20 +24,20 @@
 #define TEXT(x)     TEXT_OF(x)
 #define BLAS_SONAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
-#define FUNCTIONS(F)                                                                               \
-	F(Create)                                                                                  \
-	F(Destroy)                                                                                 \
-	F(GetVersion)                                                                              \
-	F(Matmul)                                                                                  \
-	F(MatmulDescCreate)                                                                        \
-	F(MatmulDescDestroy)                                                                       \
-	F(MatmulDescSetAttribute)                                                                  \
-	F(MatrixLayoutCreate)                                                                      \
-	F(MatrixLayoutDestroy)                                                                     \
-	F(MatmulPreferenceCreate)                                                                  \
-	F(MatmulPreferenceDestroy)                                                                 \
-	F(MatmulPreferenceSetAttribute)                                                            \
-	F(MatmulAlgoGetHeuristic)                                                                  \
+#define FUNCTIONS(F)                    \
+	F(Create)                       \
+	F(Destroy)                      \
+	F(GetVersion)                   \
+	F(Matmul)                       \
+	F(MatmulDescCreate)             \
+	F(MatmulDescDestroy)            \
+	F(MatmulDescSetAttribute)       \
+	F(MatrixLayoutCreate)           \
+	F(MatrixLayoutDestroy)          \
+	F(MatmulPreferenceCreate)       \
+	F(MatmulPreferenceDestroy)      \
+	F(MatmulPreferenceSetAttribute) \
+	F(MatmulAlgoGetHeuristic)       \
 	F(MatmulAlgoConfigGetAttribute)
 
 typedef struct functions {
@@ -75,7 +75,8 @@ struct cuda_blas {
 	size_t text_len, text_cap;
 };
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------
+ */
 
 static bool load(cuda_blas *b)
 {
@@ -84,8 +85,8 @@ static bool load(cuda_blas *b)
 	b->library = dlopen(BLAS_SONAME, RTLD_NOW | RTLD_LOCAL);
 	if (!b->library)
 		return false;
-#define FIND(name)                                                                                 \
-	*(void **)&b->lt.name = dlsym(b->library, "cublasLt" #name);                               \
+#define FIND(name)                                                   \
+	*(void **)&b->lt.name = dlsym(b->library, "cublasLt" #name); \
 	all = all && b->lt.name;
 	FUNCTIONS(FIND)
 #undef FIND
@@ -162,7 +163,8 @@ size_t cuda_blas_version(const cuda_blas *b)
 	return b->lt.GetVersion();
 }
 
-/* ---- the text of all plans ---------------------------------------------------------------------- */
+/* ---- the text of all plans ----------------------------------------------------------------------
+ */
 
 static int32_t config(const cuda_blas *b, const plan *p, cublasLtMatmulAlgoConfigAttributes_t which)
 {
@@ -220,7 +222,8 @@ const char *cuda_blas_plans(cuda_blas *b)
 	return b->text ? b->text : "";
 }
 
-/* ---- plans ---------------------------------------------------------------------------------------- */
+/* ---- plans
+ * ---------------------------------------------------------------------------------------- */
 
 static cudaDataType_t type_of(int32_t type)
 {

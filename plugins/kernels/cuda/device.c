@@ -3,10 +3,10 @@
  * device.c - see device.h.
  *
  * Writes go through a ring of pinned memory: the caller's bytes are copied into it and travel from
- * there, so nobody waits unless the device is a whole ring behind. The ring is cut into segments; an
- * event behind the last copy out of a segment says when it may be filled again. Reads wait anyway;
- * large ones go piece by piece through two pinned buffers, which takes turns between the bus and the
- * copy to where the caller wants them.
+ * there, so nobody waits unless the device is a whole ring behind. The ring is cut into segments;
+ * an event behind the last copy out of a segment says when it may be filled again. Reads wait
+ * anyway; large ones go piece by piece through two pinned buffers, which takes turns between the
+ * bus and the copy to where the caller wants them.
  */
 #include "kernels/cuda/device.h"
 
@@ -97,7 +97,8 @@ int cuda_device_status(cuda_device *d, cairn_error *err)
 	return CAIRN_EDEVICE;
 }
 
-/* ---- finding and opening ---------------------------------------------------------------------- */
+/* ---- finding and opening ----------------------------------------------------------------------
+ */
 
 static int attribute(enum cudaDeviceAttr which)
 {
@@ -119,9 +120,10 @@ void cuda_device_find(cuda_found *out)
 	if (out->driver == 0) {
 		(void)snprintf(out->why, sizeof(out->why), "no NVIDIA driver is installed");
 	} else if (rc != cudaSuccess) {
-		(void)snprintf(out->why, sizeof(out->why), "%s (driver of CUDA %d.%d, built with %d.%d)",
-			cudaGetErrorString(rc), out->driver / 1000, out->driver % 1000 / 10,
-			out->runtime / 1000, out->runtime % 1000 / 10);
+		(void)snprintf(out->why, sizeof(out->why),
+			"%s (driver of CUDA %d.%d, built with %d.%d)", cudaGetErrorString(rc),
+			out->driver / 1000, out->driver % 1000 / 10, out->runtime / 1000,
+			out->runtime % 1000 / 10);
 	} else if (n == 0 || cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
 		(void)snprintf(out->why, sizeof(out->why), "no NVIDIA GPU can be seen");
 	} else {
@@ -154,9 +156,8 @@ static bool open_ring(cuda_device *d)
 		       ok(d, cudaEventCreateWithFlags(&d->filled[i], cudaEventDisableTiming),
 			       "making an event");
 	for (int i = 0; i < 2; i++)
-		done = done &&
-		       ok(d, cudaEventCreateWithFlags(&d->read[i], cudaEventDisableTiming),
-			       "making an event");
+		done = done && ok(d, cudaEventCreateWithFlags(&d->read[i], cudaEventDisableTiming),
+				       "making an event");
 	return done;
 }
 
@@ -177,8 +178,9 @@ int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *er
 	}
 	cairn_error_set(err, CAIRN_EDEVICE, "%s failed on '%s': %s", d->operation, found->name,
 		cudaGetErrorString(d->error));
-	cairn_error_hint(err, "See with nvidia-smi whether the GPU is in use; 'device = cpu' in the "
-			      "workflow does without it.");
+	cairn_error_hint(err,
+		"See with nvidia-smi whether the GPU is in use; 'device = cpu' in the "
+		"workflow does without it.");
 	cuda_device_close(d);
 	return CAIRN_EDEVICE;
 }
@@ -211,7 +213,8 @@ cuda_stream cuda_device_stream(const cuda_device *d)
 	return d->stream;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ------------------------------------------------------------------------------------
+ */
 
 static bool keep_block(cuda_device *d, void *dev, size_t bytes)
 {
@@ -272,9 +275,11 @@ size_t cuda_device_peak(const cuda_device *d)
 	return d->peak;
 }
 
-/* ---- copies ------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------
+ */
 
-/* Room in the ring for at least one byte, `bytes` if there are so many; *bytes becomes what it is. */
+/* Room in the ring for at least one byte, `bytes` if there are so many; *bytes becomes what it is.
+ */
 static char *ring_room(cuda_device *d, size_t *bytes)
 {
 	char *room;
@@ -356,7 +361,8 @@ void cuda_device_zero(cuda_device *d, void *dev, size_t bytes)
 		(void)ok(d, cudaMemsetAsync(dev, 0, bytes, d->stream), "zeroing");
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------ */
+/* ---- graphs ------------------------------------------------------------------------------------
+ */
 
 bool cuda_device_can_record(void)
 {

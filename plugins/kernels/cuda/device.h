@@ -5,8 +5,8 @@
  * Everything that is computed goes through one stream, in the order of the calls. Errors stick: the
  * first one is kept with the name of the operation, and cuda_device_status() tells it.
  *
- * device.c and blas.c are the only files that call CUDA's runtime and cuBLASLt; the tests put another
- * pair in their place, which works in the host's memory.
+ * device.c and blas.c are the only files that call CUDA's runtime and cuBLASLt; the tests put
+ * another pair in their place, which works in the host's memory.
  */
 #ifndef CAIRN_KERNELS_CUDA_DEVICE_H
 #define CAIRN_KERNELS_CUDA_DEVICE_H
@@ -20,7 +20,7 @@ typedef struct cuda_recording cuda_recording; /* captured calls */
 /* What this machine has. */
 typedef struct cuda_found {
 	bool usable;
-	int capability;     /* 90: compute capability 9.0 */
+	int capability; /* 90: compute capability 9.0 */
 	int multiprocessors;
 	int driver, runtime; /* 13000: CUDA 13.0 */
 	size_t memory;

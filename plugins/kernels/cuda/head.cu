@@ -47,8 +47,7 @@ __device__ void put_gradient(float *x, int64_t V, int64_t ld, int64_t target, fl
 
 #pragma unroll
 			for (int i = 0; i < 4; i++) {
-				float e = softmax_weight<sizeof(A) == 4>(
-					four.x[i], scale, row.max);
+				float e = softmax_weight<sizeof(A) == 4>(four.x[i], scale, row.max);
 
 				d[i] = factor * ((v + i == target ? 1 : 0) - e * share);
 				d[i] = v + i < V ? d[i] : 0;
@@ -146,7 +145,8 @@ void cuda_head_keep(cuda_stream stream, enum cuda_type type, void *to, const voi
 	if (R == 0)
 		return;
 	if (type == CUDA_BF16)
-		keep(stream, static_cast<bf16 *>(to), static_cast<const bf16 *>(from), target, R, C);
+		keep(stream, static_cast<bf16 *>(to), static_cast<const bf16 *>(from), target, R,
+			C);
 	else
 		keep(stream, static_cast<float *>(to), static_cast<const float *>(from), target, R,
 			C);

@@ -21,7 +21,8 @@ typedef struct cuda_head_rows {
 
 /*
  * With dlogprob the gradient of the logits takes their place, as activations: row r begins where
- * its logits began (a stride of 2 ld elements of bf16), columns V..ld-1 are 0. Without, logits stay.
+ * its logits began (a stride of 2 ld elements of bf16), columns V..ld-1 are 0. Without, logits
+ * stay.
  */
 void cuda_head(cuda_stream stream, enum cuda_type type, const cuda_head_rows *h);
 /* to[R,C] = from, but rows without a target are 0, whatever they hold. */

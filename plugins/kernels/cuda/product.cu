@@ -2,9 +2,9 @@
 /*
  * product.cu - the product that takes anything, and the rounding of weights to bf16.
  *
- * Tiles of 32 x 32 through shared memory, 2 x 2 sums a thread, multiply-adds in float. Few tiles with
- * a long K (the gradient of a value head: C x 1 x R) are cut along K into pieces that depend on the
- * shape only; their sums go through the workspace and are added in order.
+ * Tiles of 32 x 32 through shared memory, 2 x 2 sums a thread, multiply-adds in float. Few tiles
+ * with a long K (the gradient of a value head: C x 1 x R) are cut along K into pieces that depend
+ * on the shape only; their sums go through the workspace and are added in order.
  */
 #include "kernels/cuda/product.h"
 
@@ -97,7 +97,8 @@ __global__ void __launch_bounds__(THREADS) product_tile(cuda_product p, int64_t 
 
 #pragma unroll
 			for (int i = 0; i < 4; i++)
-				sum[i / 2][i % 2] = fmaf(left[i / 2], right[i % 2], sum[i / 2][i % 2]);
+				sum[i / 2][i % 2] =
+					fmaf(left[i / 2], right[i % 2], sum[i / 2][i % 2]);
 		}
 		__syncthreads();
 	}
@@ -149,31 +150,43 @@ void run_to(cuda_stream stream, const cuda_product *p, float *part)
 		run<TA, TB, float>(stream, p, part);
 }
 
-/* A thread makes 8 elements of `to`. */
-__global__ void __launch_bounds__(THREADS) narrow(bf16 *to, int64_t rows_to, int64_t columns_to,
+/* A thread makes 16 bytes of `to`. */
+template <typename A>
+__global__ void __launch_bounds__(THREADS) pad(A *to, int64_t rows_to, int64_t columns_to,
 	const float *from, int64_t ld, int64_t rows, int64_t columns)
 {
-	int64_t at = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 8;
+	int64_t at = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * vec<A>::N;
 	int64_t r = at / columns_to, c = at % columns_to;
 	const float *x = from + r * ld + c;
-	vec<bf16> out;
+	vec<A> out;
 
 	if (r >= rows_to)
 		return;
-	if (r < rows && c + 8 <= columns && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
-		vec<float> low = load_vec(x), high = load_vec(x + 4);
-
+	if (r < rows && c + vec<A>::N <= columns && reinterpret_cast<uintptr_t>(x) % 16 == 0) {
 #pragma unroll
-		for (int i = 0; i < 4; i++) {
-			out.x[i] = low.x[i];
-			out.x[i + 4] = high.x[i];
+		for (int i = 0; i < vec<A>::N; i += 4) {
+			vec<float> four = load_vec(x + i);
+
+			for (int j = 0; j < 4; j++)
+				out.x[i + j] = four.x[j];
 		}
 	} else {
 #pragma unroll
-		for (int i = 0; i < 8; i++)
+		for (int i = 0; i < vec<A>::N; i++)
 			out.x[i] = r < rows && c + i < columns ? x[i] : 0;
 	}
 	store_vec(to + at, out);
+}
+
+template <typename A>
+void run_pad(cuda_stream stream, A *to, int64_t rows_to, int64_t columns_to, const float *from,
+	int64_t ld, int64_t rows, int64_t columns)
+{
+	int64_t n = rows_to * columns_to / vec<A>::N;
+
+	if (n > 0)
+		LAUNCH((pad<A>), dim3((unsigned)pieces(n, THREADS)), dim3(THREADS), 0, stream, to,
+			rows_to, columns_to, from, ld, rows, columns);
 }
 
 } // namespace
@@ -201,11 +214,13 @@ void cuda_product_simple(cuda_stream stream, const cuda_product *p, void *worksp
 		run_to<float, float>(stream, p, part);
 }
 
-void cuda_narrow(cuda_stream stream, void *to, int64_t rows_to, int64_t columns_to,
-	const float *from, int64_t ld, int64_t rows, int64_t columns)
+void cuda_pad(cuda_stream stream, enum cuda_type type, void *to, int64_t rows_to,
+	int64_t columns_to, const float *from, int64_t ld, int64_t rows, int64_t columns)
 {
-	if (rows_to > 0 && columns_to > 0)
-		LAUNCH(narrow, dim3((unsigned)pieces(rows_to * columns_to / 8, THREADS)),
-			dim3(THREADS), 0, stream, static_cast<bf16 *>(to), rows_to, columns_to,
-			from, ld, rows, columns);
+	if (type == CUDA_BF16)
+		run_pad(stream, static_cast<bf16 *>(to), rows_to, columns_to, from, ld, rows,
+			columns);
+	else
+		run_pad(stream, static_cast<float *>(to), rows_to, columns_to, from, ld, rows,
+			columns);
 }

@@ -2,8 +2,8 @@
 /*
  * product.h - what a matrix product is to the CUDA backend, and the kernel that does any of them.
  *
- * products.c gives most of them to cuBLASLt (blas.h). This kernel takes what cuBLASLt refuses or has
- * nothing fast for: vectors, mixed types, strides that are no multiple of 16 bytes.
+ * products.c gives most of them to cuBLASLt (blas.h). This kernel takes what cuBLASLt refuses or
+ * has nothing fast for: vectors, mixed types, strides that are no multiple of 16 bytes.
  */
 #ifndef CAIRN_KERNELS_CUDA_PRODUCT_H
 #define CAIRN_KERNELS_CUDA_PRODUCT_H
@@ -27,10 +27,10 @@ size_t cuda_product_workspace(const cuda_product *p);
 /* Any shape, any stride, no alignment beyond the element's. */
 void cuda_product_simple(cuda_stream stream, const cuda_product *p, void *workspace);
 
-/* to[rows_to, columns_to] of row stride columns_to = from[rows, columns] of row stride ld, rounded to
- * bf16; what `from` has not is 0. `to` is a multiple of 16 and so is columns_to * 2. */
-void cuda_narrow(cuda_stream stream, void *to, int64_t rows_to, int64_t columns_to,
-	const float *from, int64_t ld, int64_t rows, int64_t columns);
+/* to[rows_to, columns_to] of row stride columns_to, as activations, = from[rows, columns] of row
+ * stride ld; what `from` has not is 0. `to` and its rows are aligned to 16 bytes. */
+void cuda_pad(cuda_stream stream, enum cuda_type type, void *to, int64_t rows_to,
+	int64_t columns_to, const float *from, int64_t ld, int64_t rows, int64_t columns);
 
 CAIRN_END_DECLS
 

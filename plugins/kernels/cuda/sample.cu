@@ -5,8 +5,8 @@
  * All of V: inversion of the cumulative distribution in the order of ids. Each warp sums a segment
  * of the row; the warp in whose segment the goal lies walks it once more. All sums are in double.
  *
- * With top_k or top_p tokens are ordered as kernels/pick.c orders them: heaviest first, the lower id
- * first among equals. What is kept is a beginning of that order, and so is what lies before the
+ * With top_k or top_p tokens are ordered as kernels/pick.c orders them: heaviest first, the lower
+ * id first among equals. What is kept is a beginning of that order, and so is what lies before the
  * drawn token: each is found by descend(), which looks for the place in the order where a count or
  * a mass is reached, three bits of the logit at a time (eleven walks over a row that lies in the
  * second-level cache). Among equal logits the place is a number of ids.
@@ -223,8 +223,8 @@ __device__ void tally(const row_of<exact> &row, uint32_t prefix, int shift, samp
 			uint32_t key = key_of(x.x[i]);
 			float w;
 
-			if (v + i >= row.V ||
-				(uint64_t)key >> (shift + BITS) != (uint64_t)prefix >> (shift + BITS))
+			if (v + i >= row.V || (uint64_t)key >> (shift + BITS) !=
+						      (uint64_t)prefix >> (shift + BITS))
 				continue;
 			w = softmax_weight<exact>(x.x[i], row.scale, row.max);
 #pragma unroll
@@ -268,15 +268,15 @@ enum until {
 	MORE_THAN_IT /* more than that mass */
 };
 
-__device__ __forceinline__ bool is_reached(enum until until, double goal, int64_t count, double mass)
+__device__ __forceinline__ bool is_reached(
+	enum until until, double goal, int64_t count, double mass)
 {
 	return until == COUNT ? (double)count >= goal : until == MASS ? mass >= goal : mass > goal;
 }
 
 /* The first logit, from above, with which the goal is reached; else the last of the row. */
 template <bool exact>
-__device__ step descend(
-	const row_of<exact> &row, enum until until, double goal, sample_room *room)
+__device__ step descend(const row_of<exact> &row, enum until until, double goal, sample_room *room)
 {
 	step found = {0, 0, 0, 0};
 
@@ -373,8 +373,7 @@ __device__ int32_t pick_truncated(const row_of<exact> &row, double mass, double 
 		place here;
 
 		found = descend(row, MASS, top_p * mass, room);
-		here = {found.key,
-			rank_in(found, top_p * mass, row.weight_of(found.key), true)};
+		here = {found.key, rank_in(found, top_p * mass, row.weight_of(found.key), true)};
 		if (here.key > last.key || (here.key == last.key && here.rank < last.rank)) {
 			last = here;
 			mass = found.mass + (double)(here.rank + 1) * row.weight_of(here.key);
@@ -385,7 +384,8 @@ __device__ int32_t pick_truncated(const row_of<exact> &row, double mass, double 
 	return id_of(row.x, row.V, first_of(drawn, last), room);
 }
 
-/* ---- a row ---------------------------------------------------------------------------------------
+/* ---- a row
+ * ---------------------------------------------------------------------------------------
  */
 
 template <bool exact> __global__ void __launch_bounds__(1024) sample_row(cuda_sample_rows s)

@@ -104,7 +104,8 @@ static __device__ softmax_row softmax_sums(
 }
 
 /* log softmax of logit x in its row. */
-static __device__ __forceinline__ float softmax_logprob(const softmax_row &row, float x, float scale)
+static __device__ __forceinline__ float softmax_logprob(
+	const softmax_row &row, float x, float scale)
 {
 	return (float)((double)(x * scale) - (double)row.max - row.log_sum);
 }
