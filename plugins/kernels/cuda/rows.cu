@@ -25,7 +25,7 @@
 enum {
 	ROW_THREADS = 256,
 	ROW_WIDE = 8, /* columns of a thread */
-	CHUNK = 32,   /* sorted rows of a block; a warp looks at one at a time */
+	CHUNK = 32,   /* sorted rows of a block */
 	AHEAD = 4,    /* rows that are loaded before the first of them is added */
 };
 
@@ -319,8 +319,8 @@ __global__ void __launch_bounds__(ROW_THREADS) embed_chunks(float *grad, float *
 				sum[e] += x[j][e];
 			if (keys[i + j + 2] == now && i + j + 1 < n)
 				continue;
-			end_of_token<N>(grad + now * C + c, head, tail,
-				keys[0] == now && keys[1] == now, keys[i + j + 2] == now, sum);
+			end_of_token<N>(grad + now * C + c, head, tail, keys[0] == now,
+				keys[i + j + 2] == now, sum);
 #pragma unroll
 			for (int e = 0; e < N; e++)
 				sum[e] = 0;
@@ -358,8 +358,7 @@ __global__ void __launch_bounds__(ROW_THREADS)
 	if (end >= R)
 		return;
 	mine = key[end - 1];
-	if (mine == NO_ROW || key[end] != mine ||
-		(first > 0 && key[first] == mine && key[first - 1] == mine))
+	if (mine == NO_ROW || key[end] != mine || (first > 0 && key[first - 1] == mine))
 		return;
 	follow = chunks_that_follow(key, chunk, mine, R);
 	if (c >= C)
