@@ -208,12 +208,32 @@ struct step {
 	double mass;
 };
 
+/* Over a warp: lane 4 d, and the three behind it, get the sum of all lanes' x[d]. x is used up. */
+template <typename T> __device__ __forceinline__ T warp_sums(T x[DIGITS])
+{
+	static_assert(DIGITS == 8, "three halvings");
+#pragma unroll
+	for (int half = 4; half > 0; half /= 2) {
+		bool upper = (lane_id() & 4 * half) != 0;
+
+#pragma unroll
+		for (int i = 0; i < half; i++) {
+			T send = upper ? x[i] : x[i + half], keep = upper ? x[i + half] : x[i];
+
+			x[i] = keep + __shfl_xor_sync(ALL_LANES, send, 4 * half);
+		}
+	}
+	x[0] += __shfl_xor_sync(ALL_LANES, x[0], 2);
+	return x[0] + __shfl_xor_sync(ALL_LANES, x[0], 1);
+}
+
 /* Counts and masses by the next digit of the keys that begin with `prefix`; in `room`, for all. */
 template <bool exact>
 __device__ void tally(const row_of<exact> &row, uint32_t prefix, int shift, sample_room *room)
 {
 	float mass[DIGITS] = {0, 0, 0, 0, 0, 0, 0, 0};
-	int count[DIGITS] = {0, 0, 0, 0, 0, 0, 0, 0};
+	int count[DIGITS] = {0, 0, 0, 0, 0, 0, 0, 0}, all;
+	double sums[DIGITS], sum;
 
 	for (int64_t v = 4 * (int64_t)threadIdx.x; v < row.V; v += 4 * (int64_t)blockDim.x) {
 		vec<float> x = softmax_load(row.x, v, row.V);
@@ -237,27 +257,25 @@ __device__ void tally(const row_of<exact> &row, uint32_t prefix, int shift, samp
 		}
 	}
 	__syncthreads();
+	all = warp_sums(count);
+	if (lane_id() % 4 == 0)
+		room->count[warp_id()][lane_id() / 4] = all;
 #pragma unroll
-	for (int d = 0; d < DIGITS; d++) {
-		double m = warp_sum((double)mass[d]);
-		int c = warp_sum(count[d]);
-
-		if (lane_id() == 0) {
-			room->mass[warp_id()][d] = m;
-			room->count[warp_id()][d] = c;
-		}
-	}
+	for (int d = 0; d < DIGITS; d++)
+		sums[d] = mass[d];
+	sum = warp_sums(sums);
+	if (lane_id() % 4 == 0)
+		room->mass[warp_id()][lane_id() / 4] = sum;
 	__syncthreads();
+	sum = 0;
+	all = 0;
 	if (threadIdx.x < DIGITS) {
-		double m = 0;
-		int c = 0;
-
 		for (unsigned w = 0; w < blockDim.x / 32; w++) {
-			m += room->mass[w][threadIdx.x];
-			c += room->count[w][threadIdx.x];
+			sum += room->mass[w][threadIdx.x];
+			all += room->count[w][threadIdx.x];
 		}
-		room->mass[0][threadIdx.x] = m;
-		room->count[0][threadIdx.x] = c;
+		room->mass[0][threadIdx.x] = sum;
+		room->count[0][threadIdx.x] = all;
 	}
 	__syncthreads();
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* emulated.h - the whole CUDA backend on the host: kernels emulated, host_device.c below them. */
+#ifndef CAIRN_TESTS_EMULATED_H
+#define CAIRN_TESTS_EMULATED_H
+
+#include "cairn/kernels.h"
+
+CAIRN_BEGIN_DECLS
+
+/* mode: "bf16" or "fp32". Kept open until the program ends. */
+const cairn_kernels *emulated_table(const char *mode);
+
+CAIRN_END_DECLS
+
+#endif

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * host_device.c - device.c and blas.c for tests without a GPU: memory is the host's, the stream is
+ * the order of the calls, products are plain loops in double, rounded once.
+ *
+ * It is as strict as the real pair where the table's code could go wrong: memory it gave is aligned
+ * and counted, what is not zeroed by contract is poisoned, and products whose strides or addresses
+ * cuBLASLt has nothing fast for are refused, so that the other path is taken.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/blas.h"
+
+struct cuda_device {
+	size_t now, peak;
+	const char *operation, *what;
+};
+
+struct cuda_blas {
+	int64_t n;
+};
+
+/* ---- the device --------------------------------------------------------------------------------
+ */
+
+void cuda_device_find(cuda_found *out)
+{
+	*out = (cuda_found){.usable = true,
+		.capability = 90,
+		.multiprocessors = 132,
+		.memory = (size_t)1 << 30,
+		.name = "emulated"};
+}
+
+int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *err)
+{
+	(void)found;
+	*out = calloc(1, sizeof(**out));
+	return *out ? CAIRN_OK : cairn_error_set(err, CAIRN_ENOMEM, "no memory");
+}
+
+void cuda_device_close(cuda_device *d)
+{
+	free(d);
+}
+
+cuda_stream cuda_device_stream(const cuda_device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+/* A block is preceded by its size. */
+void *cuda_device_alloc(cuda_device *d, size_t bytes)
+{
+	char *block = bytes > (size_t)1 << 30 ? NULL : malloc(bytes + 64 + 255);
+	char *dev;
+
+	if (!block)
+		return NULL;
+	dev = (char *)(((uintptr_t)block + 64 + 255) / 256 * 256);
+	memset(dev, 0, bytes);
+	memcpy(dev - 16, &block, sizeof(block));
+	memcpy(dev - 8, &bytes, sizeof(bytes));
+	d->now += bytes;
+	d->peak = d->now > d->peak ? d->now : d->peak;
+	return dev;
+}
+
+void cuda_device_free(cuda_device *d, void *dev)
+{
+	size_t bytes;
+	char *block;
+
+	if (!dev)
+		return;
+	memcpy(&block, (char *)dev - 16, sizeof(block));
+	memcpy(&bytes, (char *)dev - 8, sizeof(bytes));
+	d->now -= bytes;
+	free(block);
+}
+
+size_t cuda_device_peak(const cuda_device *d)
+{
+	return d->peak;
+}
+
+void cuda_device_write(cuda_device *d, void *dev, const void *host, size_t bytes)
+{
+	(void)d;
+	if (bytes)
+		memmove(dev, host, bytes);
+}
+
+void cuda_device_read(cuda_device *d, void *host, const void *dev, size_t bytes)
+{
+	cuda_device_write(d, host, dev, bytes);
+}
+
+void cuda_device_copy(cuda_device *d, void *to, const void *from, size_t bytes)
+{
+	cuda_device_write(d, to, from, bytes);
+}
+
+void cuda_device_zero(cuda_device *d, void *dev, size_t bytes)
+{
+	(void)d;
+	memset(dev, 0, bytes);
+}
+
+void cuda_device_check(cuda_device *d, const char *operation)
+{
+	(void)d, (void)operation;
+}
+
+void cuda_device_fail(cuda_device *d, const char *operation, const char *what)
+{
+	if (!d->operation) {
+		d->operation = operation;
+		d->what = what;
+	}
+}
+
+int cuda_device_status(cuda_device *d, cairn_error *err)
+{
+	return d->operation ? cairn_error_set(err, CAIRN_EDEVICE, "%s failed on the GPU: %s",
+				      d->operation, d->what)
+			    : CAIRN_OK;
+}
+
+bool cuda_device_can_record(void)
+{
+	return false;
+}
+
+bool cuda_device_is_recording(const cuda_device *d)
+{
+	(void)d;
+	return false;
+}
+
+void cuda_device_record(cuda_device *d)
+{
+	(void)d;
+}
+
+cuda_recording *cuda_device_recorded(cuda_device *d)
+{
+	(void)d;
+	return NULL;
+}
+
+void cuda_device_replay(cuda_device *d, cuda_recording *recording)
+{
+	(void)d, (void)recording;
+}
+
+void cuda_recording_free(cuda_device *d, cuda_recording *recording)
+{
+	(void)d, (void)recording;
+}
+
+/* ---- products ----------------------------------------------------------------------------------
+ */
+
+int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err)
+{
+	(void)d;
+	*out = calloc(1, sizeof(**out));
+	return *out ? CAIRN_OK : cairn_error_set(err, CAIRN_ENOMEM, "no memory");
+}
+
+void cuda_blas_close(cuda_blas *b)
+{
+	free(b);
+}
+
+size_t cuda_blas_version(const cuda_blas *b)
+{
+	(void)b;
+	return 1;
+}
+
+const char *cuda_blas_plans(cuda_blas *b)
+{
+	return b->n > 0 ? "plain loops\n" : "";
+}
+
+static double get(enum cuda_type type, const void *x, int64_t i)
+{
+	uint32_t bits;
+	float value;
+
+	if (type == CUDA_FLOAT)
+		return (double)((const float *)x)[i];
+	bits = (uint32_t)((const uint16_t *)x)[i] << 16;
+	memcpy(&value, &bits, sizeof(value));
+	return (double)value;
+}
+
+static void put(enum cuda_type type, void *x, int64_t i, double value)
+{
+	float rounded = (float)value;
+	uint32_t bits;
+
+	if (type == CUDA_FLOAT) {
+		((float *)x)[i] = rounded;
+		return;
+	}
+	memcpy(&bits, &rounded, sizeof(bits));
+	bits = isnan(rounded) ? 0x7fff0000 : bits + 0x7fff + (bits >> 16 & 1);
+	((uint16_t *)x)[i] = (uint16_t)(bits >> 16);
+}
+
+static bool is_aligned(enum cuda_type type, const void *x, int64_t ld)
+{
+	return (uintptr_t)x % 16 == 0 && ld * (int64_t)cuda_type_bytes(type) % 16 == 0;
+}
+
+static double element(const cuda_product *p, const void *bias, int64_t i, int64_t j)
+{
+	double sum = 0;
+
+	for (int64_t k = 0; k < p->K; k++)
+		sum += get(p->type_a, p->A, p->transpose_a ? k * p->lda + i : i * p->lda + k) *
+		       get(p->type_b, p->B, p->transpose_b ? j * p->ldb + k : k * p->ldb + j);
+	if (p->accumulate)
+		sum += get(p->type_c, p->C, i * p->ldc + j);
+	return bias ? sum + get(p->type_c, bias, j) : sum;
+}
+
+bool cuda_blas_product(cuda_blas *b, const cuda_product *p, const void *bias)
+{
+	if (p->type_a != p->type_b || !is_aligned(p->type_a, p->A, p->lda) ||
+		!is_aligned(p->type_b, p->B, p->ldb) || !is_aligned(p->type_c, p->C, p->ldc))
+		return false;
+	b->n++;
+	for (int64_t i = 0; i < p->M; i++) {
+		for (int64_t j = 0; j < p->N; j++) {
+			double sum = element(p, bias, i, j), u;
+
+			if (p->gelu && p->pre)
+				put(p->type_c, p->pre, i * p->ldc + j, sum);
+			u = 0.7978845608028654 * (sum + 0.044715 * sum * sum * sum);
+			put(p->type_c, p->C, i * p->ldc + j,
+				p->gelu ? sum / (1 + exp(-2 * u)) : sum);
+		}
+	}
+	return true;
+}
