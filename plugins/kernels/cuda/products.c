@@ -10,7 +10,7 @@
  *
  * Logits are float: 4 bytes written and 4 read a token of the vocabulary, the gradient 2 written
  * and twice 2 read. Logits in bf16 would save a third of that (0.05 us a position of GPT-2 on an
- * H100), but a logit of 16 would be off by up to 0.03, and so would be log-probabilities, on which
+ * H100), but a logit of 16 would be off by up to 0.06, and so would be log-probabilities, on which
  * PPO's ratio and the KL penalty rest.
  */
 #include <stdlib.h>

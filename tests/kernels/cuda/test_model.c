@@ -3,9 +3,9 @@
  * test_model.c - a small GPT on the emulated CUDA backend against the portable one: what it says of
  * tokens, its gradients tensor by tensor, and what it draws.
  *
- * bf16 has 8 bits: a rounding is up to 2^-9 of a number. Some 20 roundings lie between the
+ * bf16 has 8 bits: a rounding is up to 2^-8 of a number. Some 20 roundings lie between the
  * embedding and a logit of this model (and as many on the way back), of which each term of a sum
- * has its own; 4 % of a tensor's size is three times what was seen, and a missing term, a wrong
+ * has its own; 4 % of a tensor's size is twice what was seen, and a missing term, a wrong
  * row or a wrong scale gives far more. A tensor that is nearly a sum of cancelling terms (the key's
  * biases, whose true gradient is 0) is held to the size of its mates instead.
  */
