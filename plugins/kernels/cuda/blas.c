@@ -15,9 +15,36 @@
 #include "kernels/cuda/blas.h"
 
 #include <cublasLt.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TEXT_OF(x)  #x
+#define TEXT(x)     TEXT_OF(x)
+#define BLAS_SONAME "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
+
+#define FUNCTIONS(F)                    \
+	F(Create)                       \
+	F(Destroy)                      \
+	F(GetVersion)                   \
+	F(Matmul)                       \
+	F(MatmulDescCreate)             \
+	F(MatmulDescDestroy)            \
+	F(MatmulDescSetAttribute)       \
+	F(MatrixLayoutCreate)           \
+	F(MatrixLayoutDestroy)          \
+	F(MatmulPreferenceCreate)       \
+	F(MatmulPreferenceDestroy)      \
+	F(MatmulPreferenceSetAttribute) \
+	F(MatmulAlgoGetHeuristic)       \
+	F(MatmulAlgoConfigGetAttribute)
+
+typedef struct functions {
+#define MEMBER(name) __typeof__(&cublasLt##name) name;
+	FUNCTIONS(MEMBER)
+#undef MEMBER
+} functions;
 
 /* What a plan depends on; compared as bytes. */
 typedef struct kind {
@@ -38,6 +65,8 @@ typedef struct plan {
 
 struct cuda_blas {
 	cuda_device *device;
+	void *library;
+	functions lt;
 	cublasLtHandle_t handle;
 	void *workspace;
 	plan **plans; /* by kind: open addressing, a power of two of places */
@@ -49,6 +78,21 @@ struct cuda_blas {
 /* ---- opening ------------------------------------------------------------------------------------
  */
 
+static bool load(cuda_blas *b)
+{
+	bool all = true;
+
+	b->library = dlopen(BLAS_SONAME, RTLD_NOW | RTLD_LOCAL);
+	if (!b->library)
+		return false;
+#define FIND(name)                                                   \
+	*(void **)&b->lt.name = dlsym(b->library, "cublasLt" #name); \
+	all = all && b->lt.name;
+	FUNCTIONS(FIND)
+#undef FIND
+	return all;
+}
+
 int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err)
 {
 	cuda_blas *b = calloc(1, sizeof(*b));
@@ -58,7 +102,16 @@ int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err)
 	if (!b)
 		return cairn_error_set(err, CAIRN_ENOMEM, "no memory for products");
 	b->device = d;
-	if (cublasLtCreate(&b->handle) != CUBLAS_STATUS_SUCCESS) {
+	if (!load(b)) {
+		const char *why = dlerror();
+
+		rc = cairn_error_set(err, CAIRN_EDEVICE, "'%s' cannot be loaded", BLAS_SONAME);
+		cairn_error_detail(err, "%s", why ? why : "a function is missing");
+		cairn_error_hint(err, "It comes with the CUDA toolkit (cuBLAS); put its directory "
+				      "into LD_LIBRARY_PATH or ld.so.conf.");
+		goto out;
+	}
+	if (b->lt.Create(&b->handle) != CUBLAS_STATUS_SUCCESS) {
 		rc = cairn_error_set(err, CAIRN_EDEVICE, "cuBLASLt cannot be started");
 		goto out;
 	}
@@ -76,16 +129,16 @@ out:
 	return rc;
 }
 
-static void plan_free(plan *p)
+static void plan_free(const cuda_blas *b, plan *p)
 {
 	if (p->product)
-		(void)cublasLtMatmulDescDestroy(p->product);
+		(void)b->lt.MatmulDescDestroy(p->product);
 	if (p->a)
-		(void)cublasLtMatrixLayoutDestroy(p->a);
+		(void)b->lt.MatrixLayoutDestroy(p->a);
 	if (p->b)
-		(void)cublasLtMatrixLayoutDestroy(p->b);
+		(void)b->lt.MatrixLayoutDestroy(p->b);
 	if (p->c)
-		(void)cublasLtMatrixLayoutDestroy(p->c);
+		(void)b->lt.MatrixLayoutDestroy(p->c);
 	free(p);
 }
 
@@ -95,25 +148,25 @@ void cuda_blas_close(cuda_blas *b)
 		return;
 	for (size_t i = 0; i < b->places; i++)
 		if (b->plans[i])
-			plan_free(b->plans[i]);
+			plan_free(b, b->plans[i]);
 	free(b->plans);
 	free(b->text);
 	cuda_device_free(b->device, b->workspace);
 	if (b->handle)
-		(void)cublasLtDestroy(b->handle);
+		(void)b->lt.Destroy(b->handle);
+	/* The library stays: it has threads and thread-local memory of its own. */
 	free(b);
 }
 
 size_t cuda_blas_version(const cuda_blas *b)
 {
-	(void)b;
-	return cublasLtGetVersion();
+	return b->lt.GetVersion();
 }
 
 /* ---- the text of all plans ----------------------------------------------------------------------
  */
 
-static int32_t config(const plan *p, cublasLtMatmulAlgoConfigAttributes_t which)
+static int32_t config(const cuda_blas *b, const plan *p, cublasLtMatmulAlgoConfigAttributes_t which)
 {
 	int32_t value = 0; /* all that are asked for have 32 bits, but two that have 16 */
 	size_t size = which == CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID ||
@@ -121,7 +174,7 @@ static int32_t config(const plan *p, cublasLtMatmulAlgoConfigAttributes_t which)
 			      ? 2
 			      : 4;
 
-	(void)cublasLtMatmulAlgoConfigGetAttribute(&p->algorithm, which, &value, size, &size);
+	(void)b->lt.MatmulAlgoConfigGetAttribute(&p->algorithm, which, &value, size, &size);
 	return value;
 }
 
@@ -140,14 +193,15 @@ static void note(cuda_blas *b, const plan *p)
 		n += snprintf(line + n, sizeof(line) - (size_t)n,
 			"algorithm %d tile %d stages %d split-k %d reduction %d swizzle %d "
 			"custom %d inner %d cluster %d workspace %zu\n",
-			config(p, CUBLASLT_ALGO_CONFIG_ID), config(p, CUBLASLT_ALGO_CONFIG_TILE_ID),
-			config(p, CUBLASLT_ALGO_CONFIG_STAGES_ID),
-			config(p, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
-			config(p, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME),
-			config(p, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING),
-			config(p, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
-			config(p, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID),
-			config(p, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID), p->workspace);
+			config(b, p, CUBLASLT_ALGO_CONFIG_ID),
+			config(b, p, CUBLASLT_ALGO_CONFIG_TILE_ID),
+			config(b, p, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+			config(b, p, CUBLASLT_ALGO_CONFIG_SPLITK_NUM),
+			config(b, p, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME),
+			config(b, p, CUBLASLT_ALGO_CONFIG_CTA_SWIZZLING),
+			config(b, p, CUBLASLT_ALGO_CONFIG_CUSTOM_OPTION),
+			config(b, p, CUBLASLT_ALGO_CONFIG_INNER_SHAPE_ID),
+			config(b, p, CUBLASLT_ALGO_CONFIG_CLUSTER_SHAPE_ID), p->workspace);
 	else
 		n += snprintf(line + n, sizeof(line) - (size_t)n, "none\n");
 	if (b->text_len + (size_t)n + 1 > b->text_cap) {
@@ -216,49 +270,49 @@ static kind kind_of(const cuda_product *p, const void *bias)
 	};
 }
 
-static bool set(plan *p, cublasLtMatmulDescAttributes_t which, const void *value, size_t size)
+static bool set(const cuda_blas *b, plan *p, cublasLtMatmulDescAttributes_t which,
+	const void *value, size_t size)
 {
-	return cublasLtMatmulDescSetAttribute(p->product, which, value, size) ==
+	return b->lt.MatmulDescSetAttribute(p->product, which, value, size) ==
 	       CUBLAS_STATUS_SUCCESS;
 }
 
-static bool layout(cublasLtMatrixLayout_t *out, int32_t type, bool transposed, int64_t rows,
-	int64_t columns, int64_t ld)
+static bool layout(const cuda_blas *b, cublasLtMatrixLayout_t *out, int32_t type, bool transposed,
+	int64_t rows, int64_t columns, int64_t ld)
 {
-	return cublasLtMatrixLayoutCreate(out, type_of(type),
-		       (uint64_t)(transposed ? columns : rows),
+	return b->lt.MatrixLayoutCreate(out, type_of(type), (uint64_t)(transposed ? columns : rows),
 		       (uint64_t)(transposed ? rows : columns), ld) == CUBLAS_STATUS_SUCCESS;
 }
 
-static bool describe(plan *p)
+static bool describe(const cuda_blas *b, plan *p)
 {
 	const kind *k = &p->kind;
 	cublasOperation_t a = k->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
 	cublasOperation_t c = k->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
 	cublasLtEpilogue_t epilogue = (cublasLtEpilogue_t)k->epilogue;
 
-	return cublasLtMatmulDescCreate(&p->product, CUBLAS_COMPUTE_32F, CUDA_R_32F) ==
+	return b->lt.MatmulDescCreate(&p->product, CUBLAS_COMPUTE_32F, CUDA_R_32F) ==
 		       CUBLAS_STATUS_SUCCESS &&
-	       set(p, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof(a)) &&
-	       set(p, CUBLASLT_MATMUL_DESC_TRANSB, &c, sizeof(c)) &&
-	       set(p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)) &&
-	       layout(&p->a, k->type, k->transpose_b, k->N, k->K, k->ldb) &&
-	       layout(&p->b, k->type, k->transpose_a, k->K, k->M, k->lda) &&
-	       layout(&p->c, k->type_c, false, k->N, k->M, k->ldc);
+	       set(b, p, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof(a)) &&
+	       set(b, p, CUBLASLT_MATMUL_DESC_TRANSB, &c, sizeof(c)) &&
+	       set(b, p, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)) &&
+	       layout(b, &p->a, k->type, k->transpose_b, k->N, k->K, k->ldb) &&
+	       layout(b, &p->b, k->type, k->transpose_a, k->K, k->M, k->lda) &&
+	       layout(b, &p->c, k->type_c, false, k->N, k->M, k->ldc);
 }
 
 /* What differs from call to call of one plan. */
-static bool point(plan *p, const void *bias, void *pre)
+static bool point(const cuda_blas *b, plan *p, const void *bias, void *pre)
 {
 	int64_t ld = p->kind.ldc;
 
-	if (bias && !set(p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)))
+	if (bias && !set(b, p, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)))
 		return false;
-	return !pre || (set(p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &pre, sizeof(pre)) &&
-			       set(p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, sizeof(ld)));
+	return !pre || (set(b, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &pre, sizeof(pre)) &&
+			       set(b, p, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &ld, sizeof(ld)));
 }
 
-static bool prefer(cublasLtMatmulPreference_t preference, const kind *k)
+static bool prefer(const cuda_blas *b, cublasLtMatmulPreference_t preference, const kind *k)
 {
 	uint64_t workspace = CUDA_BLAS_WORKSPACE;
 	uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -276,8 +330,8 @@ static bool prefer(cublasLtMatmulPreference_t preference, const kind *k)
 	};
 
 	for (size_t i = 0; i < CAIRN_COUNT(wishes); i++)
-		if (cublasLtMatmulPreferenceSetAttribute(preference, wishes[i].which,
-			    wishes[i].value, wishes[i].size) != CUBLAS_STATUS_SUCCESS)
+		if (b->lt.MatmulPreferenceSetAttribute(preference, wishes[i].which, wishes[i].value,
+			    wishes[i].size) != CUBLAS_STATUS_SUCCESS)
 			return false;
 	return true;
 }
@@ -290,10 +344,10 @@ static bool choose(const cuda_blas *b, plan *p)
 	bool chosen = false;
 	int n = 0;
 
-	if (cublasLtMatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS)
+	if (b->lt.MatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS)
 		return false;
-	if (prefer(preference, &p->kind) &&
-		cublasLtMatmulAlgoGetHeuristic(b->handle, p->product, p->a, p->b, p->c, p->c,
+	if (prefer(b, preference, &p->kind) &&
+		b->lt.MatmulAlgoGetHeuristic(b->handle, p->product, p->a, p->b, p->c, p->c,
 			preference, CAIRN_COUNT(found), found, &n) != CUBLAS_STATUS_SUCCESS)
 		n = 0;
 	for (int i = 0; i < n && !chosen; i++) {
@@ -304,11 +358,11 @@ static bool choose(const cuda_blas *b, plan *p)
 			continue;
 		p->algorithm = found[i].algo;
 		p->workspace = found[i].workspaceSize;
-		scheme = config(p, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME);
+		scheme = config(b, p, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME);
 		chosen = scheme == CUBLASLT_REDUCTION_SCHEME_NONE ||
 			 scheme == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
 	}
-	(void)cublasLtMatmulPreferenceDestroy(preference);
+	(void)b->lt.MatmulPreferenceDestroy(preference);
 	return chosen;
 }
 
@@ -361,8 +415,8 @@ static plan *plan_of(cuda_blas *b, const cuda_product *p, const void *bias)
 	if (!made)
 		return NULL;
 	made->kind = k;
-	made->usable =
-		describe(made) && point(made, bias, p->gelu ? p->pre : NULL) && choose(b, made);
+	made->usable = describe(b, made) && point(b, made, bias, p->gelu ? p->pre : NULL) &&
+		       choose(b, made);
 	b->plans[at] = made;
 	b->n++;
 	note(b, made);
@@ -374,9 +428,9 @@ bool cuda_blas_product(cuda_blas *b, const cuda_product *p, const void *bias)
 	const float one = 1, zero = 0;
 	plan *made = plan_of(b, p, bias);
 
-	if (!made || !made->usable || !point(made, bias, p->gelu ? p->pre : NULL))
+	if (!made || !made->usable || !point(b, made, bias, p->gelu ? p->pre : NULL))
 		return false;
-	if (cublasLtMatmul(b->handle, made->product, &one, p->B, made->a, p->A, made->b,
+	if (b->lt.Matmul(b->handle, made->product, &one, p->B, made->a, p->A, made->b,
 		    p->accumulate ? &one : &zero, p->C, made->c, p->C, made->c, &made->algorithm,
 		    b->workspace, CUDA_BLAS_WORKSPACE,
 		    cuda_device_stream(b->device)) != CUBLAS_STATUS_SUCCESS)

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* blas.h - products by cuBLASLt: one plan (descriptors, algorithm) for each kind of product. */
+/*
+ * blas.h - products by cuBLASLt: one plan (descriptors, algorithm) for each kind of product.
+ *
+ * The library is loaded when the backend is opened, not with cuda.so: it is 500 MB, and mapping it
+ * costs 50 ms in every process that only wants to know whether there is a GPU.
+ */
 #ifndef CAIRN_KERNELS_CUDA_BLAS_H
 #define CAIRN_KERNELS_CUDA_BLAS_H
 
@@ -12,6 +17,7 @@ enum {
 	CUDA_BLAS_WORKSPACE = 32 << 20, /* what NVIDIA advises for Hopper; the same everywhere */
 };
 
+/* EDEVICE where the library is missing. */
 CAIRN_MUST int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err);
 void cuda_blas_close(cuda_blas *b);
 /* 130100: 13.1.0. */
