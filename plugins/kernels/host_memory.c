@@ -13,6 +13,7 @@ enum {
 	ALIGN = 64,
 	PAGE = 4096,
 	LARGE = 4 << 20,
+	ENOUGH_ROWS = 1024, /* then weights are read for many rows, and rows still lie in a cache */
 };
 
 static void *block_alloc(const cairn_kernels *k, size_t bytes)
@@ -86,6 +87,8 @@ void host_memory_fill(cairn_kernels *k)
 	k->in_host_memory = 1;
 	k->act_bytes = (int32_t)sizeof(cairn_real);
 	k->batch_invariant = 1;
+	k->enough_rows = ENOUGH_ROWS;
+	k->rounding = sizeof(cairn_real) == sizeof(float) ? 0x1p-24 : 0x1p-53;
 	k->status = status;
 	k->alloc = block_alloc;
 	k->free = block_free;

@@ -125,6 +125,36 @@ static int meter_status(const cairn_kernels *k, cairn_error *err)
 	return inner_of(k)->status(inner_of(k), err);
 }
 
+static char *meter_describe(const cairn_kernels *k)
+{
+	return inner_of(k)->describe(inner_of(k));
+}
+
+static void *meter_pinned_alloc(const cairn_kernels *k, size_t bytes)
+{
+	return inner_of(k)->pinned_alloc(inner_of(k), bytes);
+}
+
+static void meter_pinned_free(const cairn_kernels *k, void *pinned)
+{
+	inner_of(k)->pinned_free(inner_of(k), pinned);
+}
+
+static void meter_fetch(const cairn_kernels *k, void *pinned, const void *dev, size_t bytes)
+{
+	inner_of(k)->fetch(inner_of(k), pinned, dev, bytes);
+}
+
+static void meter_fetch_fence(const cairn_kernels *k)
+{
+	inner_of(k)->fetch_fence(inner_of(k));
+}
+
+static void meter_fetch_wait(const cairn_kernels *k)
+{
+	inner_of(k)->fetch_wait(inner_of(k));
+}
+
 /* ---- graphs ------------------------------------------------------------------------------ */
 
 static void meter_capture_begin(const cairn_kernels *k)
@@ -366,6 +396,15 @@ static void fill_memory(cairn_kernels *k)
 	k->status = meter_status;
 }
 
+static void fill_fetch(cairn_kernels *k)
+{
+	k->pinned_alloc = meter_pinned_alloc;
+	k->pinned_free = meter_pinned_free;
+	k->fetch = meter_fetch;
+	k->fetch_fence = meter_fetch_fence;
+	k->fetch_wait = meter_fetch_wait;
+}
+
 static void fill_graphs(cairn_kernels *k)
 {
 	k->capture_begin = meter_capture_begin;
@@ -418,10 +457,18 @@ void cairn_meter_wrap(cairn_kernels *out, const cairn_kernels *inner, cairn_mete
 	out->act_bytes = inner->act_bytes;
 	out->batch_invariant = inner->batch_invariant;
 	out->wants_packed = inner->wants_packed;
+	out->enough_rows = inner->enough_rows;
+	out->rounding = inner->rounding;
+	out->device_bytes = inner->device_bytes;
+	out->peak_flops = inner->peak_flops;
 	out->self = meter;
 	meter->inner = inner;
 	fill_memory(out);
 	fill_compute(out);
+	if (inner->describe)
+		out->describe = meter_describe;
+	if (inner->fetch)
+		fill_fetch(out);
 	if (inner->capture_begin)
 		fill_graphs(out);
 }

@@ -33,7 +33,7 @@ CAIRN_BEGIN_DECLS
 
 #define CAIRN_STAGE_MAGIC  0x4e524143u /* "CARN" */
 #define CAIRN_STAGE_MAJOR  1
-#define CAIRN_STAGE_MINOR  2
+#define CAIRN_STAGE_MINOR  3
 #define CAIRN_STAGE_SYMBOL "cairn_plugin"
 
 /* Compiler and float flags of the plugin: shown by `cairn plugins`, kept in provenance. */
@@ -72,6 +72,9 @@ enum cairn_param_type {
 
 enum {
 	CAIRN_PARAM_NEUTRAL = 1, /* does not affect the result: stays out of the key */
+	/* Since 1.3, with the former: says how work is cut, so it does affect the last bits where
+	 * the backend is not batch invariant (cairn/kernels.h). There it is in the key. */
+	CAIRN_PARAM_CUTS = 2,
 };
 
 typedef struct cairn_param {
@@ -284,7 +287,13 @@ typedef struct cairn_estimate_input {
 
 #define CAIRN_ESTIMATE_TEXT 4096
 
-/* Zeroed before estimate() is called; what stays zero is not known. */
+/* What will compute, as far as estimates depend on it; members as in cairn/kernels.h. */
+typedef struct cairn_estimate_compute {
+	int32_t in_host_memory, act_bytes, batch_invariant, wants_packed;
+	int64_t enough_rows;
+} cairn_estimate_compute;
+
+/* Zeroed before estimate() is called, but for `compute`; what stays zero is not known. */
 typedef struct cairn_estimate {
 	double flop; /* with padding, as the meter will count */
 	/* Largest resident size of the stage's process. */
@@ -301,6 +310,10 @@ typedef struct cairn_estimate {
 	/* Since 1.2: of the entries of a checkpoint. The host copies them before it writes them, if
 	 * there is room for it: memory_bytes is without that copy. */
 	uint64_t checkpoint_bytes;
+	/* Since 1.3: set by the host; all 0 where it is not known, or nothing will. */
+	cairn_estimate_compute compute;
+	/* Most memory of the device at once; 0 where compute is in the host's. */
+	uint64_t device_bytes;
 } cairn_estimate;
 
 typedef struct cairn_stage_plugin {

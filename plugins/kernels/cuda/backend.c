@@ -137,9 +137,18 @@ static void graph_free(const cairn_kernels *k, cairn_graph *graph)
 	cuda_backend_drop_retired(b);
 }
 
+/* Which of cuBLASLt's algorithms each product got. */
+static char *plans(const cairn_kernels *k)
+{
+	return strdup(cuda_blas_plans(cuda_backend_of(k)->blas));
+}
+
 static void fill_memory(cairn_kernels *k, enum cuda_type type)
 {
 	k->act_bytes = (int32_t)cuda_type_bytes(type);
+	k->enough_rows = INT64_MAX;
+	k->rounding = type == CUDA_BF16 ? 0x1p-8 : 0x1p-24;
+	k->describe = plans;
 	k->alloc = dev_alloc;
 	k->free = dev_free;
 	k->write = dev_write;
@@ -256,14 +265,6 @@ static void backend_close(cairn_kernels *k)
 {
 	backend_free(k->self);
 	k->self = NULL;
-}
-
-/* For provenance and benches, by dlsym: which of cuBLASLt's algorithms each product got. */
-CAIRN_EXPORT const char *cairn_kernels_cuda_plans(const cairn_kernels *k);
-
-const char *cairn_kernels_cuda_plans(const cairn_kernels *k)
-{
-	return cuda_blas_plans(cuda_backend_of(k)->blas);
 }
 
 CAIRN_EXPORT extern const cairn_kernels_backend cairn_kernels_backend_cuda __asm__(

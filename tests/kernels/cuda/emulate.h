@@ -21,7 +21,7 @@
 
 #include <functional>
 
-#define __global__      static
+#define __global__ static
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
@@ -32,7 +32,9 @@ struct uint3 {
 };
 struct dim3 {
 	unsigned x, y, z;
-	dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+	dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+	{
+	}
 };
 struct alignas(16) uint4 {
 	uint32_t x, y, z, w;
@@ -51,9 +53,9 @@ typedef void *cudaStream_t;
 extern uint3 threadIdx, blockIdx; /* of the fiber that runs */
 extern dim3 blockDim, gridDim;
 
-#define SHARED(T, name) T *name = reinterpret_cast<T *>(emulate_shared())
+#define SHARED(T, name)             T *name = reinterpret_cast<T *>(emulate_shared())
 #define ALLOW_SHARED(kernel, bytes) ((void)0)
-#define LAUNCH(kernel, grid, block, shared, stream, ...)                                           \
+#define LAUNCH(kernel, grid, block, shared, stream, ...) \
 	((void)(stream), emulate_launch(grid, block, shared, [&] { (kernel)(__VA_ARGS__); }))
 
 void emulate_launch(dim3 grid, dim3 block, size_t shared, const std::function<void()> &kernel);

@@ -188,6 +188,15 @@ struct cairn_kernels {
 	/* 1: products read a weight in another form than it is stored in, so one that is used more
 	 * than once between two changes is worth packing. */
 	int32_t wants_packed;
+	int32_t reserved;
+	/* Rows of a pass beyond which more are no faster each; INT64_MAX: there is no such bound. A
+	 * step is cut into passes by it and by what memory its caller allows. */
+	int64_t enough_rows;
+	/* Of activations: the largest relative error of one rounding, 2^-24 or 2^-8. How far two
+	 * results may be apart that are equal but for the order of their sums follows from it. */
+	double rounding;
+	uint64_t device_bytes; /* memory that the device has; 0: it is the host's */
+	double peak_flops;     /* of products, dense, a second, as its maker says; 0: not known */
 
 	/* Zeroed, aligned to 64 bytes; NULL where there is no memory. */
 	void *(*alloc)(const cairn_kernels *k, size_t bytes);
@@ -201,6 +210,20 @@ struct cairn_kernels {
 	/* Calls cannot fail, but a device can: EDEVICE once it has, with what it said. Asked before
 	 * anything that was computed is believed. */
 	int (*status)(const cairn_kernels *k, cairn_error *err);
+	/* What results depend on beside `numerics` and shapes, and what was chosen for them, a line
+	 * each: for provenance. To be freed by free(); NULL: nothing, or no memory. The function is
+	 * NULL where there is never anything. */
+	char *(*describe)(const cairn_kernels *k);
+
+	/* Reading beside computing: fetch() copies what `dev` holds after all calls before it and
+	 * returns at once; calls after fetch_fence() may change it (until then none may); after
+	 * fetch_wait() the bytes are there. `pinned` comes from pinned_alloc(), which gives NULL
+	 * where there is no memory. All five are NULL where in_host_memory. */
+	void *(*pinned_alloc)(const cairn_kernels *k, size_t bytes);
+	void (*pinned_free)(const cairn_kernels *k, void *pinned); /* NULL: nothing */
+	void (*fetch)(const cairn_kernels *k, void *pinned, const void *dev, size_t bytes);
+	void (*fetch_fence)(const cairn_kernels *k);
+	void (*fetch_wait)(const cairn_kernels *k);
 
 	/* What is called between the two is not done but kept; replay() does it, with the same
 	 * addresses and numbers. Between them no alloc, free, write, read or sum_squares, and every
