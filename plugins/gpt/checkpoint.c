@@ -201,7 +201,7 @@ int gpt_get_state(const cairn_host *host, cairn_run *run, const cairn_artifact *
 {
 	double reward[2];
 	char name[GPT_MAX_NAME];
-	int rc = get_tensors(host, run, checkpoint, prefix, model, model->params);
+	int rc = get_tensors(host, run, checkpoint, prefix, model, gpt_params_change(model));
 
 	if (!rc)
 		rc = gpt_get_bytes(host, run, checkpoint, under(name, prefix, "reward"), reward,

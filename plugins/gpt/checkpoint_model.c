@@ -104,8 +104,8 @@ static int read_parameters(const reader *in, gpt_model *model, uint64_t score_ke
 
 		if (new_head && strncmp(tensor->name, "score.", 6) == 0)
 			continue;
-		rc = gpt__get_tensor(
-			in->host, in->run, &in->artifact, "", tensor, model->k, model->params);
+		rc = gpt__get_tensor(in->host, in->run, &in->artifact, "", tensor, model->k,
+			gpt_params_change(model));
 	}
 	if (rc)
 		return rc;

@@ -401,7 +401,8 @@ static int fill_tensor(const gpt_hf *hf, const cairn_host *host, cairn_run *run,
 	if (!found.tensor && !strcmp(tensor->name, "score.bias")) {
 		/* transformers' classifier has none. */
 		buffer[0] = 0;
-		model->k->write(model->k, model->params + tensor->offset, buffer, sizeof(*buffer));
+		model->k->write(model->k, gpt_params_change(model) + tensor->offset, buffer,
+			sizeof(*buffer));
 		return 0;
 	}
 	if (!found.tensor) {
@@ -416,8 +417,8 @@ static int fill_tensor(const gpt_hf *hf, const cairn_host *host, cairn_run *run,
 		uint64_t n = tensor->size - at < CHUNK ? tensor->size - at : CHUNK;
 
 		gpt_st_floats(found.st, found.tensor, at, n, buffer);
-		model->k->write(
-			model->k, model->params + tensor->offset + at, buffer, n * sizeof(*buffer));
+		model->k->write(model->k, gpt_params_change(model) + tensor->offset + at, buffer,
+			n * sizeof(*buffer));
 	}
 	return rc;
 }

@@ -201,8 +201,9 @@ void gpt_model_free(gpt_model *model)
 	gpt__activations_free(model, model->acts);
 	gpt__tied_free(model);
 	gpt__cache_free(model);
+	gpt__packed_free(model);
 	if (model->params)
-		model->k->free(model->k, model->params);
+		model->k->free(model->k, gpt_params_change(model));
 	if (model->grads)
 		model->k->free(model->k, model->grads);
 	free(model->tensors);
@@ -226,8 +227,8 @@ void gpt_model_copy(gpt_model *to, const gpt_model *from)
 		if (!target)
 			continue;
 		CAIRN_ASSERT(target->size == source->size);
-		to->k->copy(to->k, to->params + target->offset, from->params + source->offset,
-			source->size * sizeof(cairn_real));
+		to->k->copy(to->k, gpt_params_change(to) + target->offset,
+			from->params + source->offset, source->size * sizeof(cairn_real));
 	}
 	if (to->head == from->head) {
 		to->reward_gain = from->reward_gain;
@@ -243,10 +244,10 @@ void gpt_model_fold_reward(gpt_model *model)
 	cairn_real b;
 
 	CAIRN_ASSERT(model->head == GPT_HEAD_SCALAR);
-	k->scale(k, gpt__param(model, weight), model->reward_gain, model->config.n_embd);
+	k->scale(k, gpt__param_change(model, weight), model->reward_gain, model->config.n_embd);
 	k->read(k, &b, gpt__param(model, bias), sizeof(b));
 	b = (cairn_real)(model->reward_gain * (double)b + model->reward_bias);
-	k->write(k, gpt__param(model, bias), &b, sizeof(b));
+	k->write(k, gpt__param_change(model, bias), &b, sizeof(b));
 	model->reward_gain = 1;
 	model->reward_bias = 0;
 }

@@ -42,6 +42,7 @@ typedef struct gpt_tensor {
 typedef struct gpt_activations gpt_activations;
 typedef struct gpt_tied gpt_tied;
 typedef struct gpt_cache gpt_cache;
+typedef struct gpt_packed gpt_packed;
 
 typedef struct gpt_model {
 	gpt_config config;
@@ -49,12 +50,14 @@ typedef struct gpt_model {
 	const cairn_kernels *k;
 	gpt_tensor *tensors;
 	size_t n_tensors;
-	size_t n_params;    /* elements of the flat buffer */
-	cairn_real *params; /* dev */
-	cairn_real *grads;  /* dev; NULL in a model that is not trained; see gpt_finish_grads() */
+	size_t n_params; /* elements of the flat buffer */
+	/* dev; written to through gpt_params_change() only, which is why it is const */
+	const cairn_real *params;
+	cairn_real *grads; /* dev; NULL in a model that is not trained; see gpt_finish_grads() */
 	gpt_activations *acts;
-	gpt_tied *tied;   /* NULL but in a trained model whose head is its embedding */
-	gpt_cache *cache; /* what sampling needs; kept from call to call in a trained model */
+	gpt_tied *tied;     /* NULL but in a trained model whose head is its embedding */
+	gpt_cache *cache;   /* what sampling needs; kept from call to call in a trained model */
+	gpt_packed *packed; /* copies of weights in the order products read them in; or NULL */
 	/* Reward models: score = gain * raw + bias (METHOD 1.4: demonstrations score mean 0).
 	 * Applied by callers that report or use rewards, not by gpt_values(). */
 	double reward_gain, reward_bias;
@@ -93,6 +96,9 @@ void gpt_model_copy(gpt_model *to, const gpt_model *from);
 /* Puts reward_gain and reward_bias into the head itself, so that gpt_values() gives the reward: for
  * a value model that starts as a reward model (METHOD 1.6). */
 void gpt_model_fold_reward(gpt_model *model);
+/* The parameters, to be changed now: what was derived from them is made anew before it is used
+ * next. */
+cairn_real *gpt_params_change(gpt_model *model);
 /* Tensor of that name, or NULL. */
 const gpt_tensor *gpt_model_tensor(const gpt_model *model, const char *name);
 

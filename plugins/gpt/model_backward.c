@@ -46,6 +46,7 @@ static void linear_backward(const gpt_model *model, cairn_act *dx, const cairn_a
 			   .ldb = n,
 			   .C = dx,
 			   .ldc = in,
+			   .packed = gpt__packed_of(model, weight),
 		   });
 }
 

@@ -211,7 +211,8 @@ int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 	rc = gpt__put_batch(model, batch, err);
 	if (rc)
 		return rc;
-	gpt__run_layers(model, &(gpt__pass){.B = batch->B, .T = batch->T});
+	gpt__run_layers(model,
+		&(gpt__pass){.B = batch->B, .T = batch->T, .packed = gpt__packed_if_wanted(model)});
 	model->acts->ready = true;
 	model->acts->kept = keep;
 	return 0;

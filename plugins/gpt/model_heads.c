@@ -79,6 +79,7 @@ static void lm_head(gpt_model *model, double temperature, const cairn_real *dlos
 		.entropy = entropy ? acts->entropy : NULL,
 		.cut = acts->T,
 		.best = acts->best,
+		.packed_logits = gpt__packed_of(model, gpt__unembedding(model)),
 	};
 
 	if (dloss) {

@@ -87,7 +87,7 @@ static void fill(gpt_model *model, size_t t, double mean, double deviation, uint
 			p.to = few;
 			(void)draw(&p);
 		}
-		k->write(k, gpt__param(model, t) + p.start, buffer ? buffer : few,
+		k->write(k, gpt__param_change(model, t) + p.start, buffer ? buffer : few,
 			p.n * sizeof(*few));
 	}
 	free(buffer);

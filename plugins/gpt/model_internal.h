@@ -60,9 +60,15 @@ static inline size_t gpt__unembedding(const gpt_model *model)
 	return model->config.untied ? gpt__after_layers(&model->config, LM_HEAD_WEIGHT) : WTE;
 }
 
-static inline cairn_real *gpt__param(const gpt_model *model, size_t tensor)
+static inline const cairn_real *gpt__param(const gpt_model *model, size_t tensor)
 {
 	return model->params + model->tensors[tensor].offset;
+}
+
+/* The same, to be written to. */
+static inline cairn_real *gpt__param_change(gpt_model *model, size_t tensor)
+{
+	return gpt_params_change(model) + model->tensors[tensor].offset;
 }
 
 static inline cairn_real *gpt__grad(const gpt_model *model, size_t tensor)
@@ -148,18 +154,24 @@ void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
 
 /* What sampling needs beside a pass, kept from call to call: only its contents are of one call. */
 struct gpt_cache {
-	void *dev;             // keys and values, all layers
-	size_t bytes;          // of it
-	cairn_act **layers;    // [n_layer], into dev
-	cairn_packed **packed; // by tensor, or NULL
+	void *dev;          // keys and values, all layers
+	size_t bytes;       // of it
+	cairn_act **layers; // [n_layer], into dev
 };
 
 /* Room for `slots` sequences of at most T_max positions; layers are set. ENOMEM. */
 CAIRN_MUST int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_error *err);
-/* Copies of today's weights, arranged for products: model->cache->packed. Where there is no memory
- * for one it stays NULL, and the weight itself is read. After gpt__cache_prepare(). */
-void gpt__cache_pack(gpt_model *model);
 void gpt__cache_free(gpt_model *model);
+
+/* Copies of today's matrices, arranged for products, by tensor. Where there is no memory for one it
+ * is NULL, and the weight itself is read; so is all of it. The layers' are of W [K,N], the
+ * unembedding's of its transpose. */
+cairn_packed **gpt__packed(gpt_model *model);
+/* The same where the backend wants them in every pass, else NULL. */
+cairn_packed **gpt__packed_if_wanted(gpt_model *model);
+/* Of one matrix: what the last of these two has made, where it is wanted in every pass; or NULL. */
+const cairn_packed *gpt__packed_of(const gpt_model *model, size_t weight);
+void gpt__packed_free(gpt_model *model);
 
 /* Keys and values of earlier positions, one cache a layer. */
 typedef struct gpt__cache {
@@ -174,7 +186,7 @@ typedef struct gpt__pass {
 	const gpt__cache *cache; /* NULL: none is kept */
 	bool decode;             /* T is 1; attention is against the cache */
 	int64_t n_keys;          /* with decode: as in cairn_decode */
-	cairn_packed **packed;   /* gpt_cache's, or NULL */
+	cairn_packed **packed;   /* gpt__packed(), or NULL */
 } gpt__pass;
 
 void gpt__run_layers(gpt_model *model, const gpt__pass *pass);

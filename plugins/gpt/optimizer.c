@@ -87,7 +87,7 @@ static void update(
 	if (from == to)
 		return;
 	part.n = (int64_t)(to - from);
-	part.w = model->params + from;
+	part.w = gpt_params_change(model) + from;
 	part.g = model->grads + from;
 	part.m = adam->m + from;
 	part.v = adam->v + from;

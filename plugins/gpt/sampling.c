@@ -355,9 +355,9 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 	if (rc)
 		goto out;
 	s.cache = (gpt__cache){model->cache->layers, s.longest, s.slot};
-	if (s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS) {
-		gpt__cache_pack(model);
-		s.packed = model->cache->packed;
+	if (model->k->wants_packed ||
+		(s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS)) {
+		s.packed = gpt__packed(model);
 	}
 	for (int64_t first = 0; !rc && !s.stopped && first < n; first += s.slots)
 		rc = sample_round(&s, first, n - first < s.slots ? n - first : s.slots, err);
@@ -366,5 +366,7 @@ out:
 	/* A model in training will sample again after its next update. */
 	if (!model->grads)
 		gpt__cache_free(model);
+	if (!model->grads && !model->k->wants_packed)
+		gpt__packed_free(model);
 	return rc;
 }

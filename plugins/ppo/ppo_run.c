@@ -56,7 +56,7 @@ static void zero_head(gpt_model *model)
 	for (size_t i = 0; i < CAIRN_COUNT(names); i++) {
 		const gpt_tensor *tensor = gpt_model_tensor(model, names[i]);
 
-		model->k->zero(model->k, model->params + tensor->offset,
+		model->k->zero(model->k, gpt_params_change(model) + tensor->offset,
 			tensor->size * sizeof(*model->params));
 	}
 	model->reward_gain = 1;

@@ -235,7 +235,7 @@ static double policy_and_pretraining(gpt_model *model, bool backward)
 
 static double loss_with(gpt_model *model, objective f, size_t element, double value)
 {
-	model->k->write(model->k, model->params + element, &value, sizeof(value));
+	model->k->write(model->k, gpt_params_change(model) + element, &value, sizeof(value));
 	return f(model, false);
 }
 
@@ -251,7 +251,7 @@ static void check_tensor(
 		model->k->read(model->k, &w, model->params + i, sizeof(w));
 		slope = (loss_with(model, f, i, w + step) - loss_with(model, f, i, w - step)) /
 			(2 * step);
-		model->k->write(model->k, model->params + i, &w, sizeof(w));
+		model->k->write(model->k, gpt_params_change(model) + i, &w, sizeof(w));
 		difference += (slope - gradient[i]) * (slope - gradient[i]);
 		size += slope * slope;
 	}

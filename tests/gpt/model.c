@@ -392,7 +392,7 @@ static void untied(const cairn_kernels *k, void *self)
 	run(tied, &how, want);
 	run(own, &how, got);
 	assert_memory_not_equal(want, got, sizeof(*want));
-	k->copy(k, own->params + head->offset,
+	k->copy(k, gpt_params_change(own) + head->offset,
 		tied->params + gpt_model_tensor(tied, "wte.weight")->offset,
 		head->size * sizeof(cairn_real));
 	run(own, &how, got);

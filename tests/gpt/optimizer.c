@@ -21,7 +21,7 @@ static gpt_model *constant_model(const cairn_kernels *k, double w, double g)
 		for (size_t i = 0; i < model->n_tensors; i++)
 			for (size_t j = 0; j < model->tensors[i].size; j++)
 				flat[model->tensors[i].offset + j] = (cairn_real)(pass ? g : w);
-		k->write(k, pass ? model->grads : model->params, flat,
+		k->write(k, pass ? model->grads : gpt_params_change(model), flat,
 			model->n_params * sizeof(*flat));
 	}
 	free(flat);

@@ -41,15 +41,15 @@ static oracle_file *open_or_skip(const char *name)
 	return file;
 }
 
-static void put(const gpt_model *model, const gpt_tensor *tensor, const double *from)
+static void put(gpt_model *model, const gpt_tensor *tensor, const double *from)
 {
 	cairn_real *data = cairn_alloc(tensor->size, sizeof(*data));
 
 	assert_non_null(data);
 	for (size_t i = 0; i < tensor->size; i++)
 		data[i] = (cairn_real)from[i];
-	model->k->write(
-		model->k, model->params + tensor->offset, data, tensor->size * sizeof(*data));
+	model->k->write(model->k, gpt_params_change(model) + tensor->offset, data,
+		tensor->size * sizeof(*data));
 	free(data);
 }
 

@@ -80,7 +80,8 @@ gpt_model *random_model(const cairn_kernels *k, const gpt_config *config, enum g
 
 		for (size_t j = 0; j < tensor->size; j++)
 			data[j] = (cairn_real)(0.3 * gpt_random_normal(key, i, j) + (gain ? 1 : 0));
-		k->write(k, model->params + tensor->offset, data, tensor->size * sizeof(*data));
+		k->write(k, gpt_params_change(model) + tensor->offset, data,
+			tensor->size * sizeof(*data));
 		free(data);
 	}
 	return model;

@@ -138,7 +138,7 @@ static gpt_model *network(
 			flat[tensor->offset + j] =
 				(gain ? 1 : 0) + 0.3 * gpt_random_normal(key, i, j);
 	}
-	self->k.write(&self->k, model->params, flat, model->n_params * sizeof(*flat));
+	self->k.write(&self->k, gpt_params_change(model), flat, model->n_params * sizeof(*flat));
 	free(flat);
 	return model;
 }
@@ -353,7 +353,7 @@ void bandit_shake(bandit *self, double size, uint64_t key)
 	for (size_t i = 0; i < model->n_tensors; i++)
 		for (size_t j = 0; j < model->tensors[i].size; j++)
 			flat[model->tensors[i].offset + j] += size * gpt_random_normal(key, i, j);
-	self->k.write(&self->k, model->params, flat, model->n_params * sizeof(*flat));
+	self->k.write(&self->k, gpt_params_change(model), flat, model->n_params * sizeof(*flat));
 	free(flat);
 }
 
@@ -396,10 +396,11 @@ double *bandit_slopes(gpt_model *model, bandit_loss f, void *self)
 			for (int s = 0; s < 2; s++) {
 				double moved = w + (s ? -step : step);
 
-				model->k->write(model->k, model->params + j, &moved, sizeof(moved));
+				model->k->write(model->k, gpt_params_change(model) + j, &moved,
+					sizeof(moved));
 				side[s] = f(self);
 			}
-			model->k->write(model->k, model->params + j, &w, sizeof(w));
+			model->k->write(model->k, gpt_params_change(model) + j, &w, sizeof(w));
 			slopes[j] = (side[0] - side[1]) / (2 * step);
 		}
 	}

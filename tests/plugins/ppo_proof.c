@@ -455,7 +455,7 @@ static void test_ppo_proof__a_moved_reference_is_caught(void **state)
 		cairn_real *at;
 
 		open_made(&self);
-		at = self.stage.reference->params + 5;
+		at = gpt_params_change(self.stage.reference) + 5;
 		assert_int_equal(ppo_verify_reference(&self.stage, last), 0);
 		self.k.read(&self.k, &w, at, sizeof(w));
 		/* In the middle of a run a sum of squares is compared; at the end, each bit. */

@@ -208,11 +208,13 @@ static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 	};
 
 	if (g->packed) {
-		CAIRN_ASSERT(g->packed->K == g->K && g->packed->N == g->N);
+		bool same = g->packed->transpose_b == g->transpose_b;
+
+		CAIRN_ASSERT(g->packed->K == (same ? g->K : g->N));
+		CAIRN_ASSERT(g->packed->N == (same ? g->N : g->K));
 		p.B = g->packed->dev;
 		p.ldb = g->packed->ld;
 		p.type_b = b->type;
-		p.transpose_b = g->packed->transpose_b;
 	}
 	product(b, &p);
 }

@@ -99,7 +99,9 @@ typedef struct cairn_gemm {
 	/* 0, or: chains end at every multiple of `cut` terms too, and CAIRN_KC counts from there.
 	 */
 	int64_t cut;
-	const cairn_packed *packed; /* of B, K, N, transpose_b; B is then not read. Or NULL */
+	/* Of B, K, N, transpose_b; B is then not read. Or NULL. Where wants_packed it may also be
+	 * of the transpose: of N, K, !transpose_b, which is stored in the same order. */
+	const cairn_packed *packed;
 } cairn_gemm;
 
 /*
