@@ -19,7 +19,8 @@
  * lm_head, sample, attention, decode) also enter gemm_flop. Sequences shorter than T count
  * as T in attention: they are padding, which account(real, padded) takes out of flop_real.
  *
- * Calls that are captured are booked each time they are replayed, not when they are made.
+ * Calls that are captured are booked each time they are replayed, not when they are made, and under
+ * the account of that time: a graph may serve several.
  */
 #include "kernels/meter.h"
 
@@ -29,9 +30,13 @@
 /* The meter's graph: the backend's, and what one replay of it comes to. */
 struct cairn_graph {
 	cairn_graph *inner;
-	double flop[CAIRN_ACCOUNTS], gemm_flop;
-	double flop_per_key[CAIRN_ACCOUNTS];
+	double flop, gemm_flop;
+	double head_forward; /* part of both: logits on whose gradient the rest of lm_head works */
+	double flop_per_key; /* of decode, in products */
 };
+
+/* Takes what is captured where there is no memory for a graph; it is thrown away. */
+static cairn_graph lost;
 
 static const cairn_kernels *inner_of(const cairn_kernels *k)
 {
@@ -51,7 +56,7 @@ static void book(const cairn_kernels *k, double flop)
 	cairn_meter *meter = k->self;
 
 	if (meter->captured)
-		meter->captured->flop[meter->account] += flop;
+		meter->captured->flop += flop;
 	else
 		book_as(meter, meter->account, flop);
 }
@@ -161,8 +166,9 @@ static void meter_capture_begin(const cairn_kernels *k)
 {
 	cairn_meter *meter = k->self;
 
-	/* Without memory the calls are captured all the same, and thrown away at the end. */
 	meter->captured = calloc(1, sizeof(*meter->captured));
+	if (!meter->captured)
+		meter->captured = &lost;
 	inner_of(k)->capture_begin(inner_of(k));
 }
 
@@ -172,12 +178,13 @@ static cairn_graph *meter_capture_end(const cairn_kernels *k)
 	cairn_graph *graph = meter->captured, *inner = inner_of(k)->capture_end(inner_of(k));
 
 	meter->captured = NULL;
-	if (graph && inner) {
+	if (graph != &lost && inner) {
 		graph->inner = inner;
 		return graph;
 	}
 	inner_of(k)->graph_free(inner_of(k), inner);
-	free(graph);
+	if (graph != &lost)
+		free(graph);
 	return NULL;
 }
 
@@ -185,13 +192,13 @@ static void meter_replay(const cairn_kernels *k, cairn_graph *graph, int64_t n_k
 {
 	cairn_meter *meter = k->self;
 
-	meter->gemm_flop += graph->gemm_flop;
-	for (int i = 0; i < CAIRN_ACCOUNTS; i++) {
-		double keys = graph->flop_per_key[i] * (double)n_keys;
+	double keys = graph->flop_per_key * (double)n_keys;
+	bool apart = meter->account == CAIRN_ACCOUNT_BACKWARD;
 
-		meter->gemm_flop += keys;
-		book_as(meter, i, graph->flop[i] + keys);
-	}
+	meter->gemm_flop += graph->gemm_flop + keys;
+	book_as(meter, meter->account, graph->flop + keys - (apart ? graph->head_forward : 0));
+	if (apart)
+		book_as(meter, CAIRN_ACCOUNT_FORWARD, graph->head_forward);
 	inner_of(k)->replay(inner_of(k), graph->inner, n_keys);
 }
 
@@ -239,7 +246,6 @@ static size_t meter_packed_bytes(const cairn_kernels *k, int64_t K, int64_t N)
 static void meter_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
 {
 	double product = 2 * (double)h->R * (double)h->C * (double)h->V;
-
 	cairn_meter *meter = k->self;
 	int account = meter->account;
 
@@ -248,6 +254,8 @@ static void meter_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
 		meter->account = CAIRN_ACCOUNT_FORWARD;
 	book_product(k, product);
 	meter->account = account;
+	if (h->dlogprob && meter->captured)
+		meter->captured->head_forward += product;
 	if (h->dlogprob)
 		book_product(k, 2 * product);
 	inner_of(k)->lm_head(inner_of(k), h);
@@ -284,7 +292,7 @@ static void meter_decode(const cairn_kernels *k, const cairn_decode *d)
 	double flop_per_key = 4 * (double)d->D * (double)d->NH;
 
 	if (meter->captured)
-		meter->captured->flop_per_key[meter->account] += flop_per_key;
+		meter->captured->flop_per_key += flop_per_key;
 	else
 		book_product(k, flop_per_key * (double)d->n_keys);
 	inner_of(k)->decode(inner_of(k), d);

@@ -83,6 +83,11 @@ static void fake_gemm(const cairn_kernels *k, const cairn_gemm *g)
 	(void)k, (void)g;
 }
 
+static void fake_lm_head(const cairn_kernels *k, const cairn_lm_head *h)
+{
+	(void)k, (void)h;
+}
+
 static void fake_decode(const cairn_kernels *k, const cairn_decode *d)
 {
 	(void)k, (void)d;
@@ -118,13 +123,52 @@ static void test_kernels_meter__books_replays(void **state)
 		assert_true(meter.flop_real[CAIRN_ACCOUNT_ROLLOUT] == i * (10 + 48 + 2400) / 2.0);
 		assert_true(meter.gemm_flop == i * (48 + 2400));
 	}
+	/* Under the account of the replay, whatever it was captured for. */
+	cairn_meter_account(&meter, CAIRN_ACCOUNT_VALUE, 0, 0);
+	k.replay(&k, graph, 100);
+	assert_true(meter.flop[CAIRN_ACCOUNT_VALUE] == 10 + 48 + 2400);
+	cairn_meter_account(&meter, CAIRN_ACCOUNT_ROLLOUT, 1, 2);
 	k.graph_free(&k, graph);
 	k.graph_free(&k, NULL);
 	assert_int_equal(n_captures, 1);
-	assert_int_equal(n_replays, 2);
+	assert_int_equal(n_replays, 3);
 	assert_int_equal(n_freed, 1);
 	k.scale(&k, NULL, 1, 10); /* at once again */
 	assert_true(meter.flop[CAIRN_ACCOUNT_ROLLOUT] == 2 * 2458 + 10);
+}
+
+/* The logits of lm_head are a forward pass, in a replay as in a call. */
+static void test_kernels_meter__heads_in_graphs(void **state)
+{
+	const cairn_kernels inner = {.lm_head = fake_lm_head,
+		.capture_begin = fake_begin,
+		.capture_end = fake_end,
+		.replay = fake_replay,
+		.graph_free = fake_free};
+	const cairn_real weight = 0;
+	const cairn_lm_head head = {.R = 2, .C = 3, .V = 4, .dlogprob = &weight};
+	cairn_meter called = {0}, replayed = {0};
+	cairn_kernels a, b;
+	cairn_graph *graph;
+
+	(void)state;
+	cairn_meter_wrap(&a, &inner, &called);
+	cairn_meter_wrap(&b, &inner, &replayed);
+	cairn_meter_account(&replayed, CAIRN_ACCOUNT_PTX, 0, 0);
+	b.capture_begin(&b);
+	b.lm_head(&b, &head);
+	graph = b.capture_end(&b);
+	for (int account = 0; account < CAIRN_ACCOUNTS; account++) {
+		cairn_meter_account(&called, account, 3, 4);
+		cairn_meter_account(&replayed, account, 3, 4);
+		a.lm_head(&a, &head);
+		b.replay(&b, graph, 100);
+		assert_memory_equal(called.flop, replayed.flop, sizeof(called.flop));
+		assert_memory_equal(called.flop_real, replayed.flop_real, sizeof(called.flop));
+		assert_true(called.gemm_flop == replayed.gemm_flop);
+	}
+	assert_true(called.flop[CAIRN_ACCOUNT_BACKWARD] == 96);
+	b.graph_free(&b, graph);
 }
 
 /* A cairn_lm_head, attention and so on through the meter give what they give without. */
@@ -332,6 +376,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernels_meter__table_is_complete),
 		cmocka_unit_test(test_kernels_meter__books_replays),
+		cmocka_unit_test(test_kernels_meter__heads_in_graphs),
 		cmocka_unit_test(test_kernels_meter__passes_everything_on),
 		cmocka_unit_test(test_kernels_meter__counts_products),
 		cmocka_unit_test(test_kernels_meter__tells_the_heads_forward_pass_apart),
