@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 
 /* A block being cut into pieces; without a base it only measures. */
 typedef struct cut {
@@ -182,6 +183,7 @@ static int grow(gpt_model *model, size_t dev_bytes, size_t host_bytes, cairn_err
 	gpt_activations *acts = model->acts;
 
 	if (dev_bytes > acts->dev_bytes) {
+		gpt__parts_forget(model);
 		if (acts->dev)
 			k->free(k, acts->dev);
 		acts->dev = k->alloc(k, dev_bytes);

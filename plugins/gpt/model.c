@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 
 /* Limits keep every product of sizes far from overflow; n_ctx also fits 16 bits, because the
  * random streams of dropout and sampling are keyed by sample_id << 16 | position. */
@@ -200,6 +201,7 @@ void gpt_model_free(gpt_model *model)
 		return;
 	gpt__activations_free(model, model->acts);
 	gpt__tied_free(model);
+	gpt__parts_free(model);
 	gpt__cache_free(model);
 	gpt__packed_free(model);
 	if (model->params)

@@ -43,6 +43,7 @@ typedef struct gpt_activations gpt_activations;
 typedef struct gpt_tied gpt_tied;
 typedef struct gpt_cache gpt_cache;
 typedef struct gpt_packed gpt_packed;
+typedef struct gpt_parts gpt_parts;
 
 typedef struct gpt_model {
 	gpt_config config;
@@ -58,6 +59,7 @@ typedef struct gpt_model {
 	gpt_tied *tied;     /* NULL but in a trained model whose head is its embedding */
 	gpt_cache *cache;   /* what sampling needs; kept from call to call in a trained model */
 	gpt_packed *packed; /* copies of weights in the order products read them in; or NULL */
+	gpt_parts *parts;   /* captured calls; or NULL */
 	/* Reward models: score = gain * raw + bias (METHOD 1.4: demonstrations score mean 0).
 	 * Applied by callers that report or use rewards, not by gpt_values(). */
 	double reward_gain, reward_bias;

@@ -7,7 +7,7 @@
  */
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
-#include "gpt/sampling.h"
+#include "gpt/model_parts.h"
 
 static int no_memory(cairn_error *err)
 {
@@ -28,6 +28,49 @@ static gpt_cache *cache_new(const gpt_config *config)
 	return NULL;
 }
 
+static void free_dev(const cairn_kernels *k, void *dev)
+{
+	if (dev)
+		k->free(k, dev);
+}
+
+static void free_rows(const cairn_kernels *k, gpt_cache *cache)
+{
+	free_dev(k, cache->slot);
+	free_dev(k, cache->token);
+	free_dev(k, cache->last);
+	free_dev(k, cache->row_id);
+	free_dev(k, cache->h);
+	free_dev(k, cache->logprob);
+	cache->slot = cache->token = cache->last = NULL;
+	cache->row_id = NULL;
+	cache->h = NULL;
+	cache->logprob = NULL;
+	cache->slots = 0;
+}
+
+static bool rows_for(gpt_model *model, gpt_cache *cache, int64_t slots)
+{
+	const cairn_kernels *k = model->k;
+	size_t n = (size_t)slots;
+
+	if (slots <= cache->slots)
+		return true;
+	gpt__parts_forget(model);
+	free_rows(k, cache);
+	cache->slot = k->alloc(k, n * sizeof(*cache->slot));
+	cache->token = k->alloc(k, n * sizeof(*cache->token));
+	cache->last = k->alloc(k, n * sizeof(*cache->last));
+	cache->row_id = k->alloc(k, n * sizeof(*cache->row_id));
+	cache->h = k->alloc(k, n * (size_t)(model->config.n_embd * k->act_bytes));
+	cache->logprob = k->alloc(k, n * sizeof(*cache->logprob));
+	if (!cache->slot || !cache->token || !cache->last || !cache->row_id || !cache->h ||
+		!cache->logprob)
+		return false;
+	cache->slots = slots;
+	return true;
+}
+
 int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_error *err)
 {
 	const cairn_kernels *k = model->k;
@@ -45,12 +88,12 @@ int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_err
 	if (!cache)
 		return no_memory(err);
 	if (bytes > cache->bytes) {
-		if (cache->dev)
-			k->free(k, cache->dev);
+		gpt__parts_forget(model);
+		free_dev(k, cache->dev);
 		cache->dev = k->alloc(k, bytes);
 		cache->bytes = cache->dev ? bytes : 0;
 	}
-	if (!cache->dev)
+	if (!cache->dev || !rows_for(model, cache, slots))
 		return no_memory(err);
 	for (int32_t l = 0; l < config->n_layer; l++)
 		cache->layers[l] = (cairn_act *)((uintptr_t)cache->dev + (size_t)l * layer);
@@ -59,13 +102,13 @@ int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_err
 
 void gpt__cache_free(gpt_model *model)
 {
-	const cairn_kernels *k = model->k;
 	gpt_cache *cache = model->cache;
 
 	if (!cache)
 		return;
-	if (cache->dev)
-		k->free(k, cache->dev);
+	gpt__parts_forget(model);
+	free_rows(model->k, cache);
+	free_dev(model->k, cache->dev);
 	free(cache->layers);
 	free(cache);
 	model->cache = NULL;

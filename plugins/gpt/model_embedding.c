@@ -78,18 +78,24 @@ static int32_t row_of(gpt_tied *tied, int32_t token)
 	return tied->row_of[token];
 }
 
+void gpt__embedding_rows(gpt_model *model)
+{
+	const cairn_kernels *k = model->k;
+	const gpt_activations *acts = model->acts;
+
+	if (!model->tied)
+		return;
+	for (int64_t r = 0; r < acts->R; r++)
+		acts->host_a[r] = row_of(model->tied, acts->host_token[r]);
+	k->write(k, acts->token, acts->host_a, (size_t)acts->R * sizeof(*acts->token));
+}
+
 void gpt__embedding_backward(gpt_model *model)
 {
 	const cairn_kernels *k = model->k;
 	const gpt_activations *acts = model->acts;
-	cairn_real *dwte = gpt__grad(model, WTE);
+	cairn_real *dwte = model->tied ? model->tied->rows : gpt__grad(model, WTE);
 
-	if (model->tied) {
-		for (int64_t r = 0; r < acts->R; r++)
-			acts->host_a[r] = row_of(model->tied, acts->host_token[r]);
-		k->write(k, acts->token, acts->host_a, (size_t)acts->R * sizeof(*acts->token));
-		dwte = model->tied->rows;
-	}
 	k->embed_backward(k, dwte, gpt__grad(model, WPE), acts->dres, acts->token, acts->position,
 		acts->R, model->config.n_embd);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 
 /* out = x W + b, or gelu of it (pre: the value before gelu, or NULL). */
 static void linear(const gpt_model *model, const gpt__pass *pass, cairn_act *out,
@@ -196,6 +197,29 @@ int gpt__put_batch(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 	return 0;
 }
 
+static void run_pass(gpt_model *model, const void *pass)
+{
+	gpt__run_layers(model, pass);
+}
+
+static void run_batch(gpt_model *model, bool keep)
+{
+	const gpt_activations *acts = model->acts;
+	const gpt__pass pass = {.B = acts->B, .T = acts->T, .packed = gpt__packed_if_wanted(model)};
+	const gpt__part_key key = {
+		.part = GPT__FORWARD,
+		.B = acts->B,
+		.T = acts->T,
+		.kept = keep,
+		.padded = acts->padded,
+		.packed = pass.packed != NULL,
+		.dropout = acts->dropout,
+		.rng_key = acts->dropout_key,
+	};
+
+	gpt__part_run(model, &key, 0, run_pass, &pass);
+}
+
 int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 {
 	bool keep = model->grads && !batch->forward_only;
@@ -211,8 +235,7 @@ int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 	rc = gpt__put_batch(model, batch, err);
 	if (rc)
 		return rc;
-	gpt__run_layers(model,
-		&(gpt__pass){.B = batch->B, .T = batch->T, .packed = gpt__packed_if_wanted(model)});
+	run_batch(model, keep);
 	model->acts->ready = true;
 	model->acts->kept = keep;
 	return 0;

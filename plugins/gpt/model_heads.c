@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 
 static int check_ready(const gpt_model *model, enum gpt_head head, bool backward, cairn_error *err)
 {
@@ -62,8 +63,14 @@ static int check_temperature(double temperature, cairn_error *err)
 	return cairn_error_set(err, CAIRN_EPARAM, "temperature cannot be %g", temperature);
 }
 
-/* The head over all rows; with dloss, dnarrow becomes d/dh. */
-static void lm_head(gpt_model *model, double temperature, const cairn_real *dloss, bool entropy)
+/* What the way back depends on beside shapes. */
+typedef struct way_back {
+	double temperature;
+	bool entropy;
+} way_back;
+
+/* The head over all rows; backward: with acts->weight as dloss, dnarrow becomes d/dh. */
+static void lm_head(gpt_model *model, double temperature, bool backward, bool entropy)
 {
 	const cairn_kernels *k = model->k;
 	const gpt_activations *acts = model->acts;
@@ -82,8 +89,7 @@ static void lm_head(gpt_model *model, double temperature, const cairn_real *dlos
 		.packed_logits = gpt__packed_of(model, gpt__unembedding(model)),
 	};
 
-	if (dloss) {
-		k->write(k, acts->weight, dloss, (size_t)acts->R * sizeof(*dloss));
+	if (backward) {
 		head.dlogprob = acts->weight;
 		head.dh = acts->dnarrow;
 		head.dwte = gpt__grad(model, gpt__unembedding(model));
@@ -102,10 +108,38 @@ int gpt_logprobs(gpt_model *model, const int32_t *target, double temperature, ca
 		rc = put_targets(model, target, err);
 	if (rc)
 		return rc;
-	lm_head(model, temperature, NULL, entropy != NULL);
+	lm_head(model, temperature, false, entropy != NULL);
 	get_rows(model, logprob, model->acts->logprob);
 	get_rows(model, entropy, model->acts->entropy);
 	return 0;
+}
+
+static void run_back(gpt_model *model, enum gpt__part part, const way_back *way, gpt__part_fn run)
+{
+	const gpt_activations *acts = model->acts;
+	const gpt__part_key key = {
+		.part = part,
+		.B = acts->B,
+		.T = acts->T,
+		.kept = true,
+		.padded = acts->padded,
+		.packed = gpt__packed_of(model, gpt__in_layer(0, ATTN_WEIGHT)) != NULL,
+		.entropy = way->entropy,
+		.temperature = way->temperature,
+		.dropout = acts->dropout,
+		.rng_key = acts->dropout_key,
+	};
+
+	gpt__embedding_rows(model);
+	gpt__part_run(model, &key, 0, run, way);
+}
+
+static void run_lm_back(gpt_model *model, const void *arg)
+{
+	const way_back *way = arg;
+
+	lm_head(model, way->temperature, true, way->entropy);
+	gpt__backward(model);
 }
 
 int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temperature,
@@ -120,8 +154,9 @@ int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temper
 		rc = put_targets(model, target, err);
 	if (rc)
 		return rc;
-	lm_head(model, temperature, dloss_dlogprob, entropy != NULL);
-	gpt__backward(model);
+	model->k->write(model->k, model->acts->weight, dloss_dlogprob,
+		(size_t)model->acts->R * sizeof(*dloss_dlogprob));
+	run_back(model, GPT__LM_BACKWARD, &(way_back){temperature, entropy != NULL}, run_lm_back);
 	get_rows(model, logprob, model->acts->logprob);
 	get_rows(model, entropy, model->acts->entropy);
 	return 0;
@@ -199,6 +234,13 @@ static void score_backward(gpt_model *model)
 		   });
 }
 
+static void run_values_back(gpt_model *model, const void *arg)
+{
+	(void)arg;
+	score_backward(model);
+	gpt__backward(model);
+}
+
 int gpt_values_backward(gpt_model *model, const cairn_real *dloss_dvalue, cairn_error *err)
 {
 	const cairn_kernels *k = model->k;
@@ -210,7 +252,6 @@ int gpt_values_backward(gpt_model *model, const cairn_real *dloss_dvalue, cairn_
 	for (int64_t r = 0; r < acts->R; r++)
 		acts->host_real[r] = is_padding(acts, r) ? 0 : dloss_dvalue[r];
 	k->write(k, acts->weight, acts->host_real, (size_t)acts->R * sizeof(cairn_real));
-	score_backward(model);
-	gpt__backward(model);
+	run_back(model, GPT__VALUES_BACKWARD, &(way_back){0}, run_values_back);
 	return 0;
 }

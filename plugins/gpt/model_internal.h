@@ -140,6 +140,8 @@ void gpt__tied_free(gpt_model *model);
 /* Forgets what was summed up. */
 void gpt__tied_clear(gpt_model *model);
 uint64_t gpt__tied_bytes(const gpt_config *config);
+/* Finds the rows that the batch's tokens have in what is kept apart; before each backward pass. */
+void gpt__embedding_rows(gpt_model *model);
 /* Adds dres to the gradients of the embeddings, or to what is kept apart of them. */
 void gpt__embedding_backward(gpt_model *model);
 
@@ -157,9 +159,16 @@ struct gpt_cache {
 	void *dev;          // keys and values, all layers
 	size_t bytes;       // of it
 	cairn_act **layers; // [n_layer], into dev
+
+	/* Of the sequences at work; dev, [slots]. */
+	int64_t slots;
+	int32_t *slot, *token, *last;
+	uint64_t *row_id;
+	cairn_act *h;        // [slots,C]
+	cairn_real *logprob; // [slots]
 };
 
-/* Room for `slots` sequences of at most T_max positions; layers are set. ENOMEM. */
+/* Room for `slots` sequences of at most T_max positions; all members are set. ENOMEM. */
 CAIRN_MUST int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_error *err);
 void gpt__cache_free(gpt_model *model);
 

@@ -13,6 +13,7 @@
  */
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 #include "gpt/sampling.h"
 
 struct gpt_packed {
@@ -28,20 +29,22 @@ cairn_real *gpt_params_change(gpt_model *model)
 }
 
 /* Packs one matrix, anew where there is a copy already. */
-static void pack(const gpt_model *model, size_t weight, int64_t K, int64_t N, bool transpose)
+static void pack(gpt_model *model, size_t weight, int64_t K, int64_t N, bool transpose)
 {
 	const cairn_kernels *k = model->k;
 	cairn_packed **packed = &model->packed->of[weight];
 	const cairn_real *w = gpt__param(model, weight);
 	int64_t ld = transpose ? K : N;
 
-	if (*packed)
+	if (*packed) {
 		k->repack(k, *packed, w, ld);
-	else
-		*packed = k->pack(k, w, ld, K, N, transpose);
+		return;
+	}
+	*packed = k->pack(k, w, ld, K, N, transpose);
+	gpt__parts_forget(model);
 }
 
-static void pack_all(const gpt_model *model)
+static void pack_all(gpt_model *model)
 {
 	static const int matrices[] = {ATTN_WEIGHT, ATTN_PROJ_WEIGHT, FC_WEIGHT, MLP_PROJ_WEIGHT};
 	const gpt_config *config = &model->config;

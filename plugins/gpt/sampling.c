@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/model_parts.h"
 #include "gpt/sampling.h"
 
 /* Sequences at once where the caller does not say: a step of decoding reads all weights once,
@@ -33,15 +34,12 @@ typedef struct sampler {
 	gpt__cache cache;
 	cairn_packed **packed; // or NULL
 
-	/* dev, [slots] */
-	int32_t *slot, *token, *last;
-	uint64_t *row_id;
-	cairn_act *h;        // [slots,C]
-	cairn_real *logprob; // [slots]
+	const gpt_cache *rows; // dev memory of the sequences at work
 
 	/* The live sequences of the round, host, [slots]. */
 	int64_t n_live;
-	bool stopped; // by options->drawn
+	int64_t n_keys; // of a step of decoding: as in cairn_decode
+	bool stopped;   // by options->drawn
 	gpt_sequence **live;
 	int32_t *host_slot, *host_i32;
 	uint64_t *host_row_id;
@@ -135,36 +133,8 @@ static bool allocate_host(sampler *s)
 	return s->live && s->host_slot && s->host_i32 && s->host_row_id && s->host_real;
 }
 
-static bool allocate_dev(sampler *s)
-{
-	const cairn_kernels *k = s->model->k;
-	size_t n = (size_t)s->slots;
-
-	s->slot = k->alloc(k, n * sizeof(*s->slot));
-	s->token = k->alloc(k, n * sizeof(*s->token));
-	s->last = k->alloc(k, n * sizeof(*s->last));
-	s->row_id = k->alloc(k, n * sizeof(*s->row_id));
-	s->h = k->alloc(k, n * (size_t)(s->model->config.n_embd * k->act_bytes));
-	s->logprob = k->alloc(k, n * sizeof(*s->logprob));
-	return s->slot && s->token && s->last && s->row_id && s->h && s->logprob;
-}
-
-static void free_dev(const cairn_kernels *k, void *dev)
-{
-	if (dev)
-		k->free(k, dev);
-}
-
 static void sampler_clear(sampler *s)
 {
-	const cairn_kernels *k = s->model->k;
-
-	free_dev(k, s->slot);
-	free_dev(k, s->token);
-	free_dev(k, s->last);
-	free_dev(k, s->row_id);
-	free_dev(k, s->h);
-	free_dev(k, s->logprob);
 	free(s->order);
 	free(s->live);
 	free(s->host_slot);
@@ -200,10 +170,10 @@ static int prefill_part(sampler *s, int64_t first, int64_t n, cairn_error *err)
 	k->write(k, acts->position, acts->host_b, (size_t)acts->R * sizeof(*acts->position));
 	k->write(k, acts->length, acts->host_length, (size_t)n * sizeof(*acts->length));
 	acts->padded = true;
-	part.slot = s->slot + first;
+	part.slot = s->rows->slot + first;
 	gpt__run_layers(model, &(gpt__pass){.B = n, .T = T, .cache = &part, .packed = s->packed});
-	k->write(k, s->last, s->host_i32, (size_t)n * sizeof(*s->last));
-	k->gather_rows(k, cairn_act_at(k, s->h, first * C), acts->h, s->last, n, C);
+	k->write(k, s->rows->last, s->host_i32, (size_t)n * sizeof(*s->rows->last));
+	k->gather_rows(k, cairn_act_at(k, s->rows->h, first * C), acts->h, s->rows->last, n, C);
 	return 0;
 }
 
@@ -215,7 +185,7 @@ static int prefill(sampler *s, cairn_error *err)
 
 	for (int64_t i = 0; i < s->n_live; i++)
 		s->host_slot[i] = (int32_t)i;
-	k->write(k, s->slot, s->host_slot, (size_t)s->n_live * sizeof(*s->slot));
+	k->write(k, s->rows->slot, s->host_slot, (size_t)s->n_live * sizeof(*s->rows->slot));
 	while (first < s->n_live) {
 		int64_t n = 1;
 		int rc;
@@ -231,37 +201,55 @@ static int prefill(sampler *s, cairn_error *err)
 	return 0;
 }
 
-/* The next token of every live sequence from its hidden state. */
-static void draw(sampler *s, const cairn_act *h)
+static void sample_rows(const sampler *s, const cairn_act *h)
 {
-	const cairn_kernels *k = s->model->k;
 	const gpt_sampling *options = s->options;
-	size_t n = (size_t)s->n_live, head = gpt__unembedding(s->model);
+	size_t head = gpt__unembedding(s->model);
 
+	s->model->k->sample(s->model->k, &(cairn_sample){
+						 .R = s->n_live,
+						 .C = s->model->config.n_embd,
+						 .V = s->model->config.n_vocab,
+						 .h = h,
+						 .wte = gpt__param(s->model, head),
+						 .packed = s->packed ? s->packed[head] : NULL,
+						 .temperature = (cairn_real)options->temperature,
+						 .key = options->key,
+						 .row_id = s->rows->row_id,
+						 .token = s->rows->token,
+						 .logprob = s->rows->logprob,
+						 .top_k = options->top_k,
+						 .top_p = (cairn_real)options->top_p,
+					 });
+}
+
+static void put_row_ids(sampler *s)
+{
 	for (int64_t i = 0; i < s->n_live; i++) {
 		const gpt_sequence *sequence = s->live[i];
 
 		s->host_row_id[i] = sequence->sample_id << 16 |
 				    (uint64_t)(sequence->n_prompt + sequence->n_tokens);
 	}
-	k->write(k, s->row_id, s->host_row_id, n * sizeof(*s->row_id));
-	k->sample(k, &(cairn_sample){
-			     .R = s->n_live,
-			     .C = s->model->config.n_embd,
-			     .V = s->model->config.n_vocab,
-			     .h = h,
-			     .wte = gpt__param(s->model, head),
-			     .packed = s->packed ? s->packed[head] : NULL,
-			     .temperature = (cairn_real)options->temperature,
-			     .key = options->key,
-			     .row_id = s->row_id,
-			     .token = s->token,
-			     .logprob = s->logprob,
-			     .top_k = options->top_k,
-			     .top_p = (cairn_real)options->top_p,
-		     });
-	k->read(k, s->host_i32, s->token, n * sizeof(*s->token));
-	k->read(k, s->host_real, s->logprob, n * sizeof(*s->logprob));
+	s->model->k->write(s->model->k, s->rows->row_id, s->host_row_id,
+		(size_t)s->n_live * sizeof(*s->rows->row_id));
+}
+
+static void get_drawn(sampler *s)
+{
+	const cairn_kernels *k = s->model->k;
+	size_t n = (size_t)s->n_live;
+
+	k->read(k, s->host_i32, s->rows->token, n * sizeof(*s->rows->token));
+	k->read(k, s->host_real, s->rows->logprob, n * sizeof(*s->rows->logprob));
+}
+
+/* The first token of every sequence, from the hidden state that prefill left. */
+static void draw_first(sampler *s)
+{
+	put_row_ids(s);
+	sample_rows(s, s->rows->h);
+	get_drawn(s);
 }
 
 /* Appends what was drawn; sequences that are finished leave. */
@@ -287,31 +275,59 @@ static void take_tokens(sampler *s)
 	s->n_live = s->stopped ? 0 : kept;
 }
 
-/* One position further: the last token of each live sequence through the layers. */
-static void decode(sampler *s)
+static void put_last_tokens(sampler *s)
 {
-	gpt_model *model = s->model;
-	const cairn_kernels *k = model->k;
-	gpt_activations *acts = model->acts;
+	const cairn_kernels *k = s->model->k;
+	gpt_activations *acts = s->model->acts;
 	size_t n = (size_t)s->n_live;
-	int64_t n_keys = 0;
 
+	s->n_keys = 0;
 	for (int64_t i = 0; i < s->n_live; i++) {
 		const gpt_sequence *sequence = s->live[i];
 
-		n_keys += sequence->n_prompt + sequence->n_tokens;
+		s->n_keys += sequence->n_prompt + sequence->n_tokens;
 		acts->host_a[i] = sequence->tokens[sequence->n_tokens - 1];
 		acts->host_b[i] = sequence->n_prompt + sequence->n_tokens - 1;
 	}
 	k->write(k, acts->token, acts->host_a, n * sizeof(*acts->token));
 	k->write(k, acts->position, acts->host_b, n * sizeof(*acts->position));
-	k->write(k, s->slot, s->host_slot, n * sizeof(*s->slot));
+	k->write(k, s->rows->slot, s->host_slot, n * sizeof(*s->rows->slot));
+}
+
+static void run_decode(gpt_model *model, const void *arg)
+{
+	const sampler *s = arg;
+
 	gpt__run_layers(model, &(gpt__pass){.B = s->n_live,
 				       .T = 1,
 				       .cache = &s->cache,
 				       .decode = true,
-				       .n_keys = n_keys,
+				       .n_keys = s->n_keys,
 				       .packed = s->packed});
+	sample_rows(s, model->acts->h);
+}
+
+/* One position further: the last token of each live sequence through the layers, and the next. */
+static void decode(sampler *s)
+{
+	const gpt_sampling *options = s->options;
+	const gpt__part_key key = {
+		.part = GPT__DECODE,
+		.B = s->n_live,
+		.T = 1,
+		.packed = s->packed != NULL,
+		.temperature = options->temperature,
+		.rng_key = options->key,
+		.T_max = s->cache.T_max,
+		.slots = s->slots,
+		.top_k = options->top_k,
+		.top_p = options->top_p,
+	};
+
+	put_last_tokens(s);
+	put_row_ids(s);
+	gpt__part_run(s->model, &key, s->n_keys, run_decode, s);
+	get_drawn(s);
 }
 
 static int sample_round(sampler *s, int64_t first, int64_t n, cairn_error *err)
@@ -323,12 +339,11 @@ static int sample_round(sampler *s, int64_t first, int64_t n, cairn_error *err)
 	rc = prefill(s, err);
 	if (rc)
 		return rc;
-	draw(s, s->h);
+	draw_first(s);
 	take_tokens(s);
 	rc = gpt__activations_prepare(s->model, n, 1, false, err);
 	while (!rc && s->n_live > 0) {
 		decode(s);
-		draw(s, s->model->acts->h);
 		take_tokens(s);
 	}
 	return rc;
@@ -347,14 +362,15 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 		goto out;
 	s.slots = options->batch > 0 ? options->batch : DEFAULT_SLOTS;
 	s.slots = s.slots < n ? s.slots : n;
-	if (!allocate_host(&s) || !allocate_dev(&s))
+	if (!allocate_host(&s))
 		rc = cairn_error_set(err, CAIRN_ENOMEM, "no memory to sample %lld sequences",
 			(long long)s.slots);
 	if (!rc)
 		rc = gpt__cache_prepare(model, s.slots, s.longest, err);
 	if (rc)
 		goto out;
-	s.cache = (gpt__cache){model->cache->layers, s.longest, s.slot};
+	s.rows = model->cache;
+	s.cache = (gpt__cache){model->cache->layers, s.longest, model->cache->slot};
 	if (model->k->wants_packed ||
 		(s.slots >= PACKED_SLOTS && options->max_new >= PACKED_STEPS)) {
 		s.packed = gpt__packed(model);
