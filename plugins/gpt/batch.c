@@ -6,10 +6,6 @@
 
 #include "base/alloc.h"
 
-enum {
-	ENOUGH_ROWS = 1024,
-};
-
 void gpt_micro_free(gpt_micro *micro)
 {
 	if (!micro)
@@ -114,9 +110,9 @@ static void fill(gpt_micro *micro, size_t b, int64_t T, const gpt_seq *seq, enum
 	micro->real += (uint64_t)rows;
 }
 
-int64_t gpt_micro_limit(int64_t micro_tokens)
+int64_t gpt_micro_limit(int64_t micro_tokens, int64_t enough_rows)
 {
-	return micro_tokens < ENOUGH_ROWS ? micro_tokens : (int64_t)ENOUGH_ROWS;
+	return enough_rows > 0 && enough_rows < micro_tokens ? enough_rows : micro_tokens;
 }
 
 int gpt_micro_pack(gpt_micro *micro, const gpt_seq *seqs, size_t n, size_t from,

@@ -41,9 +41,9 @@ typedef struct gpt_micro {
 } gpt_micro;
 
 void gpt_micro_free(gpt_micro *micro);
-/* Positions that are worth taking at once where `micro_tokens` may be: beyond a thousand or so the
- * products get no faster, and what a pass leaves behind for backward outgrows the caches. */
-int64_t gpt_micro_limit(int64_t micro_tokens);
+/* Positions that are worth taking at once where `micro_tokens` may be: no more than the backend
+ * says are enough (cairn_kernels.enough_rows; 0: it says nothing). */
+int64_t gpt_micro_limit(int64_t micro_tokens, int64_t enough_rows);
 /* Packs seqs[from..) up to the limit, whole units, at least one. ENOMEM. */
 CAIRN_MUST int gpt_micro_pack(gpt_micro *micro, const gpt_seq *seqs, size_t n, size_t from,
 	int64_t micro_tokens, enum gpt_rows_form form, cairn_error *err);

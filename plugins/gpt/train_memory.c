@@ -16,6 +16,8 @@
 #define LOGIT_ROWS 256
 /* Sequences that the sampler takes at once where nobody says. */
 #define DEFAULT_SLOTS 64.0
+/* cairn_kernels.enough_rows of CPUs. */
+#define CPU_ROWS 1024
 
 static void add(cairn_estimate *out, double bytes)
 {
@@ -34,7 +36,7 @@ static int64_t at_least_one(double x)
 
 gpt_pass_shape gpt_micro_shape(int64_t micro_tokens, double length, double n, bool keeps)
 {
-	double B = (double)(gpt_micro_limit(micro_tokens) / at_least_one(length));
+	double B = (double)(gpt_micro_limit(micro_tokens, CPU_ROWS) / at_least_one(length));
 
 	/* A sequence is never cut, a batch may be smaller than a micro-batch. */
 	if (n > 0 && B > n)

@@ -119,8 +119,8 @@ int gpt_work_forward(gpt_work *work, gpt_model *model, const gpt_seq *seqs, size
 {
 	cairn_error err = {0};
 
-	if (gpt_micro_pack(
-		    &work->micro, seqs, n, from, gpt_micro_limit(work->micro_tokens), form, &err))
+	if (gpt_micro_pack(&work->micro, seqs, n, from,
+		    gpt_micro_limit(work->micro_tokens, model->k->enough_rows), form, &err))
 		return gpt_report(work, &err);
 	work->micro.batch.forward_only = !training;
 	if (training) {
