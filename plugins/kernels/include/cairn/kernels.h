@@ -322,6 +322,10 @@ typedef struct cairn_kernels_backend {
 	/* threads = 0: as many as the process may use. Fills *out, whose abi is the backend's. */
 	int (*open)(cairn_kernels *out, int threads, cairn_error *err);
 	void (*close)(cairn_kernels *k);
+	/* What the machine has of its kind and of what it needs, lines "name: value", also where it
+	 * cannot run: driver, libraries, each device. To be freed by free(); NULL: no memory. The
+	 * function is NULL where there is nothing to say. */
+	char *(*look)(void);
 } cairn_kernels_backend;
 
 CAIRN_END_DECLS
