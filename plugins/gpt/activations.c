@@ -45,12 +45,11 @@ static int64_t wide_columns(const gpt_config *config)
 	return qkv > config->n_inner ? qkv : config->n_inner;
 }
 
-/* A layer with everything that backward needs. */
+/* A layer with everything that backward needs, but for its input. */
 static void cut_kept_layer(cut *block, gpt__layer *layer, const gpt_config *config, int64_t R)
 {
 	int64_t RC = R * config->n_embd;
 
-	layer->res_in = take_act(block, RC);
 	layer->ln_1 = take_act(block, RC);
 	layer->ln_1_mean = take_real(block, R);
 	layer->ln_1_rstd = take_real(block, R);
@@ -94,20 +93,37 @@ static void cut_rows(cut *block, gpt_activations *acts, int64_t B, int64_t R)
 	acts->best = take_real(block, R);
 }
 
+/* All layers; where it is only measured, layers has one entry. */
+static void cut_kept_layers(
+	cut *block, gpt__layer *layers, const gpt_config *config, int64_t R, enum gpt__keep keep)
+{
+	gpt__layer shared = {0};
+
+	if (keep == GPT__KEEP_INPUTS)
+		cut_kept_layer(block, &shared, config, R);
+	for (int32_t l = 0; l < config->n_layer; l++) {
+		gpt__layer *layer = &layers[block->base ? l : 0];
+
+		*layer = shared;
+		if (keep == GPT__KEEP_ALL)
+			cut_kept_layer(block, layer, config, R);
+		layer->res_in = take_act(block, R * config->n_embd);
+	}
+}
+
 /* Cuts dev memory of a pass; returns the bytes. layers has n_layer entries, or 1 to measure. */
 static size_t cut_dev(void *base, gpt_activations *acts, const gpt_config *config, int64_t B,
-	int64_t T, bool keep, size_t act_bytes)
+	int64_t T, enum gpt__keep keep, size_t act_bytes)
 {
 	cut block = {.base = base, .act_bytes = act_bytes};
 	int64_t R = B * T, RC = R * config->n_embd;
-	size_t before;
 
 	cut_rows(&block, acts, B, R);
 	acts->wide = take_act(&block, R * wide_columns(config));
 	acts->branch = take_act(&block, RC);
 	acts->ln_f_mean = take_real(&block, R);
 	acts->ln_f_rstd = take_real(&block, R);
-	if (!keep) {
+	if (keep == GPT__KEEP_NOTHING) {
 		cut_shared_layer(&block, &acts->layers[0], config, R, acts->wide);
 		for (int32_t l = 1; base && l < config->n_layer; l++)
 			acts->layers[l] = acts->layers[0];
@@ -120,12 +136,7 @@ static size_t cut_dev(void *base, gpt_activations *acts, const gpt_config *confi
 	acts->h = take_act(&block, RC);
 	acts->dres = take_act(&block, RC);
 	acts->dnarrow = take_act(&block, RC);
-	before = block.used;
-	cut_kept_layer(&block, &acts->layers[0], config, R);
-	if (!base)
-		return before + (block.used - before) * (size_t)config->n_layer;
-	for (int32_t l = 1; l < config->n_layer; l++)
-		cut_kept_layer(&block, &acts->layers[l], config, R);
+	cut_kept_layers(&block, acts->layers, config, R, keep);
 	return block.used;
 }
 
@@ -143,7 +154,7 @@ static size_t cut_host(void *base, gpt_activations *acts, int64_t B, int64_t R)
 }
 
 uint64_t gpt__activations_bytes(
-	const gpt_config *config, int64_t B, int64_t T, bool keep, size_t act_bytes)
+	const gpt_config *config, int64_t B, int64_t T, enum gpt__keep keep, size_t act_bytes)
 {
 	gpt__layer layer;
 	gpt_activations acts = {.layers = &layer};
@@ -202,14 +213,16 @@ static int grow(gpt_model *model, size_t dev_bytes, size_t host_bytes, cairn_err
 	return CAIRN_ENOMEM;
 }
 
-int gpt__activations_prepare(gpt_model *model, int64_t B, int64_t T, bool keep, cairn_error *err)
+int gpt__activations_prepare(
+	gpt_model *model, int64_t B, int64_t T, enum gpt__keep keep, cairn_error *err)
 {
 	gpt_activations *acts = model->acts;
 	gpt_activations host = {0};
 	size_t act_bytes = (size_t)model->k->act_bytes;
 	int rc;
 
-	acts->ready = acts->kept = acts->padded = false;
+	acts->ready = acts->padded = false;
+	acts->kept = GPT__KEEP_NOTHING;
 	acts->dropout = 0;
 	rc = grow(model, gpt__activations_bytes(&model->config, B, T, keep, act_bytes),
 		cut_host(NULL, &host, B, B * T), err);

@@ -81,6 +81,10 @@ typedef struct gpt_batch {
 	/* Keeps nothing for backward, even in a trainable model: for evaluation and for old
 	 * log-probabilities, which need a fraction of the memory then. Same bits. */
 	bool forward_only;
+	/* Keeps the inputs of layers only: backward computes the rest again, layer by layer, for a
+	 * third more time and a fraction of the memory. Same bits. Then one backward pass follows a
+	 * forward pass, not several. */
+	bool recompute;
 } gpt_batch;
 
 CAIRN_MUST int gpt_config_check(const gpt_config *config, cairn_error *err);

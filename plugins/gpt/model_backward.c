@@ -125,8 +125,12 @@ void gpt__backward(gpt_model *model)
 	k->zero(k, acts->dres, (size_t)(acts->R * C * k->act_bytes));
 	norm_backward(model, acts->res_final, acts->ln_f_mean, acts->ln_f_rstd,
 		gpt__after_layers(&model->config, LN_F_WEIGHT));
-	for (int32_t l = model->config.n_layer; l-- > 0;)
+	for (int32_t l = model->config.n_layer; l-- > 0;) {
+		/* What the last layer left behind is still there. */
+		if (acts->kept == GPT__KEEP_INPUTS && l + 1 < model->config.n_layer)
+			gpt__run_layer_again(model, l);
 		layer_backward(model, l);
+	}
 	gpt__embedding_backward(model);
 }
 

@@ -98,6 +98,24 @@ static void norm(const gpt_model *model, cairn_act *out, cairn_real *mean, cairn
 		gpt__param(model, gain + 1), R, model->config.n_embd);
 }
 
+/* From ln_1 to what goes into the MLP's projection. */
+static void run_middle(const gpt_model *model, const gpt__pass *pass, int32_t l)
+{
+	const gpt_activations *acts = model->acts;
+	const gpt__layer *layer = &acts->layers[l];
+	int64_t R = pass->B * pass->T;
+
+	linear(model, pass, layer->qkv, layer->ln_1, gpt__in_layer(l, ATTN_WEIGHT), false, NULL);
+	attend(model, pass, l);
+	linear(model, pass, acts->branch, layer->att, gpt__in_layer(l, ATTN_PROJ_WEIGHT), false,
+		NULL);
+	drop(model, R, l, 0);
+	norm(model, layer->ln_2, layer->ln_2_mean, layer->ln_2_rstd, layer->res_mid, layer->res_in,
+		acts->branch, gpt__in_layer(l, LN_2_WEIGHT), R);
+	linear(model, pass, layer->fc_gelu, layer->ln_2, gpt__in_layer(l, FC_WEIGHT), true,
+		layer->fc);
+}
+
 void gpt__run_layers(gpt_model *model, const gpt__pass *pass)
 {
 	const cairn_kernels *k = model->k;
@@ -113,16 +131,7 @@ void gpt__run_layers(gpt_model *model, const gpt__pass *pass)
 		norm(model, layer->ln_1, layer->ln_1_mean, layer->ln_1_rstd,
 			before ? layer->res_in : NULL, before ? before->res_mid : layer->res_in,
 			before ? acts->branch : NULL, gpt__in_layer(l, LN_1_WEIGHT), R);
-		linear(model, pass, layer->qkv, layer->ln_1, gpt__in_layer(l, ATTN_WEIGHT), false,
-			NULL);
-		attend(model, pass, l);
-		linear(model, pass, acts->branch, layer->att, gpt__in_layer(l, ATTN_PROJ_WEIGHT),
-			false, NULL);
-		drop(model, R, l, 0);
-		norm(model, layer->ln_2, layer->ln_2_mean, layer->ln_2_rstd, layer->res_mid,
-			layer->res_in, acts->branch, gpt__in_layer(l, LN_2_WEIGHT), R);
-		linear(model, pass, layer->fc_gelu, layer->ln_2, gpt__in_layer(l, FC_WEIGHT), true,
-			layer->fc);
+		run_middle(model, pass, l);
 		linear(model, pass, acts->branch, layer->fc_gelu, gpt__in_layer(l, MLP_PROJ_WEIGHT),
 			false, NULL);
 		drop(model, R, l, 1);
@@ -130,6 +139,17 @@ void gpt__run_layers(gpt_model *model, const gpt__pass *pass)
 	}
 	norm(model, acts->h, acts->ln_f_mean, acts->ln_f_rstd, acts->res_final, before->res_mid,
 		acts->branch, gpt__after_layers(&model->config, LN_F_WEIGHT), R);
+}
+
+void gpt__run_layer_again(gpt_model *model, int32_t l)
+{
+	const gpt_activations *acts = model->acts;
+	const gpt__layer *layer = &acts->layers[l];
+	const gpt__pass pass = {.B = acts->B, .T = acts->T, .packed = gpt__packed_if_wanted(model)};
+
+	norm(model, layer->ln_1, layer->ln_1_mean, layer->ln_1_rstd, NULL, layer->res_in, NULL,
+		gpt__in_layer(l, LN_1_WEIGHT), acts->R);
+	run_middle(model, &pass, l);
 }
 
 static int check_shape(const gpt_model *model, const gpt_batch *batch, cairn_error *err)
@@ -202,7 +222,7 @@ static void run_pass(gpt_model *model, const void *pass)
 	gpt__run_layers(model, pass);
 }
 
-static void run_batch(gpt_model *model, bool keep)
+static void run_batch(gpt_model *model, enum gpt__keep keep)
 {
 	const gpt_activations *acts = model->acts;
 	const gpt__pass pass = {.B = acts->B, .T = acts->T, .packed = gpt__packed_if_wanted(model)};
@@ -210,7 +230,7 @@ static void run_batch(gpt_model *model, bool keep)
 		.part = GPT__FORWARD,
 		.B = acts->B,
 		.T = acts->T,
-		.kept = keep,
+		.kept = (int32_t)keep,
 		.padded = acts->padded,
 		.packed = pass.packed != NULL,
 		.dropout = acts->dropout,
@@ -222,11 +242,14 @@ static void run_batch(gpt_model *model, bool keep)
 
 int gpt_forward(gpt_model *model, const gpt_batch *batch, cairn_error *err)
 {
-	bool keep = model->grads && !batch->forward_only;
+	enum gpt__keep keep = batch->recompute ? GPT__KEEP_INPUTS : GPT__KEEP_ALL;
 	int rc = check_shape(model, batch, err);
 
+	if (!model->grads || batch->forward_only)
+		keep = GPT__KEEP_NOTHING;
 	/* Whatever fails below, the results of an earlier pass are not taken for this one's. */
-	model->acts->ready = model->acts->kept = false;
+	model->acts->ready = false;
+	model->acts->kept = GPT__KEEP_NOTHING;
 	if (rc)
 		return rc;
 	rc = gpt__activations_prepare(model, batch->B, batch->T, keep, err);

@@ -19,7 +19,7 @@ static int check_ready(const gpt_model *model, enum gpt_head head, bool backward
 			head == GPT_HEAD_LM ? "language-model" : "scalar");
 	if (!model->acts->ready)
 		return cairn_error_set(err, CAIRN_EBUG, "the model's head before gpt_forward()");
-	if (backward && !(model->grads && model->acts->kept))
+	if (backward && !(model->grads && model->acts->kept != GPT__KEEP_NOTHING))
 		return cairn_error_set(
 			err, CAIRN_EBUG, "backward after a forward pass that kept nothing for it");
 	return 0;
@@ -116,12 +116,12 @@ int gpt_logprobs(gpt_model *model, const int32_t *target, double temperature, ca
 
 static void run_back(gpt_model *model, enum gpt__part part, const way_back *way, gpt__part_fn run)
 {
-	const gpt_activations *acts = model->acts;
+	gpt_activations *acts = model->acts;
 	const gpt__part_key key = {
 		.part = part,
 		.B = acts->B,
 		.T = acts->T,
-		.kept = true,
+		.kept = (int32_t)acts->kept,
 		.padded = acts->padded,
 		.packed = gpt__packed_of(model, gpt__in_layer(0, ATTN_WEIGHT)) != NULL,
 		.entropy = way->entropy,
@@ -132,6 +132,9 @@ static void run_back(gpt_model *model, enum gpt__part part, const way_back *way,
 
 	gpt__embedding_rows(model);
 	gpt__part_run(model, &key, 0, run, way);
+	/* The last layer's share has been written over. */
+	if (acts->kept == GPT__KEEP_INPUTS)
+		acts->kept = GPT__KEEP_NOTHING;
 }
 
 static void run_lm_back(gpt_model *model, const void *arg)

@@ -76,10 +76,18 @@ static inline cairn_real *gpt__grad(const gpt_model *model, size_t tensor)
 	return model->grads + model->tensors[tensor].offset;
 }
 
+/* What a pass leaves behind for backward. */
+enum gpt__keep {
+	GPT__KEEP_NOTHING = 0,
+	GPT__KEEP_ALL = 1,
+	GPT__KEEP_INPUTS = 2, /* of layers; backward computes the rest again */
+};
+
 /*
  * What one layer leaves behind. A pass that is to be followed by backward has a set for each
- * layer; a forward-only pass has one set for all, with res_in = res_mid, ln_1 = ln_2, qkv =
- * fc_gelu and no fc: the code of the pass is the same.
+ * layer, or, where only inputs are kept, one set for all but for res_in; a forward-only pass has
+ * one set for all, with res_in = res_mid, ln_1 = ln_2, qkv = fc_gelu and no fc: the code of the
+ * pass is the same.
  */
 typedef struct gpt__layer {
 	cairn_act *res_in;                 // [R,C] residual stream before attention
@@ -98,10 +106,10 @@ struct gpt_activations {
 	void *dev, *host;
 	size_t dev_bytes, host_bytes;
 
-	int64_t B, T, R; /* of the last gpt_forward(); R = B*T */
-	bool ready;      /* h belongs to a gpt_forward() */
-	bool kept;       /* what backward needs is there */
-	bool padded;     /* lengths were given */
+	int64_t B, T, R;     /* of the last gpt_forward(); R = B*T */
+	bool ready;          /* h belongs to a gpt_forward() */
+	enum gpt__keep kept; /* what of it is there for backward */
+	bool padded;         /* lengths were given */
 	double dropout;
 	uint64_t dropout_key;
 
@@ -147,9 +155,9 @@ void gpt__embedding_backward(gpt_model *model);
 
 /* Makes room for B x T rows and carves it; forgets what was there. */
 CAIRN_MUST int gpt__activations_prepare(
-	gpt_model *model, int64_t B, int64_t T, bool keep, cairn_error *err);
+	gpt_model *model, int64_t B, int64_t T, enum gpt__keep keep, cairn_error *err);
 uint64_t gpt__activations_bytes(
-	const gpt_config *config, int64_t B, int64_t T, bool keep, size_t act_bytes);
+	const gpt_config *config, int64_t B, int64_t T, enum gpt__keep keep, size_t act_bytes);
 CAIRN_MUST int gpt__activations_new(
 	gpt_activations **out, const gpt_config *config, cairn_error *err);
 void gpt__activations_free(const gpt_model *model, gpt_activations *acts);
@@ -199,6 +207,8 @@ typedef struct gpt__pass {
 } gpt__pass;
 
 void gpt__run_layers(gpt_model *model, const gpt__pass *pass);
+/* Computes again, from its input, what layer l left behind and others have written over. */
+void gpt__run_layer_again(gpt_model *model, int32_t l);
 /* Checks tokens and lengths, puts them and the positions into the activations. */
 CAIRN_MUST int gpt__put_batch(gpt_model *model, const gpt_batch *batch, cairn_error *err);
 /* The network's backward pass from dnarrow = d/dh. */

@@ -23,7 +23,8 @@ enum gpt__part {
 typedef struct gpt__part_key {
 	enum gpt__part part;
 	int64_t B, T;
-	bool kept, padded, packed, entropy;
+	int32_t kept; /* gpt__keep */
+	bool padded, packed, entropy;
 	double dropout, temperature;
 	uint64_t rng_key;
 	/* DECODE */

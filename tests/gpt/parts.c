@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "gpt/model_internal.h"
 #include "gpt/optimizer.h"
 #include "gpt/recorder.h"
 #include "gpt/rng.h"
@@ -43,7 +44,7 @@ static gpt_batch batch_of(int step, int32_t tokens[B * T], int32_t lengths[B], u
 		.B = rows, .T = width, .tokens = tokens, .lengths = lengths, .sample_ids = ids};
 }
 
-static void train(gpt_model *model, gpt_adam *adam, int step, told *out)
+static void train(gpt_model *model, gpt_adam *adam, int step, bool recompute, told *out)
 {
 	int32_t tokens[B * T], target[B * T], lengths[B];
 	uint64_t ids[B];
@@ -56,6 +57,7 @@ static void train(gpt_model *model, gpt_adam *adam, int step, told *out)
 		weight[i] = (cairn_real)gpt_random_normal(5, (uint64_t)step, (uint64_t)i);
 	batch.dropout = step % 8 == 7 ? 0.25 : 0;
 	batch.dropout_key = 7;
+	batch.recompute = recompute;
 	gpt_zero_grads(model);
 	for (int micro = 0; micro < 2; micro++) {
 		assert_int_equal(gpt_forward(model, &batch, &err), 0);
@@ -98,7 +100,7 @@ static void sample(gpt_model *model, int step, told *out)
 	assert_int_equal(gpt_sample(model, sequences, B, &options, &err), 0);
 }
 
-static told *run(const cairn_kernels *k, enum gpt_head head)
+static told *run(const cairn_kernels *k, enum gpt_head head, bool recompute)
 {
 	const gpt_adam_options options = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
 	gpt_model *model = random_model(k, &config, head, GPT_TRAINABLE, 9);
@@ -109,7 +111,7 @@ static told *run(const cairn_kernels *k, enum gpt_head head)
 	assert_non_null(out);
 	assert_int_equal(gpt_adam_new(&adam, model, &options, &err), 0);
 	for (int step = 0; step < STEPS; step++) {
-		train(model, adam, step, out);
+		train(model, adam, step, recompute, out);
 		if (head == GPT_HEAD_LM)
 			sample(model, step, out);
 	}
@@ -144,8 +146,8 @@ static void same_bits(const cairn_kernels *k, void *self)
 
 			recorder_wrap(&r, k);
 			r.refuses = refuses;
-			called = run(k, (enum gpt_head)head);
-			replayed = run(&r.k, (enum gpt_head)head);
+			called = run(k, (enum gpt_head)head, false);
+			replayed = run(&r.k, (enum gpt_head)head, false);
 			assert_same(replayed, called);
 			assert_int_equal(r.n_freed, r.n_captured);
 			if (refuses) {
@@ -165,10 +167,77 @@ static void test_gpt_parts__replays_are_calls(void **state)
 	on_each_backend(same_bits, NULL);
 }
 
+static void same_again(const cairn_kernels *k, void *self)
+{
+	(void)self;
+	for (int head = GPT_HEAD_LM; head <= GPT_HEAD_SCALAR; head++) {
+		recorder r;
+		told *kept, *again, *replayed;
+
+		recorder_wrap(&r, k);
+		kept = run(k, (enum gpt_head)head, false);
+		again = run(k, (enum gpt_head)head, true);
+		replayed = run(&r.k, (enum gpt_head)head, true);
+		assert_same(again, kept);
+		assert_same(replayed, kept);
+		assert_true(r.n_replayed > 0);
+		told_free(kept);
+		told_free(again);
+		told_free(replayed);
+	}
+}
+
+/* What is computed again in backward is what forward had computed. */
+static void test_gpt_parts__recomputed_is_kept(void **state)
+{
+	(void)state;
+	on_each_backend(same_again, NULL);
+}
+
+/* Deep networks need a fraction of the memory; and nobody takes a second way back. */
+static void test_gpt_parts__recompute_saves_memory(void **state)
+{
+	gpt_config deep = config;
+	size_t real = sizeof(cairn_real);
+
+	(void)state;
+	deep.n_layer = 24;
+	assert_true(3 * gpt__activations_bytes(&deep, 4, 16, GPT__KEEP_INPUTS, real) <
+		    gpt__activations_bytes(&deep, 4, 16, GPT__KEEP_ALL, real));
+}
+
+static void one_way_back(const cairn_kernels *k, void *self)
+{
+	gpt_model *model = random_model(k, &config, GPT_HEAD_SCALAR, GPT_TRAINABLE, 9);
+	const int32_t tokens[2] = {1, 2};
+	const cairn_real weight[2] = {1, 1};
+	cairn_error err = {0};
+
+	(void)self;
+	for (int recompute = 0; recompute < 2; recompute++) {
+		const gpt_batch batch = {.B = 1, .T = 2, .tokens = tokens, .recompute = recompute};
+
+		assert_int_equal(gpt_forward(model, &batch, &err), 0);
+		assert_int_equal(gpt_values_backward(model, weight, &err), 0);
+		assert_int_equal(
+			gpt_values_backward(model, weight, &err), recompute ? CAIRN_EBUG : 0);
+	}
+	gpt_model_free(model);
+}
+
+static void test_gpt_parts__recompute_is_for_one_way_back(void **state)
+{
+	(void)state;
+	on_each_backend(one_way_back, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gpt_parts__replays_are_calls),
+		cmocka_unit_test(test_gpt_parts__recomputed_is_kept),
+		cmocka_unit_test(test_gpt_parts__recompute_saves_memory),
+		cmocka_unit_test(test_gpt_parts__recompute_is_for_one_way_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
