@@ -124,6 +124,7 @@ int gpt_work_forward(gpt_work *work, gpt_model *model, const gpt_seq *seqs, size
 		return gpt_report(work, &err);
 	work->micro.batch.forward_only = !training;
 	if (training) {
+		work->micro.batch.recompute = work->recompute;
 		work->micro.batch.dropout = work->dropout;
 		work->micro.batch.dropout_key = work->dropout_key;
 	}

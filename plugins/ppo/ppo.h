@@ -21,6 +21,7 @@ enum ppo_whiten {
 
 typedef struct ppo_params {
 	int64_t episodes, iterations, batch, minibatch, inner_epochs, micro_tokens;
+	int32_t recompute;
 	int64_t max_prompt, max_new;
 	double temperature, missing_eos;
 	int32_t missing_eos_form; /* 0 subtract, 1 replace */

@@ -73,6 +73,13 @@ static const cairn_param params[] = {
 		.min = 1,
 		.max = 1e9,
 		.unit = "tokens"},
+	{.name = "recompute",
+		.doc = "Keep layers' inputs only and compute the rest again in backward: a third "
+		       "more time, a fraction of the memory, the same bits.",
+		.type = CAIRN_PARAM_BOOL,
+		.flags = CAIRN_PARAM_NEUTRAL,
+		.offset = offsetof(pretrain_params, recompute),
+		.fallback = "no"},
 	{.name = "lr",
 		.doc = "Peak learning rate (6e-4 for GPT-3 Small, arXiv:2005.14165 table 2.1).",
 		.type = CAIRN_PARAM_REAL,

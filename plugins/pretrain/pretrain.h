@@ -9,6 +9,7 @@ typedef struct pretrain_params {
 	int64_t n_layer, n_head, n_embd, n_ctx;
 	int64_t steps, tokens;
 	int64_t batch, context, micro_tokens;
+	int32_t recompute;
 	gpt_optimizer_params optimizer;
 	int64_t eval_every, valid_tokens;
 } pretrain_params;

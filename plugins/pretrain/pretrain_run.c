@@ -230,6 +230,7 @@ int pretrain_run(const cairn_host *host, cairn_run *run, const void *params)
 	int code;
 
 	gpt_work_init(&self.work, host, run, self.params->micro_tokens);
+	self.work.recompute = self.params->recompute;
 	code = open_stage(&self);
 	if (!code)
 		code = resume(&self);

@@ -47,6 +47,13 @@ static const cairn_param params[] = {
 		.min = 1,
 		.max = 1e9,
 		.unit = "tokens"},
+	{.name = "recompute",
+		.doc = "Keep layers' inputs only and compute the rest again in backward: a third "
+		       "more time, a fraction of the memory, the same bits.",
+		.type = CAIRN_PARAM_BOOL,
+		.flags = CAIRN_PARAM_NEUTRAL,
+		.offset = offsetof(rm_params, recompute),
+		.fallback = "no"},
 	{.name = "max_prompt",
 		.doc = "Longer prompts drop the row; 0: half of the context (1k of 2k tokens, "
 		       "arXiv:2203.02155 app. C).",

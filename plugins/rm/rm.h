@@ -26,6 +26,7 @@ enum rm_pairs {
 typedef struct rm_params {
 	const char *group, *exclude_group, *tags;
 	int64_t epochs, batch, micro_tokens;
+	int32_t recompute;
 	int32_t pairs; /* enum rm_pairs */
 	int64_t pairs_batch;
 	int64_t max_prompt, max_response;

@@ -21,6 +21,7 @@ enum sft_select {
 
 typedef struct sft_params {
 	int64_t epochs, batch, micro_tokens;
+	int32_t recompute;
 	int64_t max_prompt, max_response;
 	int32_t loss_on; /* 0 completion, 1 all */
 	gpt_optimizer_params optimizer;
