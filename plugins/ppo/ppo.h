@@ -89,6 +89,7 @@ typedef struct ppo_stats {
 /* Sums over the tokens of a minibatch. */
 typedef struct ppo_policy_sum {
 	double loss, approxkl, ratio, entropy;
+	double n_tokens, gap; /* tokens, and |log ratio| */
 	uint64_t n_clipped;
 	/* Tokens whose log-probability is not, to the bit, the one they were drawn at; and the
 	 * first of them. */
@@ -173,6 +174,7 @@ double ppo_rate(const ppo_stage *self, double lr, uint64_t iteration);
 
 /* ppo_verify.c: what must hold in every iteration; a violation is reported, EBUG. */
 CAIRN_MUST int ppo_verify_drawn(const ppo_stage *self);
+CAIRN_MUST int ppo_verify_sampler(const ppo_stage *self);
 CAIRN_MUST int ppo_verify_start(const ppo_stage *self);
 CAIRN_MUST int ppo_verify_scores(const ppo_stage *self);
 CAIRN_MUST int ppo_verify_rewards(const ppo_stage *self);

@@ -5,7 +5,10 @@
  *
  * The old log-probabilities are the sampler's. Sampler and training are bitwise one function
  * (kernels.h), so that the first minibatch's ratio is 1 to the last bit; ppo_verify.c watches it,
- * token by token, in every iteration.
+ * token by token, in every iteration. Where a backend's bits depend on the batch, a step of
+ * decoding rounds otherwise than a pass over a whole sequence, and the ratio would carry that
+ * noise: there the old log-probabilities are computed once more, by the pass that the reference's
+ * come from.
  */
 #include <string.h>
 
@@ -111,18 +114,19 @@ static void scatter(
 	}
 }
 
-/* Log-probabilities of the drawn tokens under the reference. */
-static int reference(ppo_stage *self, const gpt_seq *sorted)
+/* Log-probabilities of the drawn tokens under a model. */
+static int logprobs(
+	ppo_stage *self, gpt_model *model, const gpt_seq *sorted, int account, cairn_real *out)
 {
 	ppo_rollout *rollout = &self->rollout;
 	cairn_real *room = cairn_alloc(rollout->first[rollout->n] + 1, sizeof(*room));
 	int code = room ? 0 : gpt_no_memory(&self->work, "log-probabilities");
 
 	if (!code)
-		code = gpt_lm_logprobs(&self->work, self->reference, sorted, rollout->n,
-			self->params->temperature, CAIRN_ACCOUNT_REFERENCE, room, NULL);
+		code = gpt_lm_logprobs(&self->work, model, sorted, rollout->n,
+			self->params->temperature, account, room, NULL);
 	if (!code)
-		scatter(rollout, sorted, room, rollout->ref);
+		scatter(rollout, sorted, room, out);
 	free(room);
 	return code;
 }
@@ -197,7 +201,9 @@ int ppo_rollout_judge(ppo_stage *self)
 		return gpt_no_memory(&self->work, "a rollout");
 	memcpy(sorted, rollout->seq, rollout->n * sizeof(*sorted));
 	gpt_seqs_sort(sorted, rollout->n);
-	code = reference(self, sorted);
+	code = logprobs(self, self->reference, sorted, CAIRN_ACCOUNT_REFERENCE, rollout->ref);
+	if (!code && !self->policy->k->batch_invariant)
+		code = logprobs(self, self->policy, sorted, CAIRN_ACCOUNT_ROLLOUT, rollout->logp);
 	if (!code)
 		code = scores(self, sorted);
 	if (!code)
@@ -309,6 +315,8 @@ int ppo_rollout_make(ppo_stage *self, uint64_t iteration)
 	code = draw(self, iteration);
 	if (!code)
 		code = ppo_rollout_judge(self);
+	if (!code)
+		code = ppo_verify_sampler(self);
 	if (!code)
 		code = ppo_verify_scores(self);
 	if (!code)

@@ -7,6 +7,7 @@
  * Adam step (P app. C.4). Two steps would not do: Adam divides by the gradient's size, so
  * gamma would cancel. Both parts are means over all their tokens, whatever the micro-batches.
  */
+#include <math.h>
 #include <string.h>
 
 #include "gpt/exact.h"
@@ -81,6 +82,8 @@ static const double *policy_micro(
 				self->params->clip, &dlogp, &clipped);
 			sum->approxkl += rlhf_kl_k2(logp, (double)*old);
 			sum->ratio += gpt_exp(delta);
+			sum->gap += fabs(delta);
+			sum->n_tokens += 1;
 			sum->entropy += (double)micro->z[row];
 			sum->n_clipped += clipped;
 			if (memcmp(&micro->x[row], old, sizeof(*old)) != 0)

@@ -445,6 +445,65 @@ static void test_ppo_proof__a_ratio_that_is_not_one_is_caught(void **state)
 	bandit_close(&self);
 }
 
+/* A sampler that rounds otherwise than the pass over sequences. */
+static double sampler_is_off;
+static void (*plain_sample)(const cairn_kernels *k, const cairn_sample *s);
+
+static void rounding_sample(const cairn_kernels *k, const cairn_sample *s)
+{
+	plain_sample(k, s);
+	for (int64_t r = 0; r < s->R; r++)
+		s->logprob[r] += sampler_is_off;
+}
+
+static void open_rounding(bandit *self, double off)
+{
+	open_made(self);
+	plain_sample = self->k.sample;
+	sampler_is_off = off;
+	self->k.sample = rounding_sample;
+	self->k.batch_invariant = 0;
+	self->k.rounding = 0x1p-24;
+}
+
+/* Where bits depend on the batch, the ratio is one of two passes over sequences; the sampler may be
+ * off by rounding, not by more. */
+static void test_ppo_proof__a_backend_may_round_by_batch(void **state)
+{
+	bandit self;
+	ppo_rollout *rollout = &self.stage.rollout;
+	ppo_policy_sum sum = {0};
+
+	(void)state;
+	open_rounding(&self, 1e-5);
+	assert_int_equal(ppo_rollout_make(&self.stage, 1), 0);
+	assert_true(fabs(rollout->logp[0] - rollout->drawn.logprobs[0]) > 1e-6);
+	assert_int_equal(ppo_update(&self.stage, 1, 0), 0);
+	bandit_close(&self);
+
+	open_rounding(&self, 1e-5);
+	assert_int_equal(ppo_rollout_make(&self.stage, 1), 0);
+	ppo_minibatch_set(&self.stage, self.stage.shuffled, (size_t)self.params.minibatch);
+	assert_int_equal(
+		ppo_policy_gradient(&self.stage, (size_t)self.params.minibatch, 1, &sum), 0);
+	assert_int_equal(sum.n_changed, 0);
+	bandit_close(&self);
+
+	open_rounding(&self, 1e-3);
+	assert_caught(&self, ppo_rollout_make(&self.stage, 1), "off what the policy gives");
+	open_rounding(&self, 0);
+	assert_int_equal(ppo_rollout_make(&self.stage, 1), 0);
+	for (size_t t = 0; t < rollout->first[rollout->n]; t++)
+		rollout->logp[t] += 1e-5;
+	assert_int_equal(ppo_update(&self.stage, 1, 0), 0);
+	bandit_close(&self);
+	open_rounding(&self, 0);
+	assert_int_equal(ppo_rollout_make(&self.stage, 1), 0);
+	for (size_t t = 0; t < rollout->first[rollout->n]; t++)
+		rollout->logp[t] += 1e-3;
+	assert_caught(&self, ppo_update(&self.stage, 1, 0), "are not 1");
+}
+
 static void test_ppo_proof__a_moved_reference_is_caught(void **state)
 {
 	bandit self;
@@ -482,6 +541,7 @@ int main(void)
 		cmocka_unit_test(test_ppo_proof__two_scores_for_an_episode_are_caught),
 		cmocka_unit_test(test_ppo_proof__wrong_rewards_are_caught),
 		cmocka_unit_test(test_ppo_proof__a_ratio_that_is_not_one_is_caught),
+		cmocka_unit_test(test_ppo_proof__a_backend_may_round_by_batch),
 		cmocka_unit_test(test_ppo_proof__a_moved_reference_is_caught),
 	};
 
