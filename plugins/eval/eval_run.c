@@ -120,13 +120,13 @@ static int open_stage(eval_stage *self)
 
 /* ---- drawing --------------------------------------------------------------------------- */
 
-static int save(void *opaque, cairn_writer *writer)
+static int save(void *opaque, gpt_save *checkpoint)
 {
 	eval_stage *self = opaque;
-	int code = gpt_completions_put(&self->model.said, &self->work, writer);
+	int code = gpt_completions_put(&self->model.said, checkpoint);
 
 	if (!code && self->baseline.model)
-		code = gpt_completions_put(&self->baseline.said, &self->work, writer);
+		code = gpt_completions_put(&self->baseline.said, checkpoint);
 	return code;
 }
 

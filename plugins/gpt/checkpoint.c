@@ -102,6 +102,18 @@ static int make_room(
 	return *out ? 0 : host->fail(run, CAIRN_ENOMEM, "no memory to write a model's tensors");
 }
 
+cairn_tensor gpt__entry_of(const gpt_tensor *tensor, const char *prefix, char name[GPT_MAX_NAME])
+{
+	gpt__entry_name(name, prefix, tensor->name);
+	return (cairn_tensor){
+		.name = name,
+		.dtype = CAIRN_F32,
+		.n_dims = tensor->n_dims,
+		.dims = {tensor->dims[0], tensor->dims[1]},
+		.bytes = tensor->size * sizeof(cairn_real),
+	};
+}
+
 int gpt__put_tensors(const cairn_host *host, cairn_run *run, cairn_writer *writer,
 	const char *prefix, const gpt_model *model, const cairn_real *flat)
 {
@@ -109,20 +121,13 @@ int gpt__put_tensors(const cairn_host *host, cairn_run *run, cairn_writer *write
 	int rc = make_room(&room, host, run, model);
 
 	for (size_t i = 0; !rc && i < model->n_tensors; i++) {
-		const gpt_tensor *tensor = &model->tensors[i];
-		cairn_tensor entry = {
-			.dtype = CAIRN_F32,
-			.n_dims = tensor->n_dims,
-			.dims = {tensor->dims[0], tensor->dims[1]},
-			.data = room ? room : flat + tensor->offset,
-			.bytes = tensor->size * sizeof(*flat),
-		};
 		char name[GPT_MAX_NAME];
+		cairn_tensor entry = gpt__entry_of(&model->tensors[i], prefix, name);
+		const cairn_real *from = flat + model->tensors[i].offset;
 
-		gpt__entry_name(name, prefix, tensor->name);
-		entry.name = name;
+		entry.data = room ? room : from;
 		if (room)
-			model->k->read(model->k, room, flat + tensor->offset, entry.bytes);
+			model->k->read(model->k, room, from, entry.bytes);
 		rc = host->put(writer, &entry);
 	}
 	free(room);
@@ -174,28 +179,6 @@ static const char *under(char out[GPT_MAX_NAME], const char *prefix, const char 
 	return out;
 }
 
-int gpt_put_state(const cairn_host *host, cairn_run *run, cairn_writer *writer, const char *prefix,
-	const gpt_model *model, const gpt_adam *adam)
-{
-	double reward[2] = {model->reward_gain, model->reward_bias};
-	char name[GPT_MAX_NAME];
-	int rc = gpt__put_tensors(host, run, writer, prefix, model, model->params);
-
-	if (!rc)
-		rc = gpt_put_bytes(
-			host, run, writer, under(name, prefix, "reward"), reward, sizeof(reward));
-	if (rc || !adam)
-		return rc;
-	rc = gpt__put_tensors(host, run, writer, under(name, prefix, "adam.m"), model, adam->m);
-	if (!rc)
-		rc = gpt__put_tensors(
-			host, run, writer, under(name, prefix, "adam.v"), model, adam->v);
-	if (!rc)
-		rc = gpt_put_bytes(host, run, writer, under(name, prefix, "adam.t"), &adam->t,
-			sizeof(adam->t));
-	return rc;
-}
-
 int gpt_get_state(const cairn_host *host, cairn_run *run, const cairn_artifact *checkpoint,
 	const char *prefix, gpt_model *model, gpt_adam *adam)
 {
@@ -220,14 +203,6 @@ int gpt_get_state(const cairn_host *host, cairn_run *run, const cairn_artifact *
 		rc = gpt_get_bytes(host, run, checkpoint, under(name, prefix, "adam.t"), &adam->t,
 			sizeof(adam->t));
 	return rc;
-}
-
-int gpt_put_training(const cairn_host *host, cairn_run *run, cairn_writer *writer,
-	const gpt_model *model, const gpt_adam *adam, const void *counters, size_t bytes)
-{
-	int code = gpt_put_state(host, run, writer, "model", model, adam);
-
-	return code ? code : gpt_put_bytes(host, run, writer, "counters", counters, bytes);
 }
 
 int gpt_resume_training(const cairn_host *host, cairn_run *run, gpt_model *model, gpt_adam *adam,

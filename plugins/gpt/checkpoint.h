@@ -47,22 +47,17 @@ CAIRN_MUST int gpt_save_model(const cairn_host *host, cairn_run *run, const char
 char *gpt_model_meta(
 	const gpt_config *config, enum gpt_head head, double reward_gain, double reward_bias);
 
-/* Inside a checkpoint: tensors under "PREFIX/". adam may be NULL. */
-CAIRN_MUST int gpt_put_state(const cairn_host *host, cairn_run *run, cairn_writer *writer,
-	const char *prefix, const gpt_model *model, const gpt_adam *adam);
+/* Out of a checkpoint, what gpt_save_state() put there. adam may be NULL. */
 CAIRN_MUST int gpt_get_state(const cairn_host *host, cairn_run *run,
 	const cairn_artifact *checkpoint, const char *prefix, gpt_model *model, gpt_adam *adam);
-/* Plain bytes of a struct or array in a checkpoint. get: EINTEGRITY where the size differs. */
+/* Plain bytes of a struct or array. get: EINTEGRITY where the size differs. */
 CAIRN_MUST int gpt_put_bytes(const cairn_host *host, cairn_run *run, cairn_writer *writer,
 	const char *name, const void *data, size_t bytes);
 CAIRN_MUST int gpt_get_bytes(const cairn_host *host, cairn_run *run,
 	const cairn_artifact *checkpoint, const char *name, void *data, size_t bytes);
 
-/* The whole state of a stage that trains one network: weights, moments, and the counters that
- * tell where it is. */
-CAIRN_MUST int gpt_put_training(const cairn_host *host, cairn_run *run, cairn_writer *writer,
-	const gpt_model *model, const gpt_adam *adam, const void *counters, size_t bytes);
-/* From the newest checkpoint, if there is one; else everything stays as it is. */
+/* What gpt_save_training() put, from the newest checkpoint, if there is one; else everything stays
+ * as it is. */
 CAIRN_MUST int gpt_resume_training(const cairn_host *host, cairn_run *run, gpt_model *model,
 	gpt_adam *adam, void *counters, size_t bytes);
 

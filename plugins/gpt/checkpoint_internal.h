@@ -13,6 +13,8 @@ void gpt__entry_name(char out[GPT_MAX_NAME], const char *prefix, const char *nam
 CAIRN_MUST int gpt__get_tensor(const cairn_host *host, cairn_run *run,
 	const cairn_artifact *artifact, const char *prefix, const gpt_tensor *tensor,
 	const cairn_kernels *k, cairn_real *flat);
+/* A tensor of a model as an entry, but for its data. `name` must live as long. */
+cairn_tensor gpt__entry_of(const gpt_tensor *tensor, const char *prefix, char name[GPT_MAX_NAME]);
 /* Adds all tensors of a model's table, from a buffer of its layout. */
 CAIRN_MUST int gpt__put_tensors(const cairn_host *host, cairn_run *run, cairn_writer *writer,
 	const char *prefix, const gpt_model *model, const cairn_real *flat);

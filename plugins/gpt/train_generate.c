@@ -143,25 +143,21 @@ static const char *entry(const gpt_completions *completions, const char *what, c
 	return out;
 }
 
-int gpt_completions_put(
-	const gpt_completions *completions, const gpt_work *work, cairn_writer *writer)
+int gpt_completions_put(const gpt_completions *completions, gpt_save *save)
 {
-	const cairn_host *host = work->host;
 	uint64_t done = completions->done;
 	char name[64];
-	int code = gpt_put_bytes(
-		host, work->run, writer, entry(completions, "done", name), &done, sizeof(done));
+	int code = gpt_save_bytes(save, entry(completions, "done", name), &done, sizeof(done));
 
 	if (!code)
-		code = gpt_put_bytes(host, work->run, writer, entry(completions, "tokens", name),
-			completions->tokens,
+		code = gpt_save_bytes(save, entry(completions, "tokens", name), completions->tokens,
 			done * (size_t)completions->max_new * sizeof(*completions->tokens));
 	if (!code)
-		code = gpt_put_bytes(host, work->run, writer, entry(completions, "n_tokens", name),
+		code = gpt_save_bytes(save, entry(completions, "n_tokens", name),
 			completions->n_tokens, done * sizeof(*completions->n_tokens));
 	if (!code)
-		code = gpt_put_bytes(host, work->run, writer, entry(completions, "ended", name),
-			completions->ended, done * sizeof(*completions->ended));
+		code = gpt_save_bytes(save, entry(completions, "ended", name), completions->ended,
+			done * sizeof(*completions->ended));
 	return code;
 }
 

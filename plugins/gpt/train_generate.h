@@ -48,8 +48,7 @@ CAIRN_MUST int gpt_completions_seqs(
 	const gpt_completions *completions, const gpt_work *work, gpt_seq **seqs, int32_t **store);
 
 /* The finished part in a checkpoint. */
-CAIRN_MUST int gpt_completions_put(
-	const gpt_completions *completions, const gpt_work *work, cairn_writer *writer);
+CAIRN_MUST int gpt_completions_put(const gpt_completions *completions, gpt_save *save);
 CAIRN_MUST int gpt_completions_get(
 	gpt_completions *completions, const gpt_work *work, const cairn_artifact *checkpoint);
 

@@ -26,10 +26,12 @@ void gpt_work_init(gpt_work *work, const cairn_host *host, cairn_run *run, int64
 		.account_forward = CAIRN_ACCOUNT_FORWARD,
 		.account_backward = CAIRN_ACCOUNT_BACKWARD,
 	};
+	gpt_save_init(&work->save, host, run);
 }
 
 void gpt_work_free(gpt_work *work)
 {
+	gpt_save_free(&work->save);
 	gpt_micro_free(&work->micro);
 }
 
@@ -70,28 +72,20 @@ int gpt_check_finite(const gpt_work *work, const char *what, double value, uint6
 	return gpt_report(work, &err);
 }
 
-static int checkpoint(gpt_work *work, uint64_t step, gpt_save_fn save, void *self)
-{
-	cairn_writer *writer = NULL;
-	int code = work->host->checkpoint_begin(work->run, step, &writer);
-
-	if (!code)
-		code = save(self, writer);
-	if (!code)
-		code = work->host->commit(writer);
-	return code;
-}
-
 int gpt_finish_step(gpt_work *work, cairn_progress *progress, gpt_save_fn save, void *self)
 {
-	int answer, code;
+	int answer, code = gpt_save_finish(&work->save);
 
+	if (code)
+		return code;
 	progress->metrics = work->metrics.rows;
 	progress->n_metrics = work->quiet ? 0 : work->metrics.n;
 	answer = work->host->step(work->run, progress);
 	if (answer <= CAIRN_GO)
 		return answer;
-	code = checkpoint(work, progress->step, save, self);
+	/* After the last step nothing is left to be done beside. */
+	code = gpt_save_step(&work->save, progress->step,
+		answer == CAIRN_STOP || progress->step == progress->total, save, self);
 	if (code)
 		return code;
 	return answer == CAIRN_STOP ? CAIRN_STOPPED : 0;
@@ -100,7 +94,10 @@ int gpt_finish_step(gpt_work *work, cairn_progress *progress, gpt_save_fn save, 
 int gpt_update(gpt_work *work, gpt_adam *adam, gpt_model *model, double lr, double *norm)
 {
 	cairn_error err = {0};
+	int code = gpt_save_finish(&work->save);
 
+	if (code)
+		return code;
 	work->host->account(work->run, CAIRN_ACCOUNT_OPTIMIZER, 0, 0);
 	if (gpt_adam_step(adam, model, lr, norm, &err))
 		return gpt_report(work, &err);

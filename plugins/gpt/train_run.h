@@ -13,6 +13,7 @@
 #include "cairn/stage.h"
 #include "gpt/batch.h"
 #include "gpt/optimizer.h"
+#include "gpt/save.h"
 
 #define GPT_METRICS_MAX 40
 
@@ -37,6 +38,7 @@ typedef struct gpt_work {
 	gpt_micro micro;
 	gpt_metrics metrics; /* of the last step that had any: what a divergence error names */
 	bool quiet;          /* the step to finish has no metric row */
+	gpt_save save;
 } gpt_work;
 
 void gpt_work_init(gpt_work *work, const cairn_host *host, cairn_run *run, int64_t micro_tokens);
@@ -51,8 +53,6 @@ CAIRN_MUST int gpt_report(const gpt_work *work, cairn_error *err);
 CAIRN_MUST int gpt_check_finite(
 	const gpt_work *work, const char *what, double value, uint64_t step);
 
-/* Puts the entries of a checkpoint. */
-typedef int (*gpt_save_fn)(void *self, cairn_writer *writer);
 /* step() with work->metrics as its row, then a checkpoint where the host asks for one. Fills
  * progress->metrics. Returns 0, CAIRN_STOPPED, or a reported failure. */
 CAIRN_MUST int gpt_finish_step(

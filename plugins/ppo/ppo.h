@@ -184,7 +184,7 @@ void ppo_reference_remember(ppo_stage *self, cairn_real *room);
 CAIRN_MUST int ppo_verify_reference(ppo_stage *self, bool last);
 
 /* ppo_state.c */
-int ppo_save(void *self, cairn_writer *writer);
+int ppo_save(void *self, gpt_save *checkpoint);
 CAIRN_MUST int ppo_resume(ppo_stage *self);
 /* The policy's shape with the moving average as its weights; for saving. */
 gpt_model ppo_ema_view(const ppo_stage *self);

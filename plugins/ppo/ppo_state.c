@@ -41,16 +41,14 @@ static void list_arrays(ppo_rollout *rollout, struct array out[N_ARRAYS])
 		"rollout/score", rollout->score, rollout->n * sizeof(*rollout->score)};
 }
 
-static int put_rollout(ppo_stage *self, cairn_writer *writer)
+static int put_rollout(ppo_stage *self, gpt_save *checkpoint)
 {
-	const gpt_work *work = &self->work;
 	struct array arrays[N_ARRAYS];
-	int code = gpt_completions_put(&self->rollout.drawn, work, writer);
+	int code = gpt_completions_put(&self->rollout.drawn, checkpoint);
 
 	list_arrays(&self->rollout, arrays);
 	for (size_t i = 0; i < N_ARRAYS && !code; i++)
-		code = gpt_put_bytes(work->host, work->run, writer, arrays[i].name, arrays[i].data,
-			arrays[i].bytes);
+		code = gpt_save_bytes(checkpoint, arrays[i].name, arrays[i].data, arrays[i].bytes);
 	return code;
 }
 
@@ -77,25 +75,21 @@ static int get_rollout(ppo_stage *self, const cairn_artifact *checkpoint)
 	return code;
 }
 
-int ppo_save(void *opaque, cairn_writer *writer)
+int ppo_save(void *opaque, gpt_save *checkpoint)
 {
 	ppo_stage *self = opaque;
-	const gpt_work *work = &self->work;
-	int code = gpt_put_state(
-		work->host, work->run, writer, "policy", self->policy, self->policy_adam);
+	int code = gpt_save_state(checkpoint, "policy", self->policy, self->policy_adam);
 
 	if (!code)
-		code = gpt_put_state(
-			work->host, work->run, writer, "value", self->value, self->value_adam);
+		code = gpt_save_state(checkpoint, "value", self->value, self->value_adam);
 	if (!code && self->ema) {
 		gpt_model view = ppo_ema_view(self);
 
-		code = gpt_put_state(work->host, work->run, writer, "ema", &view, NULL);
+		code = gpt_save_state(checkpoint, "ema", &view, NULL);
 	}
 	if (!code)
-		code = gpt_put_bytes(
-			work->host, work->run, writer, "counters", &self->at, sizeof(self->at));
-	return code ? code : put_rollout(self, writer);
+		code = gpt_save_bytes(checkpoint, "counters", &self->at, sizeof(self->at));
+	return code ? code : put_rollout(self, checkpoint);
 }
 
 int ppo_resume(ppo_stage *self)

@@ -113,12 +113,11 @@ static int open_stage(struct pretrain *self)
 	return self->batch ? 0 : gpt_no_memory(&self->work, "a batch");
 }
 
-static int save(void *opaque, cairn_writer *writer)
+static int save(void *opaque, gpt_save *checkpoint)
 {
 	struct pretrain *self = opaque;
 
-	return gpt_put_training(self->work.host, self->work.run, writer, self->model, self->adam,
-		&self->at, sizeof(self->at));
+	return gpt_save_training(checkpoint, self->model, self->adam, &self->at, sizeof(self->at));
 }
 
 static int resume(struct pretrain *self)

@@ -156,12 +156,11 @@ static int open_stage(rm_stage *self)
 
 /* ---- checkpoints ----------------------------------------------------------------------- */
 
-static int save(void *opaque, cairn_writer *writer)
+static int save(void *opaque, gpt_save *checkpoint)
 {
 	rm_stage *self = opaque;
 
-	return gpt_put_training(self->work.host, self->work.run, writer, self->model, self->adam,
-		&self->at, sizeof(self->at));
+	return gpt_save_training(checkpoint, self->model, self->adam, &self->at, sizeof(self->at));
 }
 
 static int resume(rm_stage *self)

@@ -57,11 +57,11 @@ static int open_stage(struct sample *self)
 		(int32_t)params->K, limits.max_response);
 }
 
-static int save(void *opaque, cairn_writer *writer)
+static int save(void *opaque, gpt_save *checkpoint)
 {
 	struct sample *self = opaque;
 
-	return gpt_completions_put(&self->completions, &self->work, writer);
+	return gpt_completions_put(&self->completions, checkpoint);
 }
 
 static int resume(struct sample *self)

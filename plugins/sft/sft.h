@@ -96,7 +96,7 @@ CAIRN_MUST int sft_select_unit(sft_stage *self);
 /* The winner's weights become the model's. */
 void sft_select_finish(sft_stage *self);
 /* What a checkpoint needs of all this. */
-CAIRN_MUST int sft_select_put(sft_stage *self, cairn_writer *writer);
+CAIRN_MUST int sft_select_put(sft_stage *self, gpt_save *checkpoint);
 CAIRN_MUST int sft_select_get(sft_stage *self, const cairn_artifact *checkpoint);
 
 /* sft_report.c: summary and "report". */

@@ -130,13 +130,13 @@ static int open_stage(sft_stage *self)
 
 /* ---- checkpoints ----------------------------------------------------------------------- */
 
-static int save(void *opaque, cairn_writer *writer)
+static int save(void *opaque, gpt_save *checkpoint)
 {
 	sft_stage *self = opaque;
-	int code = gpt_put_training(self->work.host, self->work.run, writer, self->model,
-		self->adam, &self->at, sizeof(self->at));
+	int code =
+		gpt_save_training(checkpoint, self->model, self->adam, &self->at, sizeof(self->at));
 
-	return code ? code : sft_select_put(self, writer);
+	return code ? code : sft_select_put(self, checkpoint);
 }
 
 static int resume(sft_stage *self)

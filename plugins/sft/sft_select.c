@@ -235,8 +235,10 @@ int sft_select_unit(sft_stage *self)
 	if (self->said.done < self->said.n)
 		return 0;
 	gpt_metrics_add(metrics, "eval_reward", point->eval_reward);
-	conclude(self);
-	return 0;
+	code = gpt_save_finish(&self->work.save); /* the best may be in it, and will change */
+	if (!code)
+		conclude(self);
+	return code;
 }
 
 void sft_select_finish(sft_stage *self)
@@ -247,19 +249,17 @@ void sft_select_finish(sft_stage *self)
 
 /* ---- checkpoints ----------------------------------------------------------------------- */
 
-int sft_select_put(sft_stage *self, cairn_writer *writer)
+int sft_select_put(sft_stage *self, gpt_save *checkpoint)
 {
-	const cairn_host *host = self->work.host;
-	cairn_run *run = self->work.run;
 	int code = 0;
 
 	if (self->at.n_points > 0)
-		code = gpt_put_bytes(host, run, writer, "curve", self->curve,
-			self->at.n_points * sizeof(*self->curve));
+		code = gpt_save_bytes(
+			checkpoint, "curve", self->curve, self->at.n_points * sizeof(*self->curve));
 	if (!code && self->best && self->at.best > 0)
-		code = gpt_put_state(host, run, writer, "best", self->best, NULL);
+		code = gpt_save_state(checkpoint, "best", self->best, NULL);
 	if (!code && self->at.selecting)
-		code = gpt_completions_put(&self->said, &self->work, writer);
+		code = gpt_completions_put(&self->said, checkpoint);
 	return code;
 }
 

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "gpt/checkpoint.h"
 #include "gpt/memhost.h"
+#include "gpt/save.h"
 #include "gpt/support.h"
 #include "kernels/portable/portable.h"
 #include "test.h"
@@ -294,16 +295,18 @@ static void test_gpt_checkpoint__training_goes_on_exactly(void **state)
 	gpt_model *straight = random_model(&f->k, &tiny_config, GPT_HEAD_LM, GPT_TRAINABLE, 3);
 	gpt_model *resumed = random_model(&f->k, &tiny_config, GPT_HEAD_LM, GPT_TRAINABLE, 4);
 	gpt_adam *adam = new_adam(straight), *other = new_adam(resumed);
-	cairn_writer *writer;
+	gpt_save save;
 	cairn_artifact checkpoint;
 	cairn_real *a, *b;
 
 	train_step(straight, adam);
 	train_step(straight, adam);
-	assert_int_equal(f->host->checkpoint_begin(f->run, 2, &writer), 0);
-	assert_int_equal(gpt_put_state(f->host, f->run, writer, "policy", straight, adam), 0);
-	assert_int_equal(gpt_put_state(f->host, f->run, writer, "ema", straight, NULL), 0);
-	assert_int_equal(f->host->commit(writer), 0);
+	gpt_save_init(&save, f->host, f->run);
+	assert_int_equal(f->host->checkpoint_begin(f->run, 2, &save.writer), 0);
+	assert_int_equal(gpt_save_state(&save, "policy", straight, adam), 0);
+	assert_int_equal(gpt_save_state(&save, "ema", straight, NULL), 0);
+	assert_int_equal(f->host->commit(save.writer), 0);
+	gpt_save_free(&save);
 	train_step(straight, adam);
 
 	checkpoint = memhost_artifact(f->memory);

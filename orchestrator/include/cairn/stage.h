@@ -165,8 +165,11 @@ enum cairn_account {
 /* Answers of step(). */
 enum {
 	CAIRN_GO = 0,
-	CAIRN_CHECKPOINT = 1, /* write a checkpoint of the state after this step, now */
-	CAIRN_STOP = 2,       /* write a checkpoint, then return CAIRN_STOPPED */
+	/* Write a checkpoint of the state after this step, before the next step(): who copies it
+	 * beside computing may begin() it when the copy is there. What this step has cost was
+	 * noted by step(). */
+	CAIRN_CHECKPOINT = 1,
+	CAIRN_STOP = 2, /* write a checkpoint, then return CAIRN_STOPPED */
 };
 
 /* Answers of run(); a negative one is a cairn_error_code. */

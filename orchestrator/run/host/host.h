@@ -145,6 +145,7 @@ struct cairn_run {
 	uint64_t n_rows;
 	json_t *summary;
 	cairn_meter meter;                                      /* of this attempt */
+	cairn_meter meter_at_step;                              /* the same, at the last step() */
 	double base[CAIRN_ACCOUNTS], base_real[CAIRN_ACCOUNTS]; /* of the checkpoint resumed from */
 	double base_seconds;
 	double kept; /* of this attempt, FLOPs: committed */
@@ -289,6 +290,9 @@ char *cairn_host_summary_text(cairn_run *run);
 void cairn_host_summary_restore(cairn_run *run, const char *text, size_t len);
 /* "flop", "flop_real": of this attempt, or with what the checkpoint brought. */
 void cairn_host_put_account(cairn_run *run, json_t *record, bool with_base);
+/* The same as a meter of this attempt had it. */
+void cairn_host_put_account_of(
+	cairn_run *run, const cairn_meter *meter, json_t *record, bool with_base);
 double cairn_host_seconds(cairn_run *run); /* kept so far, over attempts */
 
 int cairn_host_kernels(cairn_run *run, const cairn_kernels **out);

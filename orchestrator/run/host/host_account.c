@@ -92,6 +92,7 @@ int cairn_host_step(cairn_run *run, const cairn_progress *progress)
 	if (rc < 0)
 		return rc;
 	run->step = progress->step;
+	run->meter_at_step = run->meter;
 	run->total = progress->total;
 	run->tokens = progress->tokens;
 	add_row(run, progress);
@@ -162,11 +163,17 @@ static uint64_t peak_rss(void)
 
 void cairn_host_put_account(cairn_run *run, json_t *record, bool with_base)
 {
+	cairn_host_put_account_of(run, &run->meter, record, with_base);
+}
+
+void cairn_host_put_account_of(
+	cairn_run *run, const cairn_meter *meter, json_t *record, bool with_base)
+{
 	double flop[CAIRN_ACCOUNTS], real[CAIRN_ACCOUNTS];
 
 	for (int i = 0; i < CAIRN_ACCOUNTS; i++) {
-		flop[i] = run->meter.flop[i] + (with_base ? run->base[i] : 0);
-		real[i] = run->meter.flop_real[i] + (with_base ? run->base_real[i] : 0);
+		flop[i] = meter->flop[i] + (with_base ? run->base[i] : 0);
+		real[i] = meter->flop_real[i] + (with_base ? run->base_real[i] : 0);
 	}
 	json_object_set_new(record, "flop", cairn_wire_account(flop));
 	json_object_set_new(record, "flop_real", cairn_wire_account(real));

@@ -81,6 +81,15 @@ static int put_own_state(cairn_writer *writer, cairn_error *err)
 	return rc;
 }
 
+/* What the state after the checkpoint's step has cost. A plugin that copies its state beside
+ * computing has begun with the next step meanwhile, and whoever resumes will do that again. */
+static const cairn_meter *meter_of(const cairn_writer *writer)
+{
+	const cairn_run *run = writer->run;
+
+	return writer->step == run->step ? &run->meter_at_step : &run->meter;
+}
+
 static json_t *make_record(const cairn_writer *writer)
 {
 	cairn_run *run = writer->run;
@@ -91,7 +100,7 @@ static json_t *make_record(const cairn_writer *writer)
 	json_t *row = cairn_host_row_of(run, writer->step);
 
 	if (record)
-		cairn_host_put_account(run, record, true);
+		cairn_host_put_account_of(run, meter_of(writer), record, true);
 	if (record && row)
 		json_object_set(record, "metrics", row);
 	json_decref(row);
@@ -108,7 +117,7 @@ static int take_stock(cairn_checkpoint *out, cairn_writer *writer, cairn_error *
 		.step = writer->step,
 		.meta = writer->meta,
 		.record = make_record(writer),
-		.kept = cairn_meter_total(&run->meter),
+		.kept = cairn_meter_total(meter_of(writer)),
 	};
 	writer->meta = NULL;
 	fields = json_pack("{s:f, s:I}", "kept_flop", out->kept, "step", (json_int_t)run->step);
@@ -116,7 +125,7 @@ static int take_stock(cairn_checkpoint *out, cairn_writer *writer, cairn_error *
 		json_decref(fields);
 		return cairn_error_set(err, CAIRN_ENOMEM, "out of memory for a checkpoint");
 	}
-	cairn_host_put_account(run, fields, false);
+	cairn_host_put_account_of(run, meter_of(writer), fields, false);
 	return cairn_amends_add(&out->amends, &run->job.key, run->job.attempt, fields, err);
 }
 

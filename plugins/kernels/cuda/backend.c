@@ -96,6 +96,31 @@ static void dev_zero(const cairn_kernels *k, void *dev, size_t bytes)
 	cuda_device_zero(cuda_backend_of(k)->device, dev, bytes);
 }
 
+static void *pinned_alloc(const cairn_kernels *k, size_t bytes)
+{
+	return cuda_device_pinned_alloc(cuda_backend_of(k)->device, bytes);
+}
+
+static void pinned_free(const cairn_kernels *k, void *pinned)
+{
+	cuda_device_pinned_free(cuda_backend_of(k)->device, pinned);
+}
+
+static void fetch(const cairn_kernels *k, void *pinned, const void *dev, size_t bytes)
+{
+	cuda_device_fetch(cuda_backend_of(k)->device, pinned, dev, bytes);
+}
+
+static void fetch_fence(const cairn_kernels *k)
+{
+	cuda_device_fetch_fence(cuda_backend_of(k)->device);
+}
+
+static void fetch_wait(const cairn_kernels *k)
+{
+	cuda_device_fetch_wait(cuda_backend_of(k)->device);
+}
+
 static size_t peak_bytes(const cairn_kernels *k)
 {
 	return cuda_device_peak(cuda_backend_of(k)->device);
@@ -155,6 +180,11 @@ static void fill_memory(cairn_kernels *k, enum cuda_type type)
 	k->read = dev_read;
 	k->copy = dev_copy;
 	k->zero = dev_zero;
+	k->pinned_alloc = pinned_alloc;
+	k->pinned_free = pinned_free;
+	k->fetch = fetch;
+	k->fetch_fence = fetch_fence;
+	k->fetch_wait = fetch_wait;
 	k->peak_bytes = peak_bytes;
 	k->status = status;
 	if (cuda_device_can_record()) {

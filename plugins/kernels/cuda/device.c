@@ -7,6 +7,9 @@
  * an event behind the last copy out of a segment says when it may be filled again. Reads wait
  * anyway; large ones go piece by piece through two pinned buffers, which takes turns between the
  * bus and the copy to where the caller wants them.
+ *
+ * What is fetched beside computing goes through a stream of its own, which waits for the calls
+ * before by an event; another event holds back those that may change what is being fetched.
  */
 #include "kernels/cuda/device.h"
 
@@ -30,6 +33,9 @@ typedef struct block {
 struct cuda_device {
 	cuda_found found;
 	cudaStream_t stream;
+	cudaStream_t copies; /* of what is fetched */
+	cudaEvent_t computed, fetched;
+	bool is_fetching; /* since the host last waited */
 
 	block *blocks;
 	size_t n_blocks, cap_blocks, now, peak;
@@ -161,6 +167,16 @@ static bool open_ring(cuda_device *d)
 	return done;
 }
 
+static bool open_copies(cuda_device *d)
+{
+	return ok(d, cudaStreamCreateWithFlags(&d->copies, cudaStreamNonBlocking),
+		       "making a stream") &&
+	       ok(d, cudaEventCreateWithFlags(&d->computed, cudaEventDisableTiming),
+		       "making an event") &&
+	       ok(d, cudaEventCreateWithFlags(&d->fetched, cudaEventDisableTiming),
+		       "making an event");
+}
+
 int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *err)
 {
 	cuda_device *d = calloc(1, sizeof(*d));
@@ -172,7 +188,7 @@ int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *er
 	if (ok(d, cudaSetDevice(0), "taking the GPU") &&
 		ok(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking),
 			"making a stream") &&
-		open_ring(d)) {
+		open_ring(d) && open_copies(d)) {
 		*out = d;
 		return CAIRN_OK;
 	}
@@ -191,6 +207,8 @@ void cuda_device_close(cuda_device *d)
 		return;
 	if (d->stream)
 		(void)cudaStreamSynchronize(d->stream);
+	if (d->copies)
+		(void)cudaStreamSynchronize(d->copies);
 	for (size_t i = 0; i < d->n_blocks; i++)
 		(void)cudaFree(d->blocks[i].dev);
 	free(d->blocks);
@@ -200,8 +218,14 @@ void cuda_device_close(cuda_device *d)
 	for (int i = 0; i < 2; i++)
 		if (d->read[i])
 			(void)cudaEventDestroy(d->read[i]);
+	if (d->computed)
+		(void)cudaEventDestroy(d->computed);
+	if (d->fetched)
+		(void)cudaEventDestroy(d->fetched);
 	(void)cudaFreeHost(d->ring);
 	(void)cudaFreeHost(d->reading);
+	if (d->copies)
+		(void)cudaStreamDestroy(d->copies);
 	if (d->stream)
 		(void)cudaStreamDestroy(d->stream);
 	(void)cudaGetLastError();
@@ -266,6 +290,7 @@ void cuda_device_free(cuda_device *d, void *dev)
 		break;
 	}
 	/* What was launched may still use it. */
+	cuda_device_fetch_wait(d);
 	(void)ok(d, cudaStreamSynchronize(d->stream), "waiting for the device");
 	(void)ok(d, cudaFree(dev), "giving memory back");
 }
@@ -359,6 +384,53 @@ void cuda_device_zero(cuda_device *d, void *dev, size_t bytes)
 {
 	if (bytes > 0)
 		(void)ok(d, cudaMemsetAsync(dev, 0, bytes, d->stream), "zeroing");
+}
+
+/* ---- fetching beside computing -------------------------------------------------------------
+ */
+
+void *cuda_device_pinned_alloc(cuda_device *d, size_t bytes)
+{
+	void *pinned = NULL;
+	cudaError_t rc = cudaHostAlloc(&pinned, bytes ? bytes : 1, cudaHostAllocDefault);
+
+	if (rc == cudaErrorMemoryAllocation) {
+		(void)cudaGetLastError();
+		return NULL;
+	}
+	return ok(d, rc, "getting pinned memory") ? pinned : NULL;
+}
+
+void cuda_device_pinned_free(cuda_device *d, void *pinned)
+{
+	if (!pinned)
+		return;
+	cuda_device_fetch_wait(d);
+	(void)ok(d, cudaFreeHost(pinned), "giving pinned memory back");
+}
+
+void cuda_device_fetch(cuda_device *d, void *pinned, const void *dev, size_t bytes)
+{
+	CAIRN_ASSERT(!d->recording);
+	if (bytes > 0 && ok(d, cudaEventRecord(d->computed, d->stream), "fetching") &&
+		ok(d, cudaStreamWaitEvent(d->copies, d->computed, 0), "fetching") &&
+		ok(d, cudaMemcpyAsync(pinned, dev, bytes, cudaMemcpyDeviceToHost, d->copies),
+			"fetching"))
+		d->is_fetching = true;
+}
+
+void cuda_device_fetch_fence(cuda_device *d)
+{
+	CAIRN_ASSERT(!d->recording);
+	if (d->is_fetching && ok(d, cudaEventRecord(d->fetched, d->copies), "fetching"))
+		(void)ok(d, cudaStreamWaitEvent(d->stream, d->fetched, 0), "fetching");
+}
+
+void cuda_device_fetch_wait(cuda_device *d)
+{
+	if (d->is_fetching)
+		(void)ok(d, cudaStreamSynchronize(d->copies), "fetching");
+	d->is_fetching = false;
 }
 
 /* ---- graphs ------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * device.h - the GPU as the backend uses it: memory, one stream, copies, graphs, what went wrong.
+ * device.h - the GPU as the backend uses it: memory, streams, copies, graphs, what went wrong.
  *
- * Everything that is computed goes through one stream, in the order of the calls. Errors stick: the
- * first one is kept with the name of the operation, and cuda_device_status() tells it.
+ * Everything that is computed goes through one stream, in the order of the calls; only what is
+ * fetched beside computing has another. Errors stick: the first one is kept with the name of the
+ * operation, and cuda_device_status() tells it.
  *
  * device.c and blas.c are the only files that call CUDA's runtime and cuBLASLt; the tests put
  * another pair in their place, which works in the host's memory.
@@ -47,6 +48,13 @@ void cuda_device_write(cuda_device *d, void *dev, const void *host, size_t bytes
 void cuda_device_read(cuda_device *d, void *host, const void *dev, size_t bytes);
 void cuda_device_copy(cuda_device *d, void *to, const void *from, size_t bytes);
 void cuda_device_zero(cuda_device *d, void *dev, size_t bytes);
+
+/* As in cairn/kernels.h. None of them while calls are captured. */
+void *cuda_device_pinned_alloc(cuda_device *d, size_t bytes);
+void cuda_device_pinned_free(cuda_device *d, void *pinned);
+void cuda_device_fetch(cuda_device *d, void *pinned, const void *dev, size_t bytes);
+void cuda_device_fetch_fence(cuda_device *d);
+void cuda_device_fetch_wait(cuda_device *d);
 
 /* After the launches of an operation: keeps their error. */
 void cuda_device_check(cuda_device *d, const char *operation);

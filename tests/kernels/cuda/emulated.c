@@ -8,10 +8,25 @@
 
 extern const cairn_kernels_backend cairn_kernels_backend_cuda __asm__(CAIRN_KERNELS_SYMBOL);
 
-const cairn_kernels *emulated_table(const char *mode)
+static cairn_kernels *table_of(const char *mode)
 {
 	static cairn_kernels tables[2];
-	cairn_kernels *table = &tables[strcmp(mode, "bf16") == 0];
+
+	return &tables[strcmp(mode, "bf16") == 0];
+}
+
+void emulated_close(const char *mode)
+{
+	cairn_kernels *table = table_of(mode);
+
+	if (table->abi.magic)
+		cairn_kernels_backend_cuda.close(table);
+	memset(table, 0, sizeof(*table));
+}
+
+const cairn_kernels *emulated_table(const char *mode)
+{
+	cairn_kernels *table = table_of(mode);
 	cairn_error err = {0};
 
 	if (!table->abi.magic) {

@@ -6,17 +6,53 @@
  * It is as strict as the real pair where the table's code could go wrong: memory it gave is aligned
  * and counted, what is not zeroed by contract is poisoned, and products whose strides or addresses
  * cuBLASLt has nothing fast for are refused, so that the other path is taken.
+ *
+ * What is fetched is copied as late as a device may do it: out of the device at the fence (or when
+ * the host waits without one), to where it was wanted only when the host waits. So who forgets the
+ * fence sees what came after, and who forgets to wait sees poison; the former is an error, too.
  */
+#include "host_device.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cuda/blas.h"
 
+enum {
+	FETCHES = 64, /* under way at once, at most */
+	POISON = 0xa5,
+};
+
+typedef struct fetching {
+	void *pinned;
+	const void *dev;
+	size_t bytes;
+	char *before; /* what dev held when it was asked for */
+	bool is_copied;
+} fetching;
+
 struct cuda_device {
 	size_t now, peak;
 	const char *operation, *what;
+	fetching fetches[FETCHES];
+	int n_fetches;
 };
+
+static host_device_limits limits = {
+	.device_bytes = (size_t)1 << 30, .refused = -1, .pinned_left = -1, .dies_after = -1};
+
+host_device_limits *host_device_limited(void)
+{
+	return &limits;
+}
+
+static bool is_refused(cuda_device *d, size_t bytes)
+{
+	if (limits.refused >= 0 && limits.refused-- == 0)
+		return true;
+	return bytes > limits.device_bytes || d->now > limits.device_bytes - bytes;
+}
 
 struct cuda_blas {
 	int64_t n;
@@ -30,7 +66,7 @@ void cuda_device_find(cuda_found *out)
 	*out = (cuda_found){.usable = true,
 		.capability = 90,
 		.multiprocessors = 132,
-		.memory = (size_t)1 << 30,
+		.memory = limits.device_bytes,
 		.name = "emulated"};
 }
 
@@ -55,7 +91,7 @@ cuda_stream cuda_device_stream(const cuda_device *d)
 /* A block is preceded by its size. */
 void *cuda_device_alloc(cuda_device *d, size_t bytes)
 {
-	char *block = bytes > (size_t)1 << 30 ? NULL : malloc(bytes + 64 + 255);
+	char *block = is_refused(d, bytes) ? NULL : malloc(bytes + 64 + 255);
 	char *dev;
 
 	if (!block)
@@ -76,6 +112,7 @@ void cuda_device_free(cuda_device *d, void *dev)
 
 	if (!dev)
 		return;
+	cuda_device_fetch_wait(d);
 	memcpy(&block, (char *)dev - 16, sizeof(block));
 	memcpy(&bytes, (char *)dev - 8, sizeof(bytes));
 	d->now -= bytes;
@@ -108,6 +145,64 @@ void cuda_device_zero(cuda_device *d, void *dev, size_t bytes)
 {
 	(void)d;
 	memset(dev, 0, bytes);
+}
+
+void *cuda_device_pinned_alloc(cuda_device *d, size_t bytes)
+{
+	(void)d;
+	if (limits.no_pinned || limits.pinned_left == 0)
+		return NULL;
+	limits.pinned_left -= limits.pinned_left > 0 ? 1 : 0;
+	limits.n_pinned++;
+	return malloc(bytes ? bytes : 1);
+}
+
+void cuda_device_pinned_free(cuda_device *d, void *pinned)
+{
+	if (!pinned)
+		return;
+	cuda_device_fetch_wait(d);
+	limits.n_pinned--;
+	free(pinned);
+}
+
+void cuda_device_fetch(cuda_device *d, void *pinned, const void *dev, size_t bytes)
+{
+	fetching *f = &d->fetches[d->n_fetches];
+
+	CAIRN_ASSERT(d->n_fetches < FETCHES);
+	*f = (fetching){.pinned = pinned, .dev = dev, .bytes = bytes, .before = malloc(bytes + 1)};
+	CAIRN_ASSERT(f->before);
+	memcpy(f->before, dev, bytes);
+	memset(pinned, POISON, bytes);
+	d->n_fetches++;
+	limits.fetched += bytes;
+}
+
+void cuda_device_fetch_fence(cuda_device *d)
+{
+	for (int i = 0; i < d->n_fetches; i++) {
+		fetching *f = &d->fetches[i];
+
+		if (f->is_copied)
+			continue;
+		if (memcmp(f->before, f->dev, f->bytes) != 0)
+			cuda_device_fail(d, "fetching", "what was fetched changed before a fence");
+		memcpy(f->before, f->dev, f->bytes);
+		f->is_copied = true;
+	}
+}
+
+void cuda_device_fetch_wait(cuda_device *d)
+{
+	cuda_device_fetch_fence(d);
+	if (d->n_fetches > 0 && limits.dies_after >= 0 && limits.dies_after-- == 0)
+		cuda_device_fail(d, "fetching", "the device is gone");
+	for (int i = 0; i < d->n_fetches; i++) {
+		memcpy(d->fetches[i].pinned, d->fetches[i].before, d->fetches[i].bytes);
+		free(d->fetches[i].before);
+	}
+	d->n_fetches = 0;
 }
 
 void cuda_device_check(cuda_device *d, const char *operation)
