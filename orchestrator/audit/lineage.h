@@ -86,7 +86,7 @@ CAIRN_MUST int cairn_lineage_of_commit(cairn_lineage_start **out, size_t *n,
 	cairn_snapshot *snapshot, const char *digits, cairn_error *err);
 void cairn_lineage_free(cairn_lineage *lineage);
 /* {"nodes": [...], "edges": [...], "truncated": bool}; new reference. With the snapshot of the walk
- * (or NULL) stages also have "components", "origins". */
+ * (or NULL) stages also have "components", "origins", "backend" and "compute" of their results. */
 json_t *cairn_lineage_to_json(const cairn_lineage *lineage, cairn_snapshot *snapshot);
 
 #endif

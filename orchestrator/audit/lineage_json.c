@@ -25,7 +25,7 @@ static void add_text(json_t *json, const char *name, const char *text)
 /* The long fields of a stage's record. */
 static void add_record(json_t *json, cairn_snapshot *snapshot, const cairn_lineage_node *node)
 {
-	static const char *const fields[] = {"components", "origins"};
+	static const char *const fields[] = {"components", "origins", "backend", "compute"};
 	json_t *result = NULL, *value;
 	cairn_key key;
 
@@ -34,7 +34,7 @@ static void add_record(json_t *json, cairn_snapshot *snapshot, const cairn_linea
 		return;
 	for (size_t i = 0; i < CAIRN_COUNT(fields); i++) {
 		value = json_object_get(result, fields[i]);
-		if (value)
+		if (value && !json_is_null(value))
 			json_object_set(json, fields[i], value);
 	}
 	json_decref(result);

@@ -31,7 +31,8 @@
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,
  *              "flop": [..], "flop_real": [..] (all that was kept: of the attempts that led
  *              here), "max_rss_bytes", "kernel_peak_bytes" (of the last attempt), "seconds",
- *              "steps", "plugin_digest", "build", "backend", "end_ms" }
+ *              "steps", "plugin_digest", "build", "backend", "end_ms", "compute": {"numerics",
+ *              "peak_flops", "chosen": text of the backend} (where kernels computed) }
  *              One that was accepted for another key has "blessed": see run/plan/bless.h.
  *              What a tool put into the store (run/tool/tool_commit.c) has a result with no run,
  * but with "user" and "origins": [{"port", "path", "files": [{"name", "bytes", "sha256"}]}]

@@ -48,6 +48,7 @@ typedef struct cairn_planned_cost {
 	double flop_of[CAIRN_ACCOUNTS];      /* all 0: not split */
 	uint64_t memory_bytes, output_bytes; /* memory: with a copy of a checkpoint */
 	uint64_t checkpoint_bytes;           /* of the entries of one */
+	uint64_t device_bytes;               /* of the device's memory; 0: none, or not known */
 	uint64_t least_bytes;                /* memory without that copy, and */
 	bool lacks_copy;                     /* that is all there is room for */
 	bool is_partial;                     /* something is not known yet: too low */
@@ -80,8 +81,9 @@ typedef struct cairn_plan {
 	const cairn_workflow *workflow;
 	cairn_store *store;
 	cairn_arena *arena;
-	const char *numerics;
-	cairn_planned *stages; /* one per instance, same order */
+	cairn_arithmetic arithmetic;         /* of `compute`; what keys need of it */
+	const struct cairn_compute *compute; /* compute/probe.h; NULL: no stage needs kernels */
+	cairn_planned *stages;               /* one per instance, same order */
 	size_t n_stages;
 	/* Ascending: the stages whose state the last call to make, refresh or update changed. */
 	uint32_t *changed;
@@ -93,7 +95,8 @@ typedef struct cairn_plan {
 	struct cairn_plan_work *work;      /* plan.c */
 } cairn_plan;
 
-/* Takes files into the store, computes the keys that can be, looks up results. */
+/* Finds what will compute, takes files into the store, computes the keys that can be, looks up
+ * results. EDEVICE where there is a stage that needs kernels, and nothing to compute with. */
 CAIRN_MUST int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err);
 /* After the result of stage i became known: keys of those that wait for it. Takes time for what

@@ -17,9 +17,18 @@ struct taker {
 		const char *value);
 };
 
+/* Can its value be seen in the result? */
+static bool matters(const cairn_param *param, const cairn_plugin_info *plugin,
+	const cairn_arithmetic *arithmetic)
+{
+	return !(param->flags & CAIRN_PARAM_NEUTRAL) ||
+	       ((param->flags & CAIRN_PARAM_CUTS) && !arithmetic->is_batch_invariant &&
+		       (plugin->capabilities & CAIRN_NEEDS_KERNELS));
+}
+
 /* The only place that knows what a key is made of, and in what order. */
 static void each_component(struct taker *taker, const cairn_instance *instance,
-	const char *const *input_ids, const char *numerics)
+	const char *const *input_ids, const cairn_arithmetic *arithmetic)
 {
 	const cairn_plugin_info *plugin = instance->plugin;
 	const cairn_port *port = NULL;
@@ -29,7 +38,7 @@ static void each_component(struct taker *taker, const cairn_instance *instance,
 	taker->take(taker, "", "plugin", "", plugin->name);
 	taker->take(taker, "", "version", "", plugin->version);
 	if (plugin->capabilities & CAIRN_NEEDS_KERNELS)
-		taker->take(taker, "", "numerics", "", numerics);
+		taker->take(taker, "", "numerics", "", arithmetic->numerics);
 	/* Most seeds and indices have one digit, and a plan writes many. */
 	if (instance->seed >= 0 && instance->seed < 10)
 		memcpy(number, (char[]){(char)('0' + instance->seed), 0}, 2);
@@ -39,7 +48,7 @@ static void each_component(struct taker *taker, const cairn_instance *instance,
 	for (uint64_t i = 0; i < plugin->n_params; i++) {
 		const cairn_value *value = &instance->values[i];
 
-		if (!(value->param->flags & CAIRN_PARAM_NEUTRAL))
+		if (matters(value->param, plugin, arithmetic))
 			taker->take(taker, "param.", value->param->name, "", value->text);
 	}
 	for (size_t i = 0; i < instance->n_bindings; i++) {
@@ -73,14 +82,14 @@ static void add_to_list(struct taker *self, const char *prefix, const char *name
 }
 
 size_t cairn_key_components(const cairn_component **out, const cairn_instance *instance,
-	const char *const *input_ids, const char *numerics, cairn_arena *arena)
+	const char *const *input_ids, const cairn_arithmetic *arithmetic, cairn_arena *arena)
 {
 	size_t most = 4 + instance->plugin->n_params + instance->n_bindings;
 	struct lister lister = {.taker = {add_to_list},
 		.arena = arena,
 		.list = cairn_arena_alloc(arena, most, sizeof(cairn_component))};
 
-	each_component(&lister.taker, instance, input_ids, numerics);
+	each_component(&lister.taker, instance, input_ids, arithmetic);
 	*out = lister.list;
 	return lister.n;
 }
@@ -131,13 +140,13 @@ static void end_key(cairn_key *out, const cairn_text *bytes)
 }
 
 void cairn_key_make(cairn_key *out, const cairn_instance *instance, const char *const *input_ids,
-	const char *numerics, cairn_text *scratch)
+	const cairn_arithmetic *arithmetic, cairn_text *scratch)
 {
 	struct encoder encoder = {{encode}, scratch};
 
 	cairn_text_clear(scratch);
 	cairn_text_add_bytes(scratch, domain, sizeof(domain));
-	each_component(&encoder.taker, instance, input_ids, numerics);
+	each_component(&encoder.taker, instance, input_ids, arithmetic);
 	end_key(out, scratch);
 }
 

@@ -68,6 +68,7 @@ static json_t *param_to_json(const cairn_param *param)
 	put_string(json, "unit", param->unit);
 	put_string(json, "choices", param->choices);
 	json_object_set_new(json, "neutral", json_boolean(param->flags & CAIRN_PARAM_NEUTRAL));
+	json_object_set_new(json, "cuts", json_boolean(param->flags & CAIRN_PARAM_CUTS));
 	put_string(json, "doc", param->doc);
 	return json;
 }
@@ -197,7 +198,8 @@ static int read_param(struct reader *r, cairn_param *out, const json_t *json, ui
 
 	*out = (cairn_param){.name = get_string(r, json, "name"),
 		.doc = get_string(r, json, "doc"),
-		.flags = get_flag(json, "neutral") ? CAIRN_PARAM_NEUTRAL : 0,
+		.flags = (get_flag(json, "neutral") ? CAIRN_PARAM_NEUTRAL : 0u) |
+			 (get_flag(json, "cuts") ? CAIRN_PARAM_CUTS : 0u),
 		.offset = offset < 0 ? UINT64_MAX : (uint64_t)offset,
 		.fallback = get_string(r, json, "default"),
 		.min = get_bound(json, "min"),

@@ -67,8 +67,8 @@ static void test_run_plugins__older_minor_reads_as_null(void **state)
 static void test_run_plugins__refuses(void **state)
 {
 	(void)state;
-	refused("new_abi", CAIRN_EABI, "contract 1.3, this cairn speaks 1.2",
-		"minor is 3, newer than cairn's 2; built by a compiler to come");
+	refused("new_abi", CAIRN_EABI, "contract 1.4, this cairn speaks 1.3",
+		"minor is 4, newer than cairn's 3; built by a compiler to come");
 	refused("wrong_magic", CAIRN_EABI, "is no cairn stage plugin", "magic is 0x");
 	refused("no_symbol", CAIRN_EABI, "does not export 'cairn_plugin'", "");
 	refused("bad_offset", CAIRN_EABI, "offset 4096 does not lie inside a struct of 8 bytes",

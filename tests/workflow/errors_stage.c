@@ -28,11 +28,11 @@ static const struct fake_case stage_cases[] = {
 			  "lrr = 1e-5\n",
 		"error: unknown parameter 'lerning_rate' for plugin 'sft'\n"
 		"  at t.ini:16, section [stage sft]\n"
-		"detail: 'sft' 1.0 accepts 9 parameters\n"
+		"detail: 'sft' 1.0 accepts 10 parameters\n"
 		"hint: List them with `cairn plugins sft`.\n"
 		"error: unknown parameter 'lrr' for plugin 'sft'\n"
 		"  at t.ini:17, section [stage sft]\n"
-		"detail: 'sft' 1.0 accepts 9 parameters\n"
+		"detail: 'sft' 1.0 accepts 10 parameters\n"
 		"hint: Did you mean 'lr'? List them with `cairn plugins sft`.\n",
 		{0}},
 	{"misspelt_setting",
@@ -51,7 +51,7 @@ static const struct fake_case stage_cases[] = {
 			  "demos = demos:train\n",
 		"error: unknown parameter 'demos' for plugin 'sft'\n"
 		"  at t.ini:15, section [stage sft]\n"
-		"detail: 'sft' 1.0 accepts 9 parameters\n"
+		"detail: 'sft' 1.0 accepts 10 parameters\n"
 		"hint: It is an input: write `input.demos = STAGE:PORT`.\n",
 		{0}},
 	{"unknown_input",

@@ -9,7 +9,7 @@
 
 /* The struct that the parameters of 'sft' and 'wide' describe. */
 struct sft_params {
-	int64_t epochs, log_every;
+	int64_t epochs, log_every, micro;
 	double lr, dropout, warmup;
 	uint64_t buffer;
 	const char *template;
@@ -72,6 +72,12 @@ static const cairn_param sft_params[] = {
 		.offset = offsetof(struct sft_params, log_every),
 		.fallback = "10",
 		.min = 1},
+	{.name = "micro",
+		.doc = "Tokens of a pass.",
+		.type = CAIRN_PARAM_INT,
+		.flags = CAIRN_PARAM_NEUTRAL | CAIRN_PARAM_CUTS,
+		.offset = offsetof(struct sft_params, micro),
+		.fallback = "0"},
 };
 
 static const cairn_param rm_params[] = {

@@ -32,6 +32,8 @@ static void test_workflow_key__golden_vectors(void **state)
 	check_key(right, 1, "476d76e82f2509f656dc5a9fb86c26b3e40612c696dff120c24e3d9be8334506");
 }
 
+static const cairn_arithmetic cpu = {"cpu-f32", true}, gpu = {"gpu-bf16", false};
+
 /* The key of sft in a workflow, as text. */
 static void key_of(char out[CAIRN_KEY_TEXT], const char *ini, const char *const *ids)
 {
@@ -45,7 +47,7 @@ static void key_of(char out[CAIRN_KEY_TEXT], const char *ini, const char *const 
 		sft = cairn_workflow_find(workflow, "renamed", NULL);
 	assert_non_null(sft);
 	assert_int_equal(sft->n_bindings, 2);
-	n = cairn_key_components(&components, sft, ids, "cpu-f32", workflow->arena);
+	n = cairn_key_components(&components, sft, ids, &cpu, workflow->arena);
 	cairn_key_of(&key, components, n);
 	cairn_key_format(&key, out);
 	cairn_workflow_free(workflow);
@@ -69,7 +71,7 @@ static void test_workflow_key__components_in_order(void **state)
 	size_t n;
 
 	(void)state;
-	n = cairn_key_components(&components, sft, ids, "cpu-f32", workflow->arena);
+	n = cairn_key_components(&components, sft, ids, &cpu, workflow->arena);
 	assert_int_equal(n, CAIRN_COUNT(wanted));
 	for (size_t i = 0; i < n; i++) {
 		assert_string_equal(components[i].name, wanted[i].name);
@@ -88,8 +90,7 @@ static void test_workflow_key__many_inputs_are_numbered(void **state)
 	size_t n;
 
 	(void)state;
-	n = cairn_key_components(
-		&components, &workflow->instances[0], ids, "cpu-f32", workflow->arena);
+	n = cairn_key_components(&components, &workflow->instances[0], ids, &cpu, workflow->arena);
 	assert_int_equal(n, 5); /* no numerics: 'node' does not use kernels */
 	assert_string_equal(components[3].name, "input.in.0");
 	assert_string_equal(components[4].name, "input.in.1");
@@ -145,6 +146,46 @@ static void test_workflow_key__other_result_other_key(void **state)
 	}
 }
 
+/* On a device whose bits follow from the shape of a call, how work is cut is part of what it is. */
+static void test_workflow_key__cuts_count_where_bits_follow_from_them(void **state)
+{
+	cairn_workflow *workflow = fake_load(SFT IN "micro = 64\nlog_every = 3\n");
+	const cairn_instance *sft = cairn_workflow_find(workflow, "sft", NULL);
+	const cairn_component *components;
+	size_t n, on_cpu;
+
+	(void)state;
+	on_cpu = cairn_key_components(&components, sft, ids, &cpu, workflow->arena);
+	n = cairn_key_components(&components, sft, ids, &gpu, workflow->arena);
+	assert_int_equal(n, on_cpu + 1);
+	assert_string_equal(components[2].value, "gpu-bf16");
+	assert_string_equal(components[n - 3].name, "param.micro");
+	assert_string_equal(components[n - 3].value, "64");
+	cairn_workflow_free(workflow);
+}
+
+/* The same words of a plugin that has no kernels mean nothing. */
+static void test_workflow_key__cuts_without_kernels_are_neutral(void **state)
+{
+	cairn_workflow *workflow =
+		fake_load(FAKE_HEAD "[stage a]\nplugin = wide\nlr = 1\nmicro = 64\n"
+				    "input.in = file:data/a.txt file:data/b.txt\n");
+	const cairn_component *components;
+	cairn_key on_cpu, on_gpu;
+	cairn_text scratch = {0};
+	size_t n;
+
+	(void)state;
+	n = cairn_key_components(&components, &workflow->instances[0], ids, &gpu, workflow->arena);
+	for (size_t i = 0; i < n; i++)
+		assert_string_not_equal(components[i].name, "param.micro");
+	cairn_key_make(&on_cpu, &workflow->instances[0], ids, &cpu, &scratch);
+	cairn_key_make(&on_gpu, &workflow->instances[0], ids, &gpu, &scratch);
+	assert_memory_equal(&on_cpu, &on_gpu, sizeof(on_cpu));
+	cairn_text_free(&scratch);
+	cairn_workflow_free(workflow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -153,6 +194,8 @@ int main(void)
 		cmocka_unit_test(test_workflow_key__many_inputs_are_numbered),
 		cmocka_unit_test(test_workflow_key__same_result_same_key),
 		cmocka_unit_test(test_workflow_key__other_result_other_key),
+		cmocka_unit_test(test_workflow_key__cuts_count_where_bits_follow_from_them),
+		cmocka_unit_test(test_workflow_key__cuts_without_kernels_are_neutral),
 	};
 
 	return cmocka_run_group_tests(tests, fake_enter, fake_leave);

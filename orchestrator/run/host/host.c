@@ -226,6 +226,7 @@ static void note_children(cairn_run *run)
 
 static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
 {
+	cairn_error device = {0};
 	const char *left;
 	int code;
 
@@ -238,6 +239,12 @@ static int run_plugin(struct process *process, cairn_run *run, cairn_error *err)
 	if (!process->surroundings.directory[0])
 		cairn_surroundings_take(&process->surroundings);
 	code = cairn_host_settle(run, run->plugin.run(&table, run, run->params));
+	/* Whatever it says of its end, even why it failed, is of no worth where the device was ill.
+	 */
+	if (cairn_host_kernels_status(run, &device) < 0) {
+		run->error = device;
+		code = device.code;
+	}
 	left = cairn_surroundings_restore(&process->surroundings);
 	if (left)
 		note_left(run, left);
@@ -281,6 +288,7 @@ static bool say_goodbye(
 		json_pack("{s:i, s:I, s:I, s:b, s:b}", "code", code, "step", (json_int_t)run->step,
 			"total", (json_int_t)run->total, "stays", stays, "mended", is_mended);
 
+	cairn_host_kernels_forget(run);
 	if (code < 0) {
 		fprintf(stderr, "cairn: %s: %s\n", cairn_error_name(code), err->message);
 		cairn_host_send(run, "error", json_pack("{s:o}", "error", cairn_record_error(err)));

@@ -163,6 +163,7 @@ struct cairn_run {
 	const char *backend;
 	cairn_kernels inner, kernels;
 	void (*kernels_close)(cairn_kernels *k);
+	bool is_planned_wrong; /* what was planned with is not there, or is another */
 };
 
 /* ---- host_parent.c ---------------------------------------------------------------------- */
@@ -296,6 +297,13 @@ void cairn_host_put_account_of(
 double cairn_host_seconds(cairn_run *run); /* kept so far, over attempts */
 
 int cairn_host_kernels(cairn_run *run, const cairn_kernels **out);
+/* EDEVICE, in the device's words, where what was computed so far cannot be believed. */
+CAIRN_MUST int cairn_host_kernels_status(cairn_run *run, cairn_error *err);
+/* {"numerics", "peak_flops", "chosen": what the backend chose for the shapes it met}, for the
+ * result; NULL where nothing computed. New reference. */
+json_t *cairn_host_kernels_record(cairn_run *run);
+/* Where the plan was made for a backend that is not there: the next plan looks anew. */
+void cairn_host_kernels_forget(cairn_run *run);
 void cairn_host_kernels_close(cairn_run *run);
 
 /* ---- host_commit.c ------------------------------------------------------------------------- */

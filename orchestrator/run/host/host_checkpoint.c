@@ -146,8 +146,10 @@ int cairn_host_checkpoint_commit(cairn_writer *writer, cairn_error *err)
 {
 	cairn_run *run = writer->run;
 	cairn_checkpoint checkpoint = {0};
-	int rc = put_own_state(writer, err);
+	int rc = cairn_host_kernels_status(run, err);
 
+	if (rc == 0)
+		rc = put_own_state(writer, err);
 	if (rc == 0)
 		rc = take_stock(&checkpoint, writer, err);
 	if (rc == 0) {

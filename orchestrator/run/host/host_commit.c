@@ -129,6 +129,7 @@ json_t *cairn_host_inputs_record(cairn_run *run)
 
 static json_t *result_record(cairn_run *run, json_t *outputs, cairn_error *err)
 {
+	json_t *compute = cairn_host_kernels_record(run);
 	json_t *record = json_pack(
 		"{s:s, s:s, s:s, s:O, s:O, s:O, s:o, s:s, s:i, s:f, s:I, s:s, s:s, s:s?, s:I}",
 		"instance", run->job.instance, "plugin", run->plugin.name, "version",
@@ -139,6 +140,9 @@ static json_t *result_record(cairn_run *run, json_t *outputs, cairn_error *err)
 		run->plugin.head.build ? run->plugin.head.build : "", "backend", run->backend,
 		"end_ms", (json_int_t)cairn_now_ms());
 
+	if (record && compute)
+		json_object_set(record, "compute", compute);
+	json_decref(compute);
 	if (record)
 		cairn_host_put_account(run, record, true);
 	else
@@ -219,8 +223,10 @@ static void tell_committed(cairn_run *run)
 int cairn_host_finish(cairn_run *run, cairn_error *err)
 {
 	json_t *outputs, *result = NULL;
-	int rc = cairn_host_check_outputs(run, err);
+	int rc = cairn_host_kernels_status(run, err);
 
+	if (rc == 0)
+		rc = cairn_host_check_outputs(run, err);
 	if (rc < 0)
 		return rc;
 	outputs = cairn_host_outputs_record(run);

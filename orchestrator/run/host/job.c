@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "run/compute/probe.h"
+
 /* An instance's name as a file's: axis values may hold a slash. */
 static const char *file_name(const cairn_instance *instance, cairn_arena *arena)
 {
@@ -65,11 +67,19 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 		"store", cairn_store_path(plan->store), "run", run, "workflow",
 		plan->workflow->name, "instance", instance->name, "plugin_path",
 		instance->plugin->path, "plugin_digest", instance->plugin->digest, "numerics",
-		plan->numerics, "device", plan->workflow->device ? plan->workflow->device : "auto",
-		"scratch", cairn_job_scratch_path(plan, i, run, arena), "log",
+		plan->arithmetic.numerics, "device",
+		plan->workflow->device ? plan->workflow->device : "auto", "scratch",
+		cairn_job_scratch_path(plan, i, run, arena), "log",
 		cairn_job_log_path(plan, i, run, arena), "key", key, "attempt",
 		(int)planned->attempt, "values", values, "components", components, "inputs",
 		inputs_of(plan, i));
+	if (job && plan->compute) {
+		json_object_set_new(job, "backend", cairn_record_text(plan->compute->path));
+		json_object_set_new(
+			job, "passed_over", cairn_record_text(plan->compute->passed_over));
+		json_object_set_new(job, "is_batch_invariant",
+			json_boolean(plan->arithmetic.is_batch_invariant));
+	}
 	if (job) {
 		json_object_set_new(
 			job, "checkpoint_every_s", json_real(settings->checkpoint_every_s));
@@ -163,6 +173,9 @@ int cairn_job_read(cairn_job *out, json_t *take_json, cairn_arena *arena, cairn_
 	job.keep_checkpoints = cairn_json_integer(json, "keep_checkpoints", 1);
 	job.keep_every = cairn_json_integer(json, "keep_every", 0);
 	job.gpus = cairn_json_string(json, "gpus", NULL);
+	job.backend = cairn_json_string(json, "backend", NULL);
+	job.passed_over = cairn_json_string(json, "passed_over", "");
+	job.is_batch_invariant = json_is_true(json_object_get(json, "is_batch_invariant"));
 	job.keep_best = cairn_json_string(json, "keep_best", NULL);
 	job.best_is_largest = json_is_true(json_object_get(json, "best_is_largest"));
 	job.writes_at_once = json_is_true(json_object_get(json, "writes_at_once"));

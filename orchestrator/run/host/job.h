@@ -17,7 +17,11 @@ typedef struct cairn_job_input {
 typedef struct cairn_job {
 	json_t *json; /* what the texts below are borrowed from */
 	const char *store, *run, *workflow, *instance;
-	const char *plugin_path, *plugin_digest, *numerics, *device, *scratch, *log;
+	const char *plugin_path, *plugin_digest, *device, *scratch, *log;
+	const char *numerics;    /* that the key was made for; "": any */
+	bool is_batch_invariant; /* as the key says */
+	const char *backend;     /* path of what was planned with; NULL: the best there is */
+	const char *passed_over; /* what else there was, and why not; "" */
 	cairn_key key;
 	uint32_t attempt;
 	const char **values; /* canonical texts, in the order of the plugin's table */

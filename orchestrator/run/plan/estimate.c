@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "run/compute/probe.h"
 #include "run/plan/plan.h"
 #include "run/plan/preflight.h"
 #include "run/plugin/describe.h"
@@ -181,6 +182,20 @@ static json_t *input_of(const cairn_plan *plan, size_t i, size_t b)
 /* ---- answers ----------------------------------------------------------------------------------
  */
 
+/* What the numbers follow from beside parameters and inputs. */
+static json_t *compute_of(const cairn_plan *plan)
+{
+	const cairn_compute *compute = plan->compute;
+
+	if (!compute)
+		return json_object();
+	return json_pack("{s:b, s:b, s:b, s:i, s:I}", "in_host_memory",
+		(int)compute->of.in_host_memory, "batch_invariant",
+		(int)compute->of.batch_invariant, "wants_packed", (int)compute->of.wants_packed,
+		"act_bytes", (int)compute->of.act_bytes, "enough_rows",
+		(json_int_t)compute->of.enough_rows);
+}
+
 static json_t *request_of(const cairn_plan *plan, size_t i)
 {
 	const cairn_instance *instance = plan->stages[i].instance;
@@ -190,7 +205,8 @@ static json_t *request_of(const cairn_plan *plan, size_t i)
 		json_array_append_new(values, json_string(instance->values[v].text));
 	for (size_t b = 0; b < instance->n_bindings; b++)
 		json_array_append_new(inputs, input_of(plan, i, b));
-	return json_pack("{s:o, s:o}", "values", values, "inputs", inputs);
+	return json_pack(
+		"{s:o, s:o, s:o}", "values", values, "inputs", inputs, "compute", compute_of(plan));
 }
 
 /* A checkpoint of so many bytes is copied, where there is room for it, and written from the copy
@@ -219,6 +235,7 @@ static void take_answer(
 	*cost = (cairn_planned_cost){
 		.flop = cairn_json_number(answer, "flop", 0),
 		.memory_bytes = (uint64_t)cairn_json_integer(answer, "memory_bytes", 0),
+		.device_bytes = (uint64_t)cairn_json_integer(answer, "device_bytes", 0),
 		.output_bytes = (uint64_t)cairn_json_integer(answer, "output_bytes", 0),
 		.is_partial = json_is_true(json_object_get(answer, "is_partial")),
 		.outputs = json_incref(json_object_get(answer, "outputs")),

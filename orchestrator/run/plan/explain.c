@@ -24,7 +24,7 @@ static json_t *components_json(
 {
 	cairn_arena *arena = cairn_arena_new();
 	const cairn_component *components;
-	size_t n = cairn_key_components(&components, instance, ids, plan->numerics, arena);
+	size_t n = cairn_key_components(&components, instance, ids, &plan->arithmetic, arena);
 	json_t *json = json_object();
 
 	for (size_t c = 0; c < n; c++) {

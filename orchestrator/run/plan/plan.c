@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "cairn/kernels.h"
+#include "run/compute/probe.h"
 #include "run/host/host.h"
 #include "run/plan/memo.h"
 #include "run/plan/relations.h"
@@ -162,7 +163,7 @@ size_t cairn_plan_components(
 
 	CAIRN_ASSERT(planned->has_key);
 	return cairn_key_components(
-		out, planned->instance, input_texts(plan, i), plan->numerics, arena);
+		out, planned->instance, input_texts(plan, i), &plan->arithmetic, arena);
 }
 
 /* ---- results ---------------------------------------------------------------------------- */
@@ -339,7 +340,7 @@ static int settle(cairn_plan *plan, size_t i, const struct looking *look, cairn_
 		return 0;
 	if (cairn_plan_condition(plan, i) && has_inputs(plan, i)) {
 		cairn_key_make(&planned->key, planned->instance, input_texts(plan, i),
-			plan->numerics, &plan->work->key);
+			&plan->arithmetic, &plan->work->key);
 		planned->has_key = true;
 		rc = look_up(plan, i, look, err);
 	}
@@ -397,6 +398,35 @@ static int plan_all(cairn_plan *plan, cairn_error *err)
 	return rc < 0 ? rc : settle_all(plan, err);
 }
 
+static bool needs_kernels(const cairn_workflow *workflow)
+{
+	for (size_t i = 0; i < workflow->n_instances; i++) {
+		if (workflow->instances[i].plugin->capabilities & CAIRN_NEEDS_KERNELS)
+			return true;
+	}
+	return false;
+}
+
+/* Before any key: what computes is part of it. */
+static int find_compute(cairn_plan *plan, cairn_error *err)
+{
+	const cairn_workflow *workflow = plan->workflow;
+	cairn_compute *compute;
+	int rc;
+
+	plan->arithmetic = (cairn_arithmetic){CAIRN_NUMERICS, true};
+	if (!needs_kernels(workflow))
+		return 0;
+	compute = cairn_arena_alloc(plan->arena, 1, sizeof(*compute));
+	rc = cairn_compute_find(compute, workflow->device ? workflow->device : "auto", plan->store,
+		plan->arena, err);
+	if (rc < 0)
+		return rc;
+	plan->compute = compute;
+	plan->arithmetic = (cairn_arithmetic){compute->numerics, compute->of.batch_invariant};
+	return 0;
+}
+
 int cairn_plan_make(
 	cairn_plan **out, const cairn_workflow *workflow, cairn_store *store, cairn_error *err)
 {
@@ -409,11 +439,12 @@ int cairn_plan_make(
 	plan->store = store;
 	plan->arena = cairn_arena_new();
 	plan->work = cairn_arena_alloc(plan->arena, 1, sizeof(*plan->work));
-	plan->numerics = CAIRN_NUMERICS;
 	plan->n_stages = workflow->n_instances;
 	plan->stages = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(*plan->stages));
 	plan->changed = cairn_arena_alloc(plan->arena, plan->n_stages + 1, sizeof(uint32_t));
-	rc = plan_all(plan, err);
+	rc = find_compute(plan, err);
+	if (rc == 0)
+		rc = plan_all(plan, err);
 	if (rc < 0) {
 		cairn_plan_free(plan);
 		return rc;

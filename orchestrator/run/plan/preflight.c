@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "run/compute/probe.h"
 
 /* ---- what there is -------------------------------------------------------------------------- */
 
@@ -136,10 +137,19 @@ static const char *in_words(char out[32], uint64_t bytes)
 	return cairn_format_bytes(out, (double)bytes, 99.95);
 }
 
+/* What a person can make smaller, of the parameters that the plugin has. */
+static const char *what_to_change(const cairn_plugin_info *plugin)
+{
+	if (!cairn_plugin_param(plugin, "micro_tokens"))
+		return "Make its batch or the model smaller";
+	return cairn_plugin_param(plugin, "recompute")
+		       ? "Make its `micro_tokens` smaller, set `recompute`, or take a smaller model"
+		       : "Make its `micro_tokens` or the model smaller";
+}
+
 static int too_large(const cairn_planned *planned, uint64_t limit, cairn_error *err)
 {
 	const cairn_instance *instance = planned->instance;
-	bool has_micro = cairn_plugin_param(instance->plugin, "micro_tokens") != NULL;
 	char needed[32], there[32];
 
 	cairn_error_set(err, CAIRN_ELIMIT, "stage '%s' needs about %s of memory, there are %s",
@@ -147,15 +157,42 @@ static int too_large(const cairn_planned *planned, uint64_t limit, cairn_error *
 		in_words(there, limit));
 	cairn_error_at(err, "%s:%d", instance->place.file, instance->place.line);
 	cairn_error_detail(err, "nothing was run");
-	cairn_error_hint(err, "%s, or go on anyway with `--overcommit`.",
-		has_micro ? "Make its `micro_tokens` or the model smaller"
-			  : "Make its batch or the model smaller");
+	cairn_error_hint(
+		err, "%s, or go on anyway with `--overcommit`.", what_to_change(instance->plugin));
+	return CAIRN_ELIMIT;
+}
+
+/* An estimate that knows too little is too low: what it says is needed at least. */
+static int device_too_small(
+	const cairn_planned *planned, const cairn_compute *compute, cairn_error *err)
+{
+	const cairn_instance *instance = planned->instance;
+	char needed[32], there[32];
+
+	cairn_error_set(err, CAIRN_ELIMIT,
+		"stage '%s' needs about %s of the device's memory, %s has %s", instance->name,
+		in_words(needed, planned->cost->device_bytes), compute->backend,
+		in_words(there, compute->device_bytes));
+	cairn_error_at(err, "%s:%d", instance->place.file, instance->place.line);
+	cairn_error_detail(err, "nothing was run");
+	cairn_error_hint(
+		err, "%s, or go on anyway with `--overcommit`.", what_to_change(instance->plugin));
 	return CAIRN_ELIMIT;
 }
 
 static bool is_to_run(const cairn_planned *planned)
 {
 	return planned->state == CAIRN_STATE_READY || planned->state == CAIRN_STATE_PENDING;
+}
+
+static int check_stage(const cairn_planned *planned, const cairn_compute *compute, uint64_t limit,
+	cairn_error *err)
+{
+	if (limit && planned->cost->least_bytes > limit)
+		return too_large(planned, limit, err);
+	if (compute && compute->device_bytes && planned->cost->device_bytes > compute->device_bytes)
+		return device_too_small(planned, compute, err);
+	return 0;
 }
 
 int cairn_preflight(cairn_plan *plan, bool overcommit, cairn_error *err)
@@ -169,11 +206,11 @@ int cairn_preflight(cairn_plan *plan, bool overcommit, cairn_error *err)
 	if (rc < 0 || n == 0)
 		return rc;
 	rc = cairn_plan_estimate(plan, err);
-	for (size_t i = 0; i < plan->n_stages && rc == 0 && limit && !overcommit; i++) {
+	for (size_t i = 0; i < plan->n_stages && rc == 0 && !overcommit; i++) {
 		const cairn_planned *planned = &plan->stages[i];
 
-		if (is_to_run(planned) && planned->cost && planned->cost->least_bytes > limit)
-			rc = too_large(planned, limit, err);
+		if (is_to_run(planned) && planned->cost)
+			rc = check_stage(planned, plan->compute, limit, err);
 	}
 	return rc;
 }

@@ -5,9 +5,9 @@
  * `cairn --describe FILE` prints what the plugin is; `cairn --describe FILE check` and
  * `... estimate` read {"values": [text, ...], "inputs": [...]} from stdin and call the
  * plugin's own function; `... symbols` says what its file asks of others, without loading it
- * (elf.h). The answer is one JSON document on stdout; {"error": {...}} where
- * the plugin refused or was refused. A crash, a hang or a babbling constructor harms the
- * child alone.
+ * (elf.h); `... backend` opens a compute backend and says what it is (compute/probe.h). The answer
+ * is one JSON document on stdout; {"error": {...}} where the plugin refused or was refused. A
+ * crash, a hang or a babbling constructor harms the child alone.
  *
  * `cairn --describe FILE serve` answers many: frames {"action", "request"} in, answers out,
  * over a socket at descriptor 3, until its end. A plan asks one such child per plugin.
@@ -17,7 +17,8 @@
 
 #include "base/json.h"
 
-/* action: NULL, "check", "estimate" or "symbols". *out is a new reference, never an error document.
+/* action: NULL, "check", "estimate", "symbols" or "backend". *out is a new reference, never an
+ * error document.
  */
 CAIRN_MUST int cairn_describe_ask(json_t **out, const char *path, const char *action,
 	const json_t *request, cairn_error *err);

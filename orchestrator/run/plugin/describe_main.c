@@ -9,6 +9,7 @@
 
 #include "audit/record.h"
 #include "base/alloc.h"
+#include "run/compute/backends.h"
 #include "run/plugin/abi.h"
 #include "run/plugin/describe.h"
 #include "run/plugin/elf.h"
@@ -135,6 +136,20 @@ static int put_outputs(
 	return rc;
 }
 
+/* All zeros where the planner says nothing. */
+static cairn_estimate_compute compute_of(const json_t *request)
+{
+	const json_t *compute = json_object_get(request, "compute");
+
+	return (cairn_estimate_compute){
+		.in_host_memory = json_is_true(json_object_get(compute, "in_host_memory")),
+		.batch_invariant = json_is_true(json_object_get(compute, "batch_invariant")),
+		.wants_packed = json_is_true(json_object_get(compute, "wants_packed")),
+		.act_bytes = (int32_t)cairn_json_integer(compute, "act_bytes", 0),
+		.enough_rows = cairn_json_integer(compute, "enough_rows", 0),
+	};
+}
+
 static int estimate(json_t **out, const cairn_stage_plugin *plugin, const void *params,
 	const json_t *request, cairn_arena *arena, cairn_error *err)
 {
@@ -152,13 +167,14 @@ static int estimate(json_t **out, const cairn_stage_plugin *plugin, const void *
 	}
 	if (!plugin->estimate)
 		return cairn_error_set(err, CAIRN_ENOTFOUND, "'%s' has no estimate", plugin->name);
+	sum->compute = compute_of(request);
 	rc = plugin->estimate(params, inputs, n, sum);
 	if (rc < 0)
 		return cairn_error_set(err, rc, "'%s' cannot estimate its cost", plugin->name);
-	*out = json_pack("{s:f, s:I, s:I, s:I, s:b}", "flop", sum->flop, "memory_bytes",
-		(json_int_t)sum->memory_bytes, "checkpoint_bytes",
-		(json_int_t)sum->checkpoint_bytes, "output_bytes", (json_int_t)sum->output_bytes,
-		"is_partial", (int)(sum->is_partial != 0));
+	*out = json_pack("{s:f, s:I, s:I, s:I, s:I, s:b}", "flop", sum->flop, "memory_bytes",
+		(json_int_t)sum->memory_bytes, "device_bytes", (json_int_t)sum->device_bytes,
+		"checkpoint_bytes", (json_int_t)sum->checkpoint_bytes, "output_bytes",
+		(json_int_t)sum->output_bytes, "is_partial", (int)(sum->is_partial != 0));
 	if (!*out)
 		return cairn_error_set(err, CAIRN_EBUG, "'%s' estimates no number", plugin->name);
 	put_accounts(*out, sum);
@@ -190,6 +206,13 @@ static int answer(
 
 	if (action && strcmp(action, "symbols") == 0) /* the plugin itself is not loaded */
 		return cairn_elf_read(out, path, err);
+	if (action && strcmp(action, "backend") == 0) {
+		rc = read_request(&request, err);
+		if (rc == 0)
+			rc = cairn_backend_describe(out, path, request, err);
+		json_decref(request);
+		return rc;
+	}
 	rc = cairn_abi_stage(&plugin, path, arena, err);
 	if (rc < 0)
 		return rc;
@@ -262,7 +285,7 @@ int cairn_describe_main(int argc, char **argv)
 	}
 	if (argc < 3 || argc > 4)
 		rc = cairn_error_set(&err, CAIRN_EUSAGE,
-			"usage: cairn --describe FILE.so [check|estimate|symbols|serve]");
+			"usage: cairn --describe FILE.so [check|estimate|symbols|backend|serve]");
 	else
 		rc = answer(&json, argv[2], argc == 4 ? argv[3] : NULL, arena, &err);
 	json = finished(json, rc, &err);

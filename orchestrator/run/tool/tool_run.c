@@ -93,6 +93,7 @@ static int prepare(cairn_run *run, const cairn_tool_job *job, cairn_error *err)
 	run->log_arg = job->log_arg;
 	run->job.device = "auto";
 	run->job.numerics = ""; /* any: nothing is computed under a key */
+	run->job.passed_over = "";
 	run->job.threads = job->threads > 0 ? job->threads : sysconf(_SC_NPROCESSORS_ONLN);
 	run->job.key = key_of(job);
 	run->outputs = cairn_arena_alloc(run->arena, tool->n_outputs + 1, sizeof(*run->outputs));
@@ -108,7 +109,12 @@ static int prepare(cairn_run *run, const cairn_tool_job *job, cairn_error *err)
 static int call(json_t **out, cairn_run *run, const cairn_tool_job *job, cairn_error *err)
 {
 	int code = job->info->tool->run(&table, run, job->io, run->params, job->text);
+	cairn_error device = {0};
 
+	if (cairn_host_kernels_status(run, &device) < 0) {
+		run->error = device;
+		code = device.code;
+	}
 	if (code < 0)
 		return cairn_host_explain(run, code, err);
 	if (code == CAIRN_STOPPED)
