@@ -41,7 +41,7 @@ static const cairn_param params[] = {
 		.doc = "Positions per micro-batch, though a prompt's completions are never parted: "
 		       "bounds memory.",
 		.type = CAIRN_PARAM_INT,
-		.flags = CAIRN_PARAM_NEUTRAL,
+		.flags = CAIRN_PARAM_NEUTRAL | CAIRN_PARAM_CUTS,
 		.offset = offsetof(rm_params, micro_tokens),
 		.fallback = "4096",
 		.min = 1,

@@ -67,7 +67,7 @@ static const cairn_param generate_options[] = {
 		.doc = "Prompts that are read before they are answered; 1: each at once. Changes no "
 		       "result.",
 		.type = CAIRN_PARAM_INT,
-		.flags = CAIRN_PARAM_NEUTRAL,
+		.flags = CAIRN_PARAM_NEUTRAL | CAIRN_PARAM_CUTS,
 		.offset = offsetof(generate_params, batch),
 		.fallback = "1",
 		.min = 1,
@@ -88,7 +88,7 @@ static const cairn_param score_options[] = {
 		.doc = "Rows that are read before they are answered; 1: each at once. Changes no "
 		       "result.",
 		.type = CAIRN_PARAM_INT,
-		.flags = CAIRN_PARAM_NEUTRAL,
+		.flags = CAIRN_PARAM_NEUTRAL | CAIRN_PARAM_CUTS,
 		.offset = offsetof(score_params, batch),
 		.fallback = "64",
 		.min = 1,
@@ -98,7 +98,7 @@ static const cairn_param score_options[] = {
 		.doc = "Tokens that go through the network at once, padding included: speed and "
 		       "memory. Changes no result.",
 		.type = CAIRN_PARAM_INT,
-		.flags = CAIRN_PARAM_NEUTRAL,
+		.flags = CAIRN_PARAM_NEUTRAL | CAIRN_PARAM_CUTS,
 		.offset = offsetof(score_params, micro_tokens),
 		.fallback = "2048",
 		.min = 1,
