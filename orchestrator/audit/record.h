@@ -25,7 +25,8 @@
  * total committed by a checkpoint or the end, of this attempt, "seconds", "error": {code, message,
  *              detail, hint, place}, "log": path, "exit", "signal", "gpus" (that it
  *              claimed), "max_rss_bytes" (the largest size of its process),
- *              "kernel_peak_bytes" (of that: tensors) }
+ *              "kernel_peak_bytes" (of that: tensors), "backend", "peak_flops"
+ *              (where kernels compute: with what; where known: of products, a second) }
  * result     { "instance", "plugin", "version", "outputs": {port: {"id","kind","bytes"}},
  *              "summary": {name: number}, "components": {name: text},
  *              "inputs": {port: [{"id","kind","source"}]}, "run", "attempts": n,

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "run/compute/probe.h"
 #include "run/host/job.h"
 #include "run/plan/plan.h"
 #include "run/process.h"
@@ -90,10 +91,20 @@ static json_t *begin_fields(const cairn_runner *runner, const cairn_attempt *att
 {
 	const cairn_planned *planned = &runner->plan->stages[attempt->stage];
 
-	return json_pack("{s:s, s:s, s:s, s:i, s:s, s:I}", "run", runner->journal.run_text,
-		"instance", planned->instance->name, "plugin", planned->instance->plugin->name,
-		"attempt", (int)planned->attempt, "state", "running", "start_ms",
-		(json_int_t)attempt->start_ms);
+	json_t *fields = json_pack("{s:s, s:s, s:s, s:i, s:s, s:I}", "run",
+		runner->journal.run_text, "instance", planned->instance->name, "plugin",
+		planned->instance->plugin->name, "attempt", (int)planned->attempt, "state",
+		"running", "start_ms", (json_int_t)attempt->start_ms);
+
+	/* It computes with this or not at all. */
+	if (planned->instance->plugin->capabilities & CAIRN_NEEDS_KERNELS) {
+		const cairn_compute *compute = runner->plan->compute;
+
+		json_object_set_new(fields, "backend", cairn_record_text(compute->backend));
+		if (compute->peak_flops > 0)
+			json_object_set_new(fields, "peak_flops", json_real(compute->peak_flops));
+	}
+	return fields;
 }
 
 static void note_begin(cairn_runner *runner, cairn_attempt *attempt)

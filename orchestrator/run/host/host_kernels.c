@@ -60,10 +60,10 @@ static int check_numerics(cairn_run *run, cairn_error *err)
 	run->is_planned_wrong = true;
 	if (is_same)
 		cairn_error_set(err, CAIRN_EABI,
-			"'%s' was planned with a backend whose results %s on how work is cut, and "
-			"%s is not so",
+			"'%s' was planned for results that %s on how work is cut, and those of "
+			"%s do%s",
 			job->instance, job->is_batch_invariant ? "do not depend" : "depend",
-			run->backend);
+			run->backend, job->is_batch_invariant ? "" : " not");
 	else
 		cairn_error_set(err, CAIRN_EABI,
 			"'%s' was planned for '%s', and %s computes in '%s'", job->instance,
