@@ -37,6 +37,8 @@ void cairn_cost_add(cairn_cost *to, const cairn_cost *from)
 	to->spent += from->spent;
 	to->kept += from->kept;
 	to->seconds += from->seconds;
+	to->peaked_flop += from->peaked_flop;
+	to->peak_flop += from->peak_flop;
 	grow(&to->peak_bytes, from->peak_bytes);
 	grow(&to->kernel_peak_bytes, from->kernel_peak_bytes);
 }
@@ -55,12 +57,25 @@ double cairn_cost_real(const cairn_cost *cost)
 	return sum;
 }
 
+double cairn_cost_rate(const cairn_cost *cost)
+{
+	return cost->seconds > 0 ? cost->spent / cost->seconds : 0;
+}
+
+double cairn_cost_mfu(const cairn_cost *cost)
+{
+	return cost->peak_flop > 0 ? cost->peaked_flop / cost->peak_flop : -1;
+}
+
 json_t *cairn_cost_to_json(const cairn_cost *cost)
 {
-	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I}", "attempts",
+	double mfu = cairn_cost_mfu(cost);
+
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:I, s:I}", "attempts",
 		(json_int_t)cost->attempts, "flop", cost->spent, "real_flop", cairn_cost_real(cost),
 		"kept_flop", cost->kept, "wasted_flop", cairn_cost_wasted(cost), "pf_days",
-		cost->spent / CAIRN_PF_DAY, "seconds", cost->seconds, "peak_bytes",
+		cost->spent / CAIRN_PF_DAY, "seconds", cost->seconds, "flop_per_second",
+		cairn_cost_rate(cost), "mfu", mfu < 0 ? json_null() : json_real(mfu), "peak_bytes",
 		(json_int_t)cost->peak_bytes, "kernel_peak_bytes",
 		(json_int_t)cost->kernel_peak_bytes);
 }
@@ -104,7 +119,7 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		return rc;
 	json_array_foreach(attempts, i, attempt)
 	{
-		double spent, kept;
+		double spent, kept, seconds, peak;
 		if (run && strcmp(cairn_json_string(attempt, "run", ""), run) != 0)
 			continue;
 		spent = sum_into(cost.flop, json_object_get(attempt, "flop"));
@@ -113,7 +128,11 @@ int cairn_ledger_key(cairn_cost *out, cairn_snapshot *snapshot, const cairn_key 
 		cost.spent += spent;
 		/* The heartbeat may lag behind the commit that follows it. */
 		cost.kept += kept < spent ? kept : spent;
-		cost.seconds += cairn_json_number(attempt, "seconds", 0);
+		seconds = cairn_json_number(attempt, "seconds", 0);
+		cost.seconds += seconds;
+		peak = cairn_json_number(attempt, "peak_flops", 0);
+		cost.peak_flop += peak * seconds;
+		cost.peaked_flop += peak > 0 ? spent : 0;
 		grow(&cost.peak_bytes, (uint64_t)cairn_json_integer(attempt, "max_rss_bytes", 0));
 		grow(&cost.kernel_peak_bytes,
 			(uint64_t)cairn_json_integer(attempt, "kernel_peak_bytes", 0));

@@ -17,6 +17,9 @@ typedef struct cairn_cost {
 	double flop_real[CAIRN_ACCOUNTS]; /* of real tokens */
 	double spent, kept;               /* sums over the accounts */
 	double seconds;
+	/* Of the attempts on a device whose peak is known: what they spent, and what it could have
+	 * done in their time. */
+	double peaked_flop, peak_flop;
 	/* Memory of the largest attempt, and of its tensors; 0: not known. */
 	uint64_t peak_bytes, kernel_peak_bytes;
 } cairn_cost;
@@ -24,8 +27,13 @@ typedef struct cairn_cost {
 void cairn_cost_add(cairn_cost *to, const cairn_cost *from);
 double cairn_cost_wasted(const cairn_cost *cost);
 double cairn_cost_real(const cairn_cost *cost);
+/* A second, of all time that the attempts took; 0 where that is nothing. */
+double cairn_cost_rate(const cairn_cost *cost);
+/* Model FLOPs utilisation: the share of what the device could have done, over the whole time of
+ * attempts, with reading, checkpoints and padding. < 0: its peak is not known. */
+double cairn_cost_mfu(const cairn_cost *cost);
 /* {"attempts", "flop", "real_flop", "kept_flop", "wasted_flop", "pf_days", "seconds",
- * "peak_bytes", "kernel_peak_bytes"} */
+ * "flop_per_second", "mfu" (or null), "peak_bytes", "kernel_peak_bytes"} */
 json_t *cairn_cost_to_json(const cairn_cost *cost);
 /* {name: {"flop", "real_flop"}}, without the accounts that are zero. */
 json_t *cairn_cost_accounts(const cairn_cost *cost);

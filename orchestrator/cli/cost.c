@@ -5,6 +5,23 @@
 #include "audit/ledger.h"
 #include "cli/cli.h"
 
+/* "-" where nothing was computed, or where nobody knows what could have been. */
+static void rate_cells(cli_table *table, const json_t *cost)
+{
+	double rate = cairn_json_number(cost, "flop_per_second", 0);
+	const json_t *mfu = json_object_get(cost, "mfu");
+	char text[32];
+
+	if (rate > 0)
+		cli_table_cell(table, "%s/s", cli_flop(text, rate));
+	else
+		cli_table_cell(table, "-");
+	if (json_is_number(mfu))
+		cli_table_cell(table, "%.3g%%", 100 * json_number_value(mfu));
+	else
+		cli_table_cell(table, "-");
+}
+
 static void cost_cells(cli_table *table, const json_t *cost)
 {
 	double flop = cairn_json_number(cost, "flop", 0);
@@ -21,9 +38,10 @@ static void cost_cells(cli_table *table, const json_t *cost)
 	if (wasted > 0)
 		cli_table_style(table, CLI_YELLOW);
 	cli_table_cell(table, "%s", cli_pf_days(text, flop));
+	rate_cells(table, cost);
 }
 
-#define COST_COLUMNS "|>TRIES|>TIME|>MEMORY|>REAL|>SPENT|>KEPT|>WASTED|>PF-DAYS"
+#define COST_COLUMNS "|>TRIES|>TIME|>MEMORY|>REAL|>SPENT|>KEPT|>WASTED|>PF-DAYS|>FLOP/S|>MFU"
 
 /* What stands in place of numbers where nothing was spent; NULL: the numbers. */
 static const char *unspent(const json_t *stage)

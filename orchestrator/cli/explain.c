@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "audit/difference.h"
+#include "audit/numerics.h"
 #include "cli/cli.h"
 #include "run/plan/explain.h"
 
@@ -85,11 +86,27 @@ static void print_head(cli *c, const json_t *a)
 		printf("%s runs: %s\n", name, cli_safe(c, cairn_json_string(a, "reason", "?")));
 }
 
+/* The names of numeric classes tell a person little. */
+static void print_numerics(cli *c, const json_t *change)
+{
+	cairn_text text = {0};
+
+	if (strcmp(cairn_json_string(change, "name", ""), "numerics") != 0)
+		return;
+	cairn_numerics_change(&text, cairn_json_string(change, "before", NULL),
+		cairn_json_string(change, "after", NULL));
+	if (text.len)
+		printf(" (%s: other arithmetic, so no result of the one stands for the other)",
+			cli_safe(c, cairn_text_get(&text)));
+	cairn_text_free(&text);
+}
+
 static void print_difference(cli *c, const json_t *change)
 {
 	const json_t *difference = json_object_get(change, "difference");
 	cairn_text text = {0};
 
+	print_numerics(c, change);
 	if (!difference)
 		return;
 	cairn_difference_text(&text, difference);

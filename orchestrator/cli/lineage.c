@@ -73,6 +73,27 @@ static void print_stage(
 		printf("  by %s", cli_safe(c, cairn_json_string(result, "user", "?")));
 	else if (node->run)
 		printf("  run %s", cli_safe(c, node->run));
+	if (cairn_json_string(result, "backend", NULL))
+		printf("  on %s", cli_safe(c, cairn_json_string(result, "backend", "")));
+}
+
+/* With -v: in what numbers it computed, and what was chosen for the shapes that it met. */
+static void print_compute(cli *c, const json_t *result, int indent)
+{
+	const json_t *compute = json_object_get(result, "compute");
+	const char *line = cairn_json_string(compute, "chosen", "");
+
+	if (!compute)
+		return;
+	printf("%*snumerics %s\n", indent, "",
+		cli_safe(c, cairn_json_string(compute, "numerics", "?")));
+	while (*line) {
+		size_t len = strcspn(line, "\n");
+
+		printf("%*s%s\n", indent, "",
+			cli_safe(c, cairn_arena_strndup(c->arena, line, len)));
+		line += len + (line[len] != '\0');
+	}
 }
 
 /* The files that an import read: where the lineage leaves the store. */
@@ -142,8 +163,8 @@ static int print_tree(cli *c, const cairn_lineage *l, cairn_snapshot *snapshot)
 		const cairn_lineage_node *node = &l->nodes[at.node];
 		json_t *result = NULL;
 		printf("%*s", (int)(2 * at.level), "");
-		/* What was imported has no run: the record says who, and from where. */
-		if (node->is_stage && node->instance && !node->run)
+		/* With what it computed; of what was imported, who did it, and from where. */
+		if (node->is_stage && node->instance)
 			result = result_of(node, snapshot);
 		if (node->is_stage)
 			print_stage(c, node, up, at.port, result);
@@ -160,6 +181,8 @@ static int print_tree(cli *c, const cairn_lineage *l, cairn_snapshot *snapshot)
 		is_shown[at.node] = true;
 		if (node->is_stage && up)
 			print_origins(c, result, (int)(2 * at.level) + 2);
+		if (node->is_stage && !node->blessed && c->verbose)
+			print_compute(c, result, (int)(2 * at.level) + 2);
 		json_decref(result);
 		n = push_children(l, at.node, at.level, stack, n);
 	}

@@ -5,6 +5,7 @@
 #include "audit/ledger.h"
 #include "cli/cli.h"
 #include "run/budget.h"
+#include "run/compute/probe.h"
 #include "run/plan/forecast.h"
 
 /* Of all stages that are not cached. */
@@ -119,12 +120,24 @@ static void forecast_cells(cli_table *table, const cairn_forecast *of, bool is_o
 		cli_table_cell(table, "-");
 }
 
+static bool has_device_bytes(const cairn_plan *plan)
+{
+	for (size_t i = 0; i < plan->n_stages; i++) {
+		if (plan->stages[i].state != CAIRN_STATE_CACHED && plan->stages[i].cost &&
+			plan->stages[i].cost->device_bytes)
+			return true;
+	}
+	return false;
+}
+
 static void print_table(cli *c, const cairn_plan *plan, const cairn_forecasts *forecasts)
 {
-	bool has_time = has_seconds(plan, forecasts);
-	cli_table *table = cli_table_new(
-		c, has_time ? "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS|>TIME|>MEMORY|REASON"
-			    : "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS|>MEMORY|REASON");
+	bool has_time = has_seconds(plan, forecasts), has_device = has_device_bytes(plan);
+	cli_table *table =
+		cli_table_new(c, cairn_arena_printf(c->arena,
+					 "STAGE|PLUGIN|STATE|>ESTIMATE|>PF-DAYS%s|>MEMORY%s|"
+					 "REASON",
+					 has_time ? "|>TIME" : "", has_device ? "|>DEVICE" : ""));
 
 	for (size_t i = 0; i < plan->n_stages; i++) {
 		const cairn_planned *stage = &plan->stages[i];
@@ -140,6 +153,8 @@ static void print_table(cli *c, const cairn_plan *plan, const cairn_forecasts *f
 		forecast_cells(
 			table, &forecasts->of[i], stage->state != CAIRN_STATE_CACHED, has_time);
 		number_cell(table, cost, cost ? (double)cost->memory_bytes : 0, cli_bytes);
+		if (has_device)
+			number_cell(table, cost, cost ? (double)cost->device_bytes : 0, cli_bytes);
 		cli_table_cell(table, "%s", reason_of(c, plan, i));
 	}
 	cli_table_print(table, stdout, c->color_out);
@@ -178,6 +193,18 @@ static const char *next_step(cli *c, const cairn_plan *plan, const totals *sum)
 	if (is_only_planned(plan->workflow))
 		return "name data that exist in the places of planned:";
 	return cli_run_command(c, plan->workflow->file);
+}
+
+static void print_compute(cli *c, const cairn_plan *plan)
+{
+	const cairn_compute *compute = plan->compute;
+
+	if (!c->verbose || !compute)
+		return;
+	printf("\ncomputes with %s, in '%s'\n", cli_safe(c, compute->backend),
+		cli_safe(c, compute->numerics));
+	if (compute->passed_over[0])
+		printf("not with %s\n", cli_safe(c, compute->passed_over));
 }
 
 static void print_last_line(
@@ -246,10 +273,11 @@ static json_t *stage_json(
 	if (stage->has_key)
 		cairn_key_format(&stage->key, key);
 	if (cost)
-		estimate = json_pack("{s:f, s:f, s:I, s:I, s:b, s:o}", "flop", flop, "pf_days",
+		estimate = json_pack("{s:f, s:f, s:I, s:I, s:I, s:b, s:o}", "flop", flop, "pf_days",
 			flop / CAIRN_PF_DAY, "memory_bytes", (json_int_t)cost->memory_bytes,
-			"output_bytes", (json_int_t)cost->output_bytes, "is_partial",
-			(int)cost->is_partial, "accounts", accounts_json(cost));
+			"device_bytes", (json_int_t)cost->device_bytes, "output_bytes",
+			(json_int_t)cost->output_bytes, "is_partial", (int)cost->is_partial,
+			"accounts", accounts_json(cost));
 	json = json_pack("{s:s, s:s, s:s, s:o, s:o}", "instance", stage->instance->name, "plugin",
 		stage->instance->plugin->name, "state", cairn_state_name(stage->state), "key",
 		stage->has_key ? json_string(key) : json_null(), "reason",
@@ -262,6 +290,21 @@ static json_t *stage_json(
 		stage->state == CAIRN_STATE_CACHED ? json_null()
 						   : forecast_json(&forecasts->of[i]));
 	return json;
+}
+
+/* What the stages would compute with; null where none does. */
+static json_t *compute_json(const cairn_plan *plan)
+{
+	const cairn_compute *compute = plan->compute;
+
+	if (!compute)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "backend",
+		cairn_record_text(compute->backend), "numerics",
+		cairn_record_text(compute->numerics), "path", cairn_record_text(compute->path),
+		"device_bytes", (json_int_t)compute->device_bytes, "peak_flops",
+		compute->peak_flops > 0 ? json_real(compute->peak_flops) : json_null(),
+		"passed_over", cairn_record_text(compute->passed_over));
 }
 
 static json_t *alignment_json(const cairn_plan *plan)
@@ -289,11 +332,11 @@ static int print_json(
 		(int)forecasts->lacks_seconds, "memory_bytes", (json_int_t)sum->memory_bytes,
 		"is_partial", (int)sum->is_partial, "alignment", alignment_json(plan));
 	return cli_print_json(
-		json_pack("{s:s, s:s, s:I, s:I, s:f, s:o, s:o, s:{s:f, s:f, s:f}}", "workflow",
-			plan->workflow->name, "file", plan->workflow->file, "cached",
-			(json_int_t)sum->n_cached, "to_run", (json_int_t)sum->n_open,
-			"estimated_flop", sum->flop, "stages", stages, "total", total, "saved",
-			"flop", forecasts->saved_flop, "pf_days",
+		json_pack("{s:s, s:s, s:o, s:I, s:I, s:f, s:o, s:o, s:{s:f, s:f, s:f}}", "workflow",
+			plan->workflow->name, "file", plan->workflow->file, "compute",
+			compute_json(plan), "cached", (json_int_t)sum->n_cached, "to_run",
+			(json_int_t)sum->n_open, "estimated_flop", sum->flop, "stages", stages,
+			"total", total, "saved", "flop", forecasts->saved_flop, "pf_days",
 			forecasts->saved_flop / CAIRN_PF_DAY, "seconds", forecasts->saved_seconds),
 		"cairn.plan/1");
 }
@@ -316,6 +359,7 @@ static int print_plan(cli *c, const cairn_plan *plan)
 		if (!c->quiet) {
 			print_table(c, plan, &forecasts);
 			print_alignment(c, plan);
+			print_compute(c, plan);
 		}
 		print_last_line(c, plan, &sum, &forecasts);
 	}

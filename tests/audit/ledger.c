@@ -61,6 +61,24 @@ static void test_audit_ledger__petaflop_days(void **state)
 	json_decref(json);
 }
 
+static void test_audit_ledger__mfu_is_of_attempts_whose_peak_is_known(void **state)
+{
+	cairn_cost gpu = {.spent = 300, .peaked_flop = 300, .peak_flop = 600, .seconds = 2};
+	const cairn_cost cpu = {.spent = 100, .seconds = 2};
+	json_t *json;
+
+	(void)state;
+	json = cairn_cost_to_json(&cpu);
+	assert_true(json_is_null(json_object_get(json, "mfu")));
+	assert_true(cairn_json_number(json, "flop_per_second", 0) == 50);
+	json_decref(json);
+	cairn_cost_add(&gpu, &cpu);
+	json = cairn_cost_to_json(&gpu);
+	assert_true(cairn_json_number(json, "mfu", 0) == 0.5);
+	assert_true(cairn_json_number(json, "flop_per_second", 0) == 100);
+	json_decref(json);
+}
+
 /* pretrain -> rm@a, rm@b; rm@c has the key of rm@a. */
 static cairn_run_id make_run(fixture *f)
 {
@@ -153,6 +171,7 @@ int main(void)
 		WITH_STORE(test_audit_ledger__key_adds_up_its_attempts),
 		WITH_STORE(test_audit_ledger__kept_never_exceeds_spent),
 		cmocka_unit_test(test_audit_ledger__petaflop_days),
+		cmocka_unit_test(test_audit_ledger__mfu_is_of_attempts_whose_peak_is_known),
 		WITH_STORE(test_audit_ledger__run_counts_a_shared_key_once),
 		WITH_STORE(test_audit_ledger__artifact_with_ancestors_once),
 		WITH_STORE(test_audit_ledger__no_pretraining_no_share),

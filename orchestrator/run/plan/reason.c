@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "audit/numerics.h"
 #include "base/text.h"
 #include "run/plan/plan.h"
 
@@ -35,6 +36,17 @@ static void add_value(cairn_text *text, const char *value)
 		cairn_text_add(text, value[0] ? value : "''");
 }
 
+/* The names of numeric classes tell a person little. */
+static void add_words(cairn_text *text, const char *old, const char *new)
+{
+	cairn_text words = {0};
+
+	cairn_numerics_change(&words, old, new);
+	if (words.len)
+		cairn_text_printf(text, " (%s)", cairn_text_get(&words));
+	cairn_text_free(&words);
+}
+
 static void add_change(cairn_text *text, const char *name, const char *old, const char *new)
 {
 	if (text->len)
@@ -44,6 +56,8 @@ static void add_change(cairn_text *text, const char *name, const char *old, cons
 	add_value(text, old);
 	cairn_text_add(text, " -> ");
 	add_value(text, new);
+	if (strcmp(name, "numerics") == 0)
+		add_words(text, old, new);
 }
 
 static bool has_component(const cairn_component *components, size_t n, const char *name)
