@@ -16,7 +16,7 @@
 gpt_estimate_inputs gpt_estimate_begin(
 	const cairn_estimate_input *inputs, uint64_t n_inputs, cairn_estimate *out)
 {
-	*out = (cairn_estimate){0};
+	*out = (cairn_estimate){.compute = out->compute};
 	return (gpt_estimate_inputs){inputs, n_inputs};
 }
 
@@ -174,10 +174,11 @@ gpt_token_lengths gpt_estimate_lengths(gpt_estimate_inputs in, const char *port,
 		largest(in, port, "prompt_bytes_max") + largest(in, port, "completion_bytes_max");
 
 	if (rows <= 0 || completions <= 0 || longest <= 0)
-		return (gpt_token_lengths){limit, limit};
+		return (gpt_token_lengths){limit, limit, limit};
 	return (gpt_token_lengths){
 		/* ... and the end token */
 		smaller(limit, (prompt / rows + completion / completions) / BYTES_PER_TOKEN + 1),
+		smaller(limit, longest / BYTES_PER_TOKEN + 1),
 		smaller(limit, longest / BYTES_PER_TOKEN + 1),
 	};
 }
@@ -194,10 +195,11 @@ gpt_token_lengths gpt_estimate_drawn(gpt_estimate_inputs in, const char *port,
 	double response = max_new > 0 ? (double)max_new : context - (double)((int64_t)context / 2);
 
 	if (rows <= 0 || longest <= 0)
-		return (gpt_token_lengths){limit, limit};
+		return (gpt_token_lengths){limit, limit, limit - smaller(response, limit - 1)};
 	return (gpt_token_lengths){
 		smaller(limit, bytes / rows / BYTES_PER_TOKEN + response),
 		smaller(limit, longest / BYTES_PER_TOKEN + response),
+		smaller(limit - smaller(response, limit - 1), longest / BYTES_PER_TOKEN),
 	};
 }
 
@@ -219,6 +221,17 @@ void gpt_estimate_training(cairn_estimate *out, const gpt_network *network, doub
 {
 	gpt_estimate_add(out, CAIRN_ACCOUNT_FORWARD, 2 * network->n_params * tokens);
 	gpt_estimate_add(out, CAIRN_ACCOUNT_BACKWARD, 4 * network->n_params * tokens);
+}
+
+double gpt_estimate_again(const gpt_network *network)
+{
+	const gpt_config *config = &network->config;
+	double C = config->n_embd, inner = config->n_inner;
+
+	/* Of 12 C^2 parameters of a layer all but the last matrix's 4 C^2. */
+	if (!network->has_shape)
+		return 2 * network->n_params * 2 / 3;
+	return 2 * config->n_layer * (4 * C * C + C * inner);
 }
 
 /* ---- outputs -----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ typedef struct gpt_estimate_inputs {
 	uint64_t n;
 } gpt_estimate_inputs;
 
-/* Empties *out. */
+/* Empties *out, but for what is known of who will compute. */
 gpt_estimate_inputs gpt_estimate_begin(
 	const cairn_estimate_input *inputs, uint64_t n_inputs, cairn_estimate *out);
 /* Is anything bound to `port`? */
@@ -57,9 +57,10 @@ gpt_network gpt_network_with(const gpt_network *network, enum gpt_head head);
  * paper's 2048 where it is not known). */
 double gpt_estimate_length(const gpt_network *network, int64_t max_prompt, int64_t max_response);
 
-/* Tokens of the sequences of a stage: on average, and of the longest. */
+/* Tokens of the sequences of a stage: on average, and of the longest; of these the longest prompt,
+ * where responses are drawn. */
 typedef struct gpt_token_lengths {
-	double mean, longest;
+	double mean, longest, prompt;
 } gpt_token_lengths;
 
 /* Prompt and completion of what is bound to `port`, about, within the limits of
@@ -76,6 +77,8 @@ void gpt_estimate_add(cairn_estimate *out, enum cairn_account account, double fl
 void gpt_estimate_forward(
 	cairn_estimate *out, enum cairn_account account, const gpt_network *network, double tokens);
 void gpt_estimate_training(cairn_estimate *out, const gpt_network *network, double tokens);
+/* FLOP a token that a backward pass spends on computing again what a forward pass did not keep. */
+double gpt_estimate_again(const gpt_network *network);
 
 /* What the metadata of an output will be; adds output_bytes. */
 void gpt_estimate_makes_model(cairn_estimate *out, const char *port, const gpt_network *network);

@@ -5,7 +5,8 @@
  * METHOD 1.9: of each token of an episode the policy draws it (2N), the reference scores it
  * (2N) and the policy learns from it (6N); reward model and value function read it (2R, 2V)
  * and the value function learns (6V). With ptx, ptx_ratio times as many sequences of text
- * (6N). The sampler's log-probabilities are the old ones, so nothing is read twice.
+ * (6N). The sampler's log-probabilities are the old ones, so nothing is read twice; but where what
+ * a row gives depends on its batch, the policy reads what it has drawn once more (2N).
  */
 #include "ppo.h"
 
@@ -19,31 +20,37 @@ static gpt_network value_of(gpt_estimate_inputs in, const gpt_network *reward, c
 	return *reward;
 }
 
-static void add_memory(const ppo_params *params, gpt_estimate_inputs in, double length,
+static void add_memory(const ppo_params *params, gpt_estimate_inputs in, gpt_token_lengths drawn,
 	double window, const gpt_network networks[3], cairn_estimate *out)
 {
 	const gpt_network *policy = &networks[0], *reward = &networks[1], *value = &networks[2];
-	double minibatch = (double)params->minibatch, batch = (double)params->batch;
+	double length = drawn.longest, minibatch = (double)params->minibatch,
+	       batch = (double)params->batch;
 	int64_t slots = gpt_slots(0, batch);
 	gpt_pass_shape learnt[] = {
-		gpt_micro_shape(params->micro_tokens, length, minibatch, true),
-		gpt_micro_shape(params->micro_tokens, window, minibatch * (double)params->ptx_ratio,
-			params->gamma_ptx > 0),
-		gpt_prefill_shape(slots, length),
-		gpt_micro_shape(params->micro_tokens, length, batch, false),
+		gpt_micro_shape(out, params->micro_tokens, length, minibatch, true),
+		gpt_micro_shape(out, params->micro_tokens, window,
+			minibatch * (double)params->ptx_ratio, params->gamma_ptx > 0),
+		gpt_prefill_shape(slots, drawn.prompt),
+		gpt_micro_shape(out, params->micro_tokens, length, batch, false),
 	};
 	const gpt_pass_shape *read = &learnt[3];
+	gpt_memory memory;
 
-	gpt_memory_process(out, policy, &learnt[0]);
-	gpt_memory_input(out, in, "pretrain");
-	gpt_memory_network(out, policy, true, learnt, CAIRN_COUNT(learnt));
-	gpt_memory_network(out, policy, false, read, 1); /* the reference */
-	gpt_memory_network(out, reward, false, read, 1);
-	gpt_memory_network(out, value, true, learnt, 1);
-	gpt_memory_cache(out, policy, slots, length);
-	gpt_memory_copy(out, policy, false); /* for verifying that the reference never changes */
+	if (params->gamma_ptx == 0)
+		learnt[1] = learnt[0];
+	learnt[0].recomputes = learnt[1].recomputes = params->recompute;
+	gpt_memory_begin(&memory, out);
+	gpt_memory_input(&memory, in, "pretrain");
+	gpt_memory_network(&memory, policy, true, learnt, CAIRN_COUNT(learnt));
+	gpt_memory_network(&memory, policy, false, read, 1); /* the reference */
+	gpt_memory_network(&memory, reward, false, read, 1);
+	gpt_memory_network(&memory, value, true, learnt, 1);
+	gpt_memory_cache(&memory, policy, slots, length);
+	gpt_memory_copy_on_host(&memory, policy); /* to verify that the reference never changes */
 	if (params->ema > 0)
-		gpt_memory_copy(out, policy, true);
+		gpt_memory_copy(&memory, policy, true);
+	gpt_memory_process(&memory, policy, &learnt[0]);
 }
 
 int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t n_inputs,
@@ -61,17 +68,26 @@ int ppo_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	double inner = (double)params->inner_epochs;
 	double episodes = (double)ppo_count_iterations(params) * (double)params->batch;
 	double tokens = episodes * length.mean;
+	double ptx =
+		params->gamma_ptx > 0 ? inner * (double)params->ptx_ratio * episodes * window : 0;
 
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &policy, tokens);
+	if (out->compute.act_bytes > 0 && !out->compute.batch_invariant)
+		gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &policy, tokens);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_REFERENCE, &policy, tokens);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_REWARD, &reward, tokens);
 	gpt_estimate_add(out, CAIRN_ACCOUNT_VALUE, (2 + 6 * inner) * value.n_params * tokens);
 	gpt_estimate_training(out, &policy, inner * tokens);
-	if (params->gamma_ptx > 0)
-		gpt_estimate_add(out, CAIRN_ACCOUNT_PTX,
-			6 * policy.n_params * inner * (double)params->ptx_ratio * episodes *
-				window);
-	add_memory(params, in, length.longest, window, (gpt_network[]){policy, reward, value}, out);
+	gpt_estimate_add(out, CAIRN_ACCOUNT_PTX, 6 * policy.n_params * ptx);
+	if (params->recompute) {
+		double again = gpt_estimate_again(&policy);
+
+		gpt_estimate_add(out, CAIRN_ACCOUNT_BACKWARD, again * inner * tokens);
+		gpt_estimate_add(out, CAIRN_ACCOUNT_PTX, again * ptx);
+		gpt_estimate_add(
+			out, CAIRN_ACCOUNT_VALUE, gpt_estimate_again(&value) * inner * tokens);
+	}
+	add_memory(params, in, length, window, (gpt_network[]){policy, reward, value}, out);
 	gpt_estimate_makes_model(out, "model", &policy);
 	return 0;
 }

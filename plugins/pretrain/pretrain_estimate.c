@@ -42,13 +42,19 @@ int pretrain_estimate(const void *opaque, const cairn_estimate_input *inputs, ui
 	double length = (double)(params->context ? params->context : params->n_ctx);
 	double tokens = (double)pretrain_total_steps(params) * (double)params->batch * length;
 	gpt_pass_shape micro =
-		gpt_micro_shape(params->micro_tokens, length, (double)params->batch, true);
+		gpt_micro_shape(out, params->micro_tokens, length, (double)params->batch, true);
+	gpt_memory memory;
 
+	micro.recomputes = params->recompute;
 	gpt_estimate_training(out, &network, tokens);
+	if (params->recompute)
+		gpt_estimate_add(
+			out, CAIRN_ACCOUNT_BACKWARD, gpt_estimate_again(&network) * tokens);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, validated(params, in));
-	gpt_memory_process(out, &network, &micro);
-	gpt_memory_input(out, in, "tokens");
-	gpt_memory_network(out, &network, true, &micro, 1);
+	gpt_memory_begin(&memory, out);
+	gpt_memory_input(&memory, in, "tokens");
+	gpt_memory_network(&memory, &network, true, &micro, 1);
+	gpt_memory_process(&memory, &network, &micro);
 	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

@@ -34,15 +34,26 @@ int rm_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_t
 	double trained = sequences(params, K_all, rows) * (double)params->epochs;
 	/* Held-out rankings, and the demonstrations that set its bias. */
 	double read = completions(in, "valid", out) + gpt_estimate_rows(in, "demos", out);
-	gpt_pass_shape micro = gpt_micro_shape(params->micro_tokens, length.longest, K_all, true);
+	double step = rows > 0 ? sequences(params, K_all, rows) / rows * (double)params->batch : 0;
+	gpt_pass_shape passes[] = {
+		gpt_micro_shape(out, params->micro_tokens, length.longest, step, true),
+		gpt_micro_shape(out, params->micro_tokens, length.longest, read, false),
+	};
+	gpt_pass_shape *micro = &passes[0];
+	gpt_memory memory;
 	double K = rows > 0 ? K_all / rows : 1;
 
-	if (params->pairs == RM_PAIRS_TOGETHER && (double)micro.B < K)
-		micro.B = (int64_t)(K + 0.5); /* a ranking is never parted */
+	if (params->pairs == RM_PAIRS_TOGETHER && (double)micro->B < K)
+		micro->B = (int64_t)(K + 0.5); /* a ranking is never parted */
+	micro->recomputes = params->recompute;
 	gpt_estimate_training(out, &network, trained * length.mean);
+	if (params->recompute)
+		gpt_estimate_add(out, CAIRN_ACCOUNT_BACKWARD,
+			gpt_estimate_again(&network) * trained * length.mean);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network, read * length.mean);
-	gpt_memory_process(out, &network, &micro);
-	gpt_memory_network(out, &network, true, &micro, 1);
+	gpt_memory_begin(&memory, out);
+	gpt_memory_network(&memory, &network, true, passes, read > 0 ? 2 : 1);
+	gpt_memory_process(&memory, &network, micro);
 	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

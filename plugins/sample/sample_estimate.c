@@ -14,17 +14,19 @@ int sample_estimate(const void *opaque, const cairn_estimate_input *inputs, uint
 		gpt_estimate_drawn(in, "prompts", &network, params->max_prompt, params->max_new);
 	double rows = gpt_estimate_rows(in, "prompts", out), drawn;
 	gpt_pass_shape prefill;
+	gpt_memory memory;
 	int64_t slots;
 
 	if (params->max_prompts > 0 && rows > (double)params->max_prompts)
 		rows = (double)params->max_prompts;
 	drawn = rows * (double)params->K;
 	slots = gpt_slots(params->batch, drawn);
-	prefill = gpt_prefill_shape(slots, length.longest);
+	prefill = gpt_prefill_shape(slots, length.prompt);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_ROLLOUT, &network, drawn * length.mean);
-	gpt_memory_process(out, &network, &prefill);
-	gpt_memory_network(out, &network, false, &prefill, 1);
-	gpt_memory_cache(out, &network, slots, length.longest);
+	gpt_memory_begin(&memory, out);
+	gpt_memory_network(&memory, &network, false, &prefill, 1);
+	gpt_memory_cache(&memory, &network, slots, length.longest);
+	gpt_memory_process(&memory, &network, &prefill);
 	gpt_estimate_makes_rows(out, "completions", rows, drawn);
 	return 0;
 }

@@ -40,29 +40,46 @@ int sft_estimate(const void *opaque, const cairn_estimate_input *inputs, uint64_
 	double window = params->pretrain_length > 0 ? (double)params->pretrain_length
 						    : gpt_estimate_length(&network, 0, 0);
 	double rows = gpt_estimate_rows(in, "demos", out) * (double)params->epochs;
-	double mixed = params->pretrain_mix / (1 - params->pretrain_mix) * rows;
+	double text = params->pretrain_mix / (1 - params->pretrain_mix); /* of a demonstration */
 	double held_out = gpt_estimate_rows(in, "valid", out);
+	double tokens = rows * length.mean + text * rows * window;
 	gpt_pass_shape passes[] = {
-		gpt_micro_shape(params->micro_tokens, length.longest, (double)params->batch, true),
-		gpt_micro_shape(params->micro_tokens, window, mixed, mixed > 0),
+		gpt_micro_shape(
+			out, params->micro_tokens, length.longest, (double)params->batch, true),
+		gpt_micro_shape(
+			out, params->micro_tokens, window, text * (double)params->batch, true),
+		gpt_micro_shape(out, params->micro_tokens, length.longest, held_out, false),
 		gpt_prefill_shape(params->select_batch, length.longest),
 	};
+	gpt_memory memory;
 
-	gpt_estimate_training(out, &network, rows * length.mean + mixed * window);
+	/* What is not there is no pass of its own. */
+	if (text == 0)
+		passes[1] = passes[0];
+	if (!gpt_estimate_bound(in, "valid"))
+		passes[2] = passes[0];
+	if (params->select != SFT_SELECT_REWARD)
+		passes[3] = passes[0];
+	passes[0].recomputes = passes[1].recomputes = params->recompute;
+	gpt_estimate_training(out, &network, tokens);
+	if (params->recompute)
+		gpt_estimate_add(
+			out, CAIRN_ACCOUNT_BACKWARD, gpt_estimate_again(&network) * tokens);
 	gpt_estimate_forward(out, CAIRN_ACCOUNT_FORWARD, &network,
 		held_out * length.mean * validations(params, rows / (double)params->batch));
-	gpt_memory_process(out, &network, &passes[0]);
-	gpt_memory_input(out, in, "pretrain");
-	gpt_memory_network(out, &network, true, passes, CAIRN_COUNT(passes));
+	gpt_memory_begin(&memory, out);
+	gpt_memory_input(&memory, in, "pretrain");
+	gpt_memory_network(&memory, &network, true, passes, CAIRN_COUNT(passes));
 	if (params->select != SFT_SELECT_LAST)
-		gpt_memory_copy(out, &network, true);
+		gpt_memory_copy(&memory, &network, true);
 	if (params->select == SFT_SELECT_REWARD) {
 		reward = gpt_estimate_network(in, "reward", GPT_HEAD_SCALAR, out);
 		passes[0].keeps = false;
 		add_selection(params, in, &network, &reward, out);
-		gpt_memory_network(out, &reward, false, passes, 1);
-		gpt_memory_cache(out, &network, params->select_batch, length.longest);
+		gpt_memory_network(&memory, &reward, false, passes, 1);
+		gpt_memory_cache(&memory, &network, params->select_batch, length.longest);
 	}
+	gpt_memory_process(&memory, &network, &passes[0]);
 	gpt_estimate_makes_model(out, "model", &network);
 	return 0;
 }

@@ -306,6 +306,27 @@ static void check_answer(struct fakehost *host, int answer)
 				"run() is done without output '%s'", host->plugin->outputs[i].name);
 }
 
+void fakehost_estimate(struct fakehost *host, cairn_estimate *out)
+{
+	cairn_arena *arena = cairn_arena_new();
+	void *params = cairn_arena_alloc(arena, 1, host->plugin->params_size + 1);
+	cairn_estimate_input inputs[32];
+	uint64_t n = 0;
+
+	cairn_error_clear(&host->err);
+	if (fill_params(host, arena, params))
+		fail_msg("%s", host->err.message);
+	for (uint64_t i = 0; i < host->plugin->n_inputs; i++)
+		for (struct fake_artifact *a = host->inputs[i]; a; a = a->next) {
+			assert_true(n < CAIRN_COUNT(inputs));
+			fake_artifact_seal(a);
+			inputs[n++] = (cairn_estimate_input){
+				host->plugin->inputs[i].name, a->meta, a->bytes};
+		}
+	assert_int_equal(host->plugin->estimate(params, inputs, n, out), 0);
+	cairn_arena_free(arena);
+}
+
 int fakehost_run(struct fakehost *host)
 {
 	cairn_arena *arena = cairn_arena_new();

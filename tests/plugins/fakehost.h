@@ -104,6 +104,10 @@ int fakehost_run(struct fakehost *host);
 /* code 0 where there was none. */
 const cairn_error *fakehost_error(const struct fakehost *host);
 
+/* What the plugin estimates of such a run, of the inputs as far as metadata tell. out->compute is
+ * for the caller to fill before; anything else is the plugin's. */
+void fakehost_estimate(struct fakehost *host, cairn_estimate *out);
+
 /* ---- results: borrowed until the next run or fakehost_free -------------------------------- */
 
 /* NULL where the port was not committed. */
