@@ -139,6 +139,7 @@ int cli_du(cli *c);
 int cli_gc(cli *c);
 int cli_compact(cli *c);
 int cli_fsck(cli *c);
+int cli_doctor(cli *c);
 int cli_init(cli *c);
 int cli_help(cli *c);
 int cli_version(cli *c);

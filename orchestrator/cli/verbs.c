@@ -123,6 +123,11 @@ static const cli_verb verbs[] = {
 		"makes it again; --rebuild makes the index anew of its backup, of what can be read "
 		"of it and of the segments. --backup makes that backup now.",
 		0, 0, cli_fsck},
+	{"doctor", NULL, "", "what this machine has for cairn, and what stands in the way",
+		"Looks at what a run needs, as a run would: compute backends (each in a process of its "
+		"own) and which of them `device = auto` takes, memory, store, plugins, git. What is "
+		"wrong comes with what would help; the exit status is 1 where no workflow could run.",
+		0, 0, cli_doctor},
 	{"init", NULL, "[FILE]", "write a first workflow file",
 		"Writes FILE (workflow.ini), a small workflow to start from, with a comment per line. "
 		"Never overwrites.",

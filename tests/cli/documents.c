@@ -203,6 +203,7 @@ static void test_cli_documents__are_explained(void **state)
 		{"fsck --backup", "fsck", NULL},
 		{"fsck --index", "fsck", NULL},
 		{"compact", "compact", NULL},
+		{"doctor", "doctor", NULL},
 		{"export docs rows --format jsonl", "export", NULL},
 		{"help", "help", NULL},
 		{"help export", "help", NULL},

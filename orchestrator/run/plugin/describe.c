@@ -58,6 +58,8 @@ static void add_last_words(cairn_error *err, int fd)
 	size_t len = 0;
 	char *text = read_all(fd, &len);
 
+	while (text && len && text[len - 1] == '\n')
+		text[--len] = '\0';
 	if (text && len)
 		cairn_error_detail(err, "it said: %s", len > 600 ? text + len - 600 : text);
 	free(text);
