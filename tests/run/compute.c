@@ -355,6 +355,19 @@ static void test_run_compute__nothing_of_an_ill_device_is_believed(void **state)
 	assert_int_equal(fixture_run(f, MATMUL), 0);
 }
 
+/* Its memory may have been the reason: what was planned stands beside what it says. */
+static void test_run_compute__an_ill_device_beside_the_estimate(void **state)
+{
+	fixture *f = *state;
+
+	use(WITH("gpu"));
+	setenv("FAKE_GPU", "ill:0", 1);
+	assert_int_equal(fixture_run(f, GAUGE "device = 300M\n"), 1);
+	assert_string_equal(event_of(f, CAIRN_EVENT_ENDED, "a")->error.detail,
+		"the plan expected it to need 300 MiB of the device's memory");
+	assert_null(result_of(f, "a"));
+}
+
 static void test_run_compute__a_checkpoint_of_an_ill_device_is_none(void **state)
 {
 	fixture *f = *state;
@@ -458,6 +471,7 @@ int tests_main(void)
 		TEST(estimates_are_told),
 		TEST(what_a_device_has_no_room_for_is_refused),
 		TEST(nothing_of_an_ill_device_is_believed),
+		TEST(an_ill_device_beside_the_estimate),
 		TEST(a_checkpoint_of_an_ill_device_is_none),
 		TEST(results_say_what_computed),
 		TEST(the_survey_tells_of_all),

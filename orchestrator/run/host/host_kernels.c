@@ -111,6 +111,18 @@ int cairn_host_kernels(cairn_run *run, const cairn_kernels **out)
 
 /* ---- believing ----------------------------------------------------------------------------- */
 
+/* Where it ran out of memory, that is the other half of the story. */
+static void add_estimate(const cairn_run *run, cairn_error *err)
+{
+	size_t len = strlen(err->detail);
+	char bytes[32];
+
+	if (run->job.device_bytes)
+		snprintf(err->detail + len, sizeof(err->detail) - len,
+			"%sthe plan expected it to need %s of the device's memory", len ? "; " : "",
+			cairn_format_bytes(bytes, (double)run->job.device_bytes, 99.95));
+}
+
 int cairn_host_kernels_status(cairn_run *run, cairn_error *err)
 {
 	int rc = run->has_kernels && run->inner.status ? run->inner.status(&run->inner, err) : 0;
@@ -118,6 +130,8 @@ int cairn_host_kernels_status(cairn_run *run, cairn_error *err)
 	if (rc < 0)
 		cairn_error_set(
 			err, CAIRN_EDEVICE, "%s failed, and does not say why", run->backend);
+	if (rc < 0 && err)
+		add_estimate(run, err);
 	return rc;
 }
 

@@ -94,9 +94,12 @@ json_t *cairn_job_make(const cairn_plan *plan, size_t i, const char *run, int th
 			job, "best_is_largest", json_boolean(settings->best_is_largest));
 		json_object_set_new(job, "writes_at_once",
 			json_boolean(planned->cost && planned->cost->lacks_copy));
-		if (planned->cost)
+		if (planned->cost) {
 			json_object_set_new(job, "checkpoint_bytes",
 				json_integer((json_int_t)planned->cost->checkpoint_bytes));
+			json_object_set_new(job, "device_bytes",
+				json_integer((json_int_t)planned->cost->device_bytes));
+		}
 		json_object_set_new(job, "threads", json_integer(threads));
 		json_object_set_new(
 			job, "memory_bytes", json_integer((json_int_t)settings->memory_bytes));
@@ -181,6 +184,7 @@ int cairn_job_read(cairn_job *out, json_t *take_json, cairn_arena *arena, cairn_
 	job.writes_at_once = json_is_true(json_object_get(json, "writes_at_once"));
 	job.threads = cairn_json_integer(json, "threads", 0);
 	job.checkpoint_bytes = (uint64_t)cairn_json_integer(json, "checkpoint_bytes", 0);
+	job.device_bytes = (uint64_t)cairn_json_integer(json, "device_bytes", 0);
 	job.memory_bytes = (uint64_t)cairn_json_integer(json, "memory_bytes", 0);
 	*out = job;
 	return 0;

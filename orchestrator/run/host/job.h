@@ -36,6 +36,7 @@ typedef struct cairn_job {
 	bool best_is_largest;
 	bool writes_at_once;                     /* checkpoints: there is no memory for a copy */
 	uint64_t memory_bytes, checkpoint_bytes; /* of a checkpoint: an estimate, 0: none */
+	uint64_t device_bytes;                   /* that it was planned with; 0: none */
 } cairn_job;
 
 /* The plan's stage i, whose attempt number is set. New reference, NULL where there is no memory. */
