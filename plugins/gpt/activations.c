@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
 #include "gpt/model_parts.h"
+#include "gpt/no_memory.h"
 
 /* A block being cut into pieces; without a base it only measures. */
 typedef struct cut {
@@ -207,10 +208,10 @@ static int grow(gpt_model *model, size_t dev_bytes, size_t host_bytes, cairn_err
 	}
 	if (acts->dev && acts->host)
 		return 0;
-	(void)cairn_error_set(err, CAIRN_ENOMEM, "no memory for a model's activations");
-	cairn_error_detail(err, "%zu bytes wanted", dev_bytes);
-	cairn_error_hint(err, "Make the batch or the sequences smaller.");
-	return CAIRN_ENOMEM;
+	return gpt_no_memory_for(k, "a model's activations", dev_bytes,
+		"Lower 'micro_tokens', set 'recompute = yes' where it trains, or make the sequences "
+		"shorter.",
+		err);
 }
 
 int gpt__activations_prepare(

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
 #include "gpt/model_parts.h"
+#include "gpt/no_memory.h"
 
 /* Limits keep every product of sizes far from overflow; n_ctx also fits 16 bits, because the
  * random streams of dropout and sampling are keyed by sample_id << 16 | position. */
@@ -144,6 +145,7 @@ static int allocate(gpt_model *model, unsigned flags, cairn_error *err)
 {
 	const cairn_kernels *k = model->k;
 	size_t bytes = model->n_params * sizeof(cairn_real);
+	char what[64];
 	int rc = gpt__activations_new(&model->acts, &model->config, err);
 
 	if (rc)
@@ -155,11 +157,9 @@ static int allocate(gpt_model *model, unsigned flags, cairn_error *err)
 		return is_tied(&model->config, model->head) && model->grads
 			       ? gpt__tied_new(model, err)
 			       : 0;
-	(void)cairn_error_set(
-		err, CAIRN_ENOMEM, "no memory for a model of %zu parameters", model->n_params);
-	cairn_error_detail(
-		err, "%zu bytes wanted, %d time(s)", bytes, flags & GPT_TRAINABLE ? 2 : 1);
-	return CAIRN_ENOMEM;
+	(void)snprintf(what, sizeof(what), "a model of %zu parameters", model->n_params);
+	return gpt_no_memory_for(k, what, flags & GPT_TRAINABLE ? 2 * bytes : bytes,
+		"Take a smaller model, or a device with more memory.", err);
 }
 
 int gpt_model_new(gpt_model **out, const cairn_kernels *k, const gpt_config *config,

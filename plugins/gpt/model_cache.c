@@ -8,12 +8,12 @@
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
 #include "gpt/model_parts.h"
+#include "gpt/no_memory.h"
 
-static int no_memory(cairn_error *err)
+static int no_memory(const cairn_kernels *k, size_t bytes, cairn_error *err)
 {
-	(void)cairn_error_set(err, CAIRN_ENOMEM, "no memory for a model's keys and values");
-	cairn_error_hint(err, "Sample fewer sequences at once, or shorter ones.");
-	return CAIRN_ENOMEM;
+	return gpt_no_memory_for(k, "a model's keys and values", bytes,
+		"Sample fewer sequences at once ('batch'), or shorter ones ('max_new').", err);
 }
 
 static gpt_cache *cache_new(const gpt_config *config)
@@ -86,7 +86,7 @@ int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_err
 		model->cache = cache_new(config);
 	cache = model->cache;
 	if (!cache)
-		return no_memory(err);
+		return no_memory(k, bytes, err);
 	if (bytes > cache->bytes) {
 		gpt__parts_forget(model);
 		free_dev(k, cache->dev);
@@ -94,7 +94,7 @@ int gpt__cache_prepare(gpt_model *model, int64_t slots, int64_t T_max, cairn_err
 		cache->bytes = cache->dev ? bytes : 0;
 	}
 	if (!cache->dev || !rows_for(model, cache, slots))
-		return no_memory(err);
+		return no_memory(k, bytes, err);
 	for (int32_t l = 0; l < config->n_layer; l++)
 		cache->layers[l] = (cairn_act *)((uintptr_t)cache->dev + (size_t)l * layer);
 	return 0;

@@ -12,6 +12,7 @@
  */
 #include "base/alloc.h"
 #include "gpt/model_internal.h"
+#include "gpt/no_memory.h"
 
 int gpt__tied_new(gpt_model *model, cairn_error *err)
 {
@@ -27,8 +28,9 @@ int gpt__tied_new(gpt_model *model, cairn_error *err)
 		tied->row_of = cairn_alloc(V, sizeof(*tied->row_of));
 	}
 	if (!tied || !tied->rows || !tied->token || !tied->met || !tied->row_of)
-		return cairn_error_set(
-			err, CAIRN_ENOMEM, "no memory for the gradient of %zu embeddings", V);
+		return gpt_no_memory_for(k, "the gradient of the embeddings",
+			gpt__tied_bytes(&model->config),
+			"Take a smaller model, or a device with more memory.", err);
 	for (size_t v = 0; v < V; v++)
 		tied->row_of[v] = -1;
 	return 0;

@@ -49,7 +49,8 @@ static int put_targets(gpt_model *model, const int32_t *target, cairn_error *err
 	return 0;
 }
 
-/* One number a row; rows without a target have 0. `out` may be NULL. */
+/* One number a row; rows without a target have 0. `out` may be NULL. Whoever has read them has
+ * waited for the device, so it can be asked how it is. */
 static void get_rows(const gpt_model *model, cairn_real *out, const cairn_real *dev)
 {
 	if (out)
@@ -111,7 +112,7 @@ int gpt_logprobs(gpt_model *model, const int32_t *target, double temperature, ca
 	lm_head(model, temperature, false, entropy != NULL);
 	get_rows(model, logprob, model->acts->logprob);
 	get_rows(model, entropy, model->acts->entropy);
-	return 0;
+	return model->k->status(model->k, err);
 }
 
 static void run_back(gpt_model *model, enum gpt__part part, const way_back *way, gpt__part_fn run)
@@ -162,7 +163,7 @@ int gpt_logprobs_backward(gpt_model *model, const int32_t *target, double temper
 	run_back(model, GPT__LM_BACKWARD, &(way_back){temperature, entropy != NULL}, run_lm_back);
 	get_rows(model, logprob, model->acts->logprob);
 	get_rows(model, entropy, model->acts->entropy);
-	return 0;
+	return logprob || entropy ? model->k->status(model->k, err) : 0;
 }
 
 void gpt_best(const gpt_model *model, cairn_real *best)
@@ -196,7 +197,7 @@ int gpt_values(gpt_model *model, cairn_real *value, cairn_error *err)
 	for (int64_t r = 0; r < acts->R; r++)
 		if (is_padding(acts, r))
 			value[r] = 0;
-	return 0;
+	return k->status(k, err);
 }
 
 /* value = h score + bias: adds to the head's gradients, dnarrow = dvalue score^T. */

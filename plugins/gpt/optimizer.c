@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "gpt/exact.h"
+#include "gpt/no_memory.h"
 #include "gpt/optimizer.h"
 
 static int check_options(const gpt_adam_options *options, cairn_error *err)
@@ -49,9 +50,8 @@ int gpt_adam_new(
 	}
 	if (!adam || !adam->m || !adam->v) {
 		gpt_adam_free(adam);
-		(void)cairn_error_set(err, CAIRN_ENOMEM, "no memory for adam's moments");
-		cairn_error_detail(err, "%zu bytes wanted, twice", bytes);
-		return CAIRN_ENOMEM;
+		return gpt_no_memory_for(k, "adam's moments", 2 * bytes,
+			"Take a smaller model, or a device with more memory.", err);
 	}
 	*out = adam;
 	return 0;
@@ -99,6 +99,7 @@ int gpt_adam_step(gpt_adam *adam, gpt_model *model, double lr, double *norm, cai
 	const gpt_adam_options *options = &adam->options;
 	size_t matrices = end_of_matrices(model);
 	double length;
+	int rc;
 	cairn_adam step = {
 		.grad_scale = 1,
 		.lr = lr,
@@ -111,6 +112,9 @@ int gpt_adam_step(gpt_adam *adam, gpt_model *model, double lr, double *norm, cai
 
 	gpt_finish_grads(model);
 	length = sqrt(adam->k->sum_squares(adam->k, model->grads, (int64_t)model->n_params));
+	rc = adam->k->status(adam->k, err);
+	if (rc)
+		return rc;
 	if (!isfinite(length)) {
 		(void)cairn_error_set(err, CAIRN_EDIVERGED,
 			"the gradient is not finite at optimizer step %llu",

@@ -377,6 +377,8 @@ int gpt_sample(gpt_model *model, gpt_sequence *sequences, int64_t n, const gpt_s
 	}
 	for (int64_t first = 0; !rc && !s.stopped && first < n; first += s.slots)
 		rc = sample_round(&s, first, n - first < s.slots ? n - first : s.slots, err);
+	if (!rc)
+		rc = model->k->status(model->k, err);
 out:
 	sampler_clear(&s);
 	/* A model in training will sample again after its next update. */

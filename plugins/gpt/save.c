@@ -196,12 +196,15 @@ void gpt_save_free(gpt_save *save)
 	*save = (gpt_save){0};
 }
 
-/* What comes from a device that has failed is not believed. */
-static int check_device(const gpt_save *save)
+int gpt_save_check(const gpt_save *save)
 {
+	const cairn_kernels *k = save->k;
 	cairn_error err = {0};
+	int code = k ? 0 : save->host->kernels(save->run, &k);
 
-	return save->k->status(save->k, &err) ? save->host->fail_with(save->run, &err) : 0;
+	if (!code && k->status(k, &err))
+		code = save->host->fail_with(save->run, &err);
+	return code;
 }
 
 static int write_now(gpt_save *save, gpt_save_fn put, void *self)
@@ -211,7 +214,7 @@ static int write_now(gpt_save *save, gpt_save_fn put, void *self)
 	if (!code)
 		code = put(self, save);
 	if (!code)
-		code = check_device(save);
+		code = gpt_save_check(save);
 	if (!code)
 		code = save->host->commit(save->writer);
 	save->writer = NULL;
@@ -259,7 +262,7 @@ int gpt_save_finish(gpt_save *save)
 		return 0;
 	save->k->fetch_fence(save->k);
 	save->k->fetch_wait(save->k);
-	code = check_device(save);
+	code = gpt_save_check(save);
 	if (!code)
 		code = save->host->checkpoint_begin(save->run, save->step, &writer);
 	for (size_t i = 0; i < save->n && !code; i++)

@@ -44,6 +44,8 @@ void gpt_save_init(gpt_save *save, const cairn_host *host, cairn_run *run);
 void gpt_save_free(gpt_save *save);
 /* Writes a checkpoint; `now`: before it returns. */
 CAIRN_MUST int gpt_save_step(gpt_save *save, uint64_t step, bool now, gpt_save_fn put, void *self);
+/* Has the device failed, so that nothing it computed can be believed? Waits for it. */
+CAIRN_MUST int gpt_save_check(const gpt_save *save);
 /* Gives the host the checkpoint that waits, if there is one. After it everything may change. */
 CAIRN_MUST int gpt_save_finish(gpt_save *save);
 

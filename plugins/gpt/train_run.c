@@ -47,6 +47,13 @@ int gpt_no_memory(const gpt_work *work, const char *what)
 
 int gpt_report(const gpt_work *work, cairn_error *err)
 {
+	/* What a failed device leaves behind looks like anything. */
+	if (err->code == CAIRN_EDIVERGED) {
+		int code = gpt_save_check(&work->save);
+
+		if (code)
+			return code;
+	}
 	if (err->code == CAIRN_EDIVERGED && work->metrics.n > 0) {
 		cairn_text text = {0};
 
@@ -76,6 +83,8 @@ int gpt_finish_step(gpt_work *work, cairn_progress *progress, gpt_save_fn save, 
 {
 	int answer, code = gpt_save_finish(&work->save);
 
+	if (!code)
+		code = gpt_save_check(&work->save);
 	if (code)
 		return code;
 	progress->metrics = work->metrics.rows;

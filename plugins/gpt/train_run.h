@@ -34,7 +34,7 @@ typedef struct gpt_work {
 	double dropout; /* of passes that train */
 	uint64_t dropout_key;
 	int account_forward, account_backward; /* enum cairn_account */
-	bool recompute; /* gpt_batch.recompute of training passes */
+	bool recompute;                        /* gpt_batch.recompute of training passes */
 	gpt_micro micro;
 	gpt_metrics metrics; /* of the last step that had any: what a divergence error names */
 	bool quiet;          /* the step to finish has no metric row */

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/digest.h"
 #include "gpt/checkpoint.h"
+#include "gpt/no_memory.h"
 #include "gpt/rlhf.h"
 #include "ppo.h"
 
@@ -106,8 +107,9 @@ static int open_optimizers(ppo_stage *self)
 	if (params->ema == 0)
 		return 0;
 	self->ema = k->alloc(k, bytes);
-	if (!self->ema)
-		return gpt_no_memory(&self->work, "the moving average");
+	if (!self->ema && gpt_no_memory_for(k, "the moving average", bytes,
+				  "Set 'ema = 0', or take a device with more memory.", &err))
+		return gpt_report(&self->work, &err);
 	k->copy(k, self->ema, self->policy->params, bytes);
 	return 0;
 }

@@ -53,7 +53,7 @@ void *cuda_backend_buffer(cuda_backend *b, enum cuda_buffer which, size_t bytes)
 	b->buffer[which].dev = cuda_device_alloc(b->device, bytes);
 	b->buffer[which].bytes = b->buffer[which].dev ? bytes : 0;
 	if (!b->buffer[which].dev)
-		cuda_device_fail(b->device, "getting a workspace", "out of memory");
+		cuda_device_lacks(b->device, "getting a workspace", bytes);
 	return b->buffer[which].dev;
 }
 
@@ -286,6 +286,7 @@ static int backend_open(cairn_kernels *out, int threads, cairn_error *err)
 	out->self = b;
 	out->threads = 1;
 	fill_memory(out, type);
+	out->device_bytes = found.memory;
 	cuda_fill_products(out);
 	cuda_fill_layers(out);
 	return CAIRN_OK;

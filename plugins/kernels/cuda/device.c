@@ -47,6 +47,7 @@ struct cuda_device {
 
 	cudaError_t error;
 	const char *operation, *what; /* what: of an error that is not CUDA's, else NULL */
+	size_t lacked;                /* bytes that could not be had; 0: not the error */
 	bool recording, recording_failed;
 };
 
@@ -85,6 +86,13 @@ void cuda_device_fail(cuda_device *d, const char *operation, const char *what)
 	}
 }
 
+void cuda_device_lacks(cuda_device *d, const char *operation, size_t bytes)
+{
+	if (!d->recording && !d->operation)
+		d->lacked = bytes;
+	cuda_device_fail(d, operation, "out of memory");
+}
+
 int cuda_device_status(cuda_device *d, cairn_error *err)
 {
 	if (!d->operation && !d->recording)
@@ -93,10 +101,18 @@ int cuda_device_status(cuda_device *d, cairn_error *err)
 		return CAIRN_OK;
 	cairn_error_set(err, CAIRN_EDEVICE, "%s failed on the GPU: %s", d->operation,
 		d->what ? d->what : cudaGetErrorString(d->error));
-	cairn_error_detail(err, "%s, %zu MiB of %zu MiB taken at most", d->found.name,
-		d->peak >> 20, d->found.memory >> 20);
-	if (d->what)
-		cairn_error_hint(err, "Compute fewer sequences at once, or take a larger GPU.");
+	if (d->lacked > 0)
+		cairn_error_detail(err,
+			"%zu bytes wanted (%zu MiB); of the %zu MiB of %s %zu were taken at most",
+			d->lacked, d->lacked >> 20, d->found.memory >> 20, d->found.name,
+			d->peak >> 20);
+	else
+		cairn_error_detail(err, "%s, %zu MiB of %zu MiB taken at most", d->found.name,
+			d->peak >> 20, d->found.memory >> 20);
+	if (d->lacked > 0)
+		cairn_error_hint(err,
+			"Lower 'micro_tokens' or 'batch', set 'recompute = yes' where it trains, "
+			"or take a GPU with more memory.");
 	else
 		cairn_error_hint(err, "Run it again: what was committed is kept. If it fails "
 				      "again, look for 'Xid' in the kernel's log.");

@@ -60,6 +60,8 @@ void cuda_device_fetch_wait(cuda_device *d);
 void cuda_device_check(cuda_device *d, const char *operation);
 /* For errors that are not the runtime's own. `what` lives as long as the program. */
 void cuda_device_fail(cuda_device *d, const char *operation, const char *what);
+/* The same where there was no memory for so many bytes. */
+void cuda_device_lacks(cuda_device *d, const char *operation, size_t bytes);
 /* Waits for everything, then EDEVICE where anything has failed. */
 int cuda_device_status(cuda_device *d, cairn_error *err);
 

@@ -35,6 +35,7 @@ typedef struct fetching {
 struct cuda_device {
 	size_t now, peak;
 	const char *operation, *what;
+	size_t lacked;
 	fetching fetches[FETCHES];
 	int n_fetches;
 };
@@ -218,11 +219,21 @@ void cuda_device_fail(cuda_device *d, const char *operation, const char *what)
 	}
 }
 
+void cuda_device_lacks(cuda_device *d, const char *operation, size_t bytes)
+{
+	if (!d->operation)
+		d->lacked = bytes;
+	cuda_device_fail(d, operation, "out of memory");
+}
+
 int cuda_device_status(cuda_device *d, cairn_error *err)
 {
-	return d->operation ? cairn_error_set(err, CAIRN_EDEVICE, "%s failed on the GPU: %s",
-				      d->operation, d->what)
-			    : CAIRN_OK;
+	if (!d->operation)
+		return CAIRN_OK;
+	cairn_error_set(err, CAIRN_EDEVICE, "%s failed on the GPU: %s", d->operation, d->what);
+	if (d->lacked > 0)
+		cairn_error_detail(err, "%zu bytes wanted", d->lacked);
+	return CAIRN_EDEVICE;
 }
 
 bool cuda_device_can_record(void)

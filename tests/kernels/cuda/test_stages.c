@@ -247,6 +247,28 @@ static void test_cuda_stages__resume_from_the_checkpoint_before(void **state)
 	fakehost_free(straight);
 }
 
+/* A stage that fails while its checkpoint waits has it all the same. */
+static void test_cuda_stages__what_waits_is_kept_where_the_next_step_fails(void **state)
+{
+	struct fakehost *host = on_device(make_pretrain);
+	uint64_t step = 0;
+
+	(void)state;
+	fakehost_param(host, "lr=1");
+	fakehost_param(host, "grad_clip=0");
+	fakehost_param(host, "weight_decay=10");
+	fakehost_param(host, "warmup=0");
+	fakehost_param(host, "schedule=constant");
+	fakehost_param(host, "eval_every=0");
+	fakehost_param(host, "steps=200");
+	fakehost_checkpoint_every(host, 1);
+	assert_int_equal(fakehost_run(host), CAIRN_EDIVERGED);
+	assert_non_null(fakehost_checkpoint(host, &step));
+	assert_int_equal(step, fakehost_steps(host));
+	assert_int_equal(host_device_limited()->n_pinned, 0);
+	fakehost_free(host);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_cuda_stages__fetched_checkpoints_are_the_same),
 		cmocka_unit_test(test_cuda_stages__half_a_fetch_is_none),
 		cmocka_unit_test(test_cuda_stages__resume_from_the_checkpoint_before),
+		cmocka_unit_test(test_cuda_stages__what_waits_is_kept_where_the_next_step_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
