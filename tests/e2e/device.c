@@ -140,8 +140,7 @@ static const char *cpu_workflow(void)
 
 static void test_e2e_device__losses_of_the_cpu(void **state)
 {
-	static const char *const losses[][2] = {
-		{"pretrain", "valid_loss"}, {"sft", "loss"}, {"rm", "loss"}};
+	static const char *const losses[][2] = {{"pretrain", "valid_loss"}, {"sft", "loss"}};
 	static const char data[] = "data=" CAIRN_SOURCE_DIR "/workflows/data";
 	const char *device = at("calm"), *cpu = at("cpu");
 	char name[128];
@@ -157,13 +156,14 @@ static void test_e2e_device__losses_of_the_cpu(void **state)
 	assert_int_equal(strncmp(name, "cuda/bf16", 9), 0);
 	/* Another backend is another key, hence other weights to begin with and other batches:
 	 * losses are near, not equal (tests/kernels/cuda/test_model.c compares the same weights).
-	 * The reward model's rankings are of other completions, too. */
+	 * Reward models learn from seven rankings of other completions each: theirs tell nothing.
+	 */
 	for (size_t i = 0; i < CAIRN_COUNT(losses); i++) {
 		double want = summary_of(cpu, losses[i][0], losses[i][1]);
 		double got = summary_of(device, losses[i][0], losses[i][1]);
 
 		print_message("%s %s: %.6f, cpu %.6f\n", losses[i][0], losses[i][1], got, want);
-		assert_true(fabs(got - want) <= (i < 2 ? 0.02 : 0.2) * want);
+		assert_true(fabs(got - want) <= 0.02 * want);
 	}
 }
 
