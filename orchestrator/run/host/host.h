@@ -299,6 +299,8 @@ double cairn_host_seconds(cairn_run *run); /* kept so far, over attempts */
 int cairn_host_kernels(cairn_run *run, const cairn_kernels **out);
 /* EDEVICE, in the device's words, where what was computed so far cannot be believed. */
 CAIRN_MUST int cairn_host_kernels_status(cairn_run *run, cairn_error *err);
+/* Where it ran out of a device's memory, what the plan expected is the other half of the story. */
+void cairn_host_kernels_add_estimate(const cairn_run *run, cairn_error *err);
 /* {"numerics", "peak_flops", "chosen": what the backend chose for the shapes it met}, for the
  * result; NULL where nothing computed. New reference. */
 json_t *cairn_host_kernels_record(cairn_run *run);

@@ -111,15 +111,15 @@ int cairn_host_kernels(cairn_run *run, const cairn_kernels **out)
 
 /* ---- believing ----------------------------------------------------------------------------- */
 
-/* Where it ran out of memory, that is the other half of the story. */
-static void add_estimate(const cairn_run *run, cairn_error *err)
+void cairn_host_kernels_add_estimate(const cairn_run *run, cairn_error *err)
 {
+	static const char told[] = "the plan expected";
 	size_t len = strlen(err->detail);
 	char bytes[32];
 
-	if (run->job.device_bytes)
+	if (run->job.device_bytes && !strstr(err->detail, told))
 		snprintf(err->detail + len, sizeof(err->detail) - len,
-			"%sthe plan expected it to need %s of the device's memory", len ? "; " : "",
+			"%s%s it to need %s of the device's memory", len ? "; " : "", told,
 			cairn_format_bytes(bytes, (double)run->job.device_bytes, 99.95));
 }
 
@@ -131,7 +131,7 @@ int cairn_host_kernels_status(cairn_run *run, cairn_error *err)
 		cairn_error_set(
 			err, CAIRN_EDEVICE, "%s failed, and does not say why", run->backend);
 	if (rc < 0 && err)
-		add_estimate(run, err);
+		cairn_host_kernels_add_estimate(run, err);
 	return rc;
 }
 

@@ -168,9 +168,15 @@ cairn_error *cairn_host_err(cairn_run *run)
 
 int cairn_host_explain(cairn_run *run, int code, cairn_error *err)
 {
+	cairn_error device = {0};
 	char size[32];
 
-	if (run->error.code)
+	/* What a failed device leaves behind looks like anything. */
+	if (code == CAIRN_EDIVERGED || code == CAIRN_EBUG)
+		code = cairn_host_kernels_status(run, &device) < 0 ? CAIRN_EDEVICE : code;
+	if (device.code)
+		*err = device;
+	else if (run->error.code)
 		*err = run->error;
 	else if (run->host_error.code == code)
 		*err = run->host_error;
@@ -184,5 +190,7 @@ int cairn_host_explain(cairn_run *run, int code, cairn_error *err)
 	}
 	/* What the plugin returned decides whether a retry makes sense. */
 	err->code = code;
+	if (code == CAIRN_ENOMEM || code == CAIRN_EDEVICE)
+		cairn_host_kernels_add_estimate(run, err);
 	return code;
 }
