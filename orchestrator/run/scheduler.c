@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "run/budget.h"
+#include "run/compute/probe.h"
 #include "run/plan/preflight.h"
 #include "run/runner.h"
 
@@ -53,6 +54,30 @@ static bool has_memory(const cairn_runner *runner, size_t i)
 			used += memory_of(runner, runner->attempts[s].stage);
 	}
 	return used + memory_of(runner, i) <= runner->memory_bytes;
+}
+
+static uint64_t device_memory_of(const cairn_runner *runner, size_t i)
+{
+	const cairn_compute *compute = runner->plan->compute;
+	const cairn_planned_cost *cost = runner->plan->stages[i].cost;
+	uint64_t all = compute ? compute->device_bytes : 0, claim = cost ? cost->device_bytes : 0;
+
+	return claim < all ? claim : all;
+}
+
+/* Stages that claim no devices share the one that all of them see first; those that do have theirs
+ * to themselves. */
+static bool has_device_memory(const cairn_runner *runner, size_t i, uint64_t gpus)
+{
+	uint64_t used = device_memory_of(runner, i);
+
+	for (size_t s = 0; s < runner->n_slots && !gpus; s++) {
+		const cairn_attempt *attempt = &runner->attempts[s];
+
+		if (attempt->is_used && !attempt->gpus)
+			used += device_memory_of(runner, attempt->stage);
+	}
+	return gpus || !used || used <= runner->plan->compute->device_bytes;
 }
 
 /* Do the claims of the running stages leave room for this one? */
@@ -183,7 +208,7 @@ static int start_if_possible(cairn_runner *runner, size_t i, double now, cairn_e
 
 	if (runner->tries[i].not_before > now || has_running_twin(runner, i) ||
 		!has_room(runner, i) || !choose_gpus(runner, i, &gpus) || !has_memory(runner, i) ||
-		!cairn_budget_allows(runner, i))
+		!has_device_memory(runner, i, gpus) || !cairn_budget_allows(runner, i))
 		return 0;
 	slot = choose_slot(runner, i, &gpus);
 	if (!slot)

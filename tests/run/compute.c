@@ -331,6 +331,30 @@ static void test_run_compute__what_a_device_has_no_room_for_is_refused(void **st
 	assert_int_equal(fixture_run(f, GAUGE "device = 1536M\n"), 0);
 }
 
+/* Two slots, but one device: what both need must fit into it. */
+static void test_run_compute__stages_share_a_device_that_has_room(void **state)
+{
+	static const struct {
+		const char *device;
+		bool is_beside;
+	} tries[] = {{"600M", false}, {"512M", true}, {"0", true}};
+	fixture *f = *state;
+	char text[256];
+
+	use(WITH("gpu"));
+	f->options.jobs = 2;
+	for (size_t i = 0; i < CAIRN_COUNT(tries); i++) {
+		fixture_new_store(f);
+		snprintf(text, sizeof(text),
+			GAUGE "device = %s\n[stage b]\nplugin = gauge\nseed = 2\ndevice = %s\n",
+			tries[i].device, tries[i].device);
+		assert_int_equal(fixture_run(f, text), 0);
+		assert_int_equal(
+			place_of(f, CAIRN_EVENT_STARTED, "b") < place_of(f, CAIRN_EVENT_ENDED, "a"),
+			tries[i].is_beside);
+	}
+}
+
 /* ---- a device that fails --------------------------------------------------------------------- */
 
 /* Ten products; after the fourth nothing is computed any more, and nobody tells the plugin. */
@@ -470,6 +494,7 @@ int tests_main(void)
 		TEST(results_of_both_stay),
 		TEST(estimates_are_told),
 		TEST(what_a_device_has_no_room_for_is_refused),
+		TEST(stages_share_a_device_that_has_room),
 		TEST(nothing_of_an_ill_device_is_believed),
 		TEST(an_ill_device_beside_the_estimate),
 		TEST(a_checkpoint_of_an_ill_device_is_none),

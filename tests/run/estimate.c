@@ -174,14 +174,6 @@ static void test_run_estimate__overcommit_goes_on(void **state)
 	unsetenv("CAIRN_MEMORY");
 }
 
-static size_t place_of(fixture *f, enum cairn_event_type type, const char *stage)
-{
-	const seen_event *event = event_of(f, type, stage);
-
-	assert_non_null(event);
-	return (size_t)(event - f->events);
-}
-
 /* `memory` is a limit, too, and a sanitizer's shadow does not fit into it. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HAS_LIMITS false

@@ -49,6 +49,14 @@ const seen_event *event_of(fixture *f, enum cairn_event_type type, const char *s
 	return NULL;
 }
 
+size_t place_of(fixture *f, enum cairn_event_type type, const char *stage)
+{
+	const seen_event *event = event_of(f, type, stage);
+
+	assert_non_null(event);
+	return (size_t)(event - f->events);
+}
+
 size_t count_events(fixture *f, enum cairn_event_type type)
 {
 	size_t n = 0;

@@ -74,6 +74,8 @@ size_t count_attempts(fixture *f, const char *instance);
 size_t count_checkpoints(fixture *f, const char *instance);
 /* The first event of that type (and stage, unless NULL) of the last run, or NULL. */
 const seen_event *event_of(fixture *f, enum cairn_event_type type, const char *stage);
+/* Its place among the events; it must be there. */
+size_t place_of(fixture *f, enum cairn_event_type type, const char *stage);
 size_t count_events(fixture *f, enum cairn_event_type type);
 
 #define FIXTURE_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
