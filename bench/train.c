@@ -74,8 +74,8 @@ int main(int argc, char **argv)
 		bench_die("a size that cannot be", NULL);
 	gpt_config config = bench_shape(argv[2], T);
 	bench_open(&k, &meter, argv[1], (int)strtol(argv[6], NULL, 10));
-	int64_t limit = argc == 8 ? strtol(argv[7], NULL, 10)
-				  : gpt_micro_limit(B * T, k.enough_rows);
+	int64_t limit =
+		argc == 8 ? strtol(argv[7], NULL, 10) : gpt_micro_limit(B * T, k.enough_rows);
 	if (gpt_model_new(&model, &k, &config, GPT_HEAD_LM, GPT_TRAINABLE, &err))
 		bench_die("model", &err);
 	gpt_model_init(model, 1);

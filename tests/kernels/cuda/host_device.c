@@ -32,8 +32,16 @@ typedef struct fetching {
 	bool is_copied;
 } fetching;
 
+/* Stands before what was given. */
+typedef struct header {
+	struct header *before, *after;
+	char *block;
+	size_t bytes;
+} header;
+
 struct cuda_device {
 	size_t now, peak;
+	header all; /* of a ring */
 	const char *operation, *what;
 	size_t lacked;
 	fetching fetches[FETCHES];
@@ -84,11 +92,19 @@ int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *er
 {
 	(void)found;
 	*out = calloc(1, sizeof(**out));
-	return *out ? CAIRN_OK : cairn_error_set(err, CAIRN_ENOMEM, "no memory");
+	if (!*out)
+		return cairn_error_set(err, CAIRN_ENOMEM, "no memory");
+	(*out)->all.before = (*out)->all.after = &(*out)->all;
+	return CAIRN_OK;
 }
 
+/* And all memory with it, as the real one. */
 void cuda_device_close(cuda_device *d)
 {
+	if (!d)
+		return;
+	while (d->all.after != &d->all)
+		cuda_device_free(d, d->all.after + 1);
 	free(d);
 }
 
@@ -98,35 +114,35 @@ cuda_stream cuda_device_stream(const cuda_device *d)
 	return NULL;
 }
 
-/* A block is preceded by its size. */
 void *cuda_device_alloc(cuda_device *d, size_t bytes)
 {
 	char *block = is_refused(d, bytes) ? NULL : malloc(bytes + 64 + 255);
-	char *dev;
+	header *h;
 
 	if (!block)
 		return NULL;
-	dev = (char *)(((uintptr_t)block + 64 + 255) / 256 * 256);
-	memset(dev, 0, bytes);
-	memcpy(dev - 16, &block, sizeof(block));
-	memcpy(dev - 8, &bytes, sizeof(bytes));
+	h = (header *)(((uintptr_t)block + 64 + 255) / 256 * 256) - 1;
+	*h = (header){&d->all, d->all.after, block, bytes};
+	h->after->before = h;
+	d->all.after = h;
+	memset(h + 1, 0, bytes);
 	d->now += bytes;
 	d->peak = d->now > d->peak ? d->now : d->peak;
-	return dev;
+	return h + 1;
 }
 
 void cuda_device_free(cuda_device *d, void *dev)
 {
-	size_t bytes;
-	char *block;
+	header *h = dev;
 
 	if (!dev)
 		return;
 	cuda_device_fetch_wait(d);
-	memcpy(&block, (char *)dev - 16, sizeof(block));
-	memcpy(&bytes, (char *)dev - 8, sizeof(bytes));
-	d->now -= bytes;
-	free(block);
+	h--;
+	h->before->after = h->after;
+	h->after->before = h->before;
+	d->now -= h->bytes;
+	free(h->block);
 }
 
 size_t cuda_device_peak(const cuda_device *d)

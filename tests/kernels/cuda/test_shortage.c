@@ -95,14 +95,14 @@ static struct fakehost *tiny_ppo(void)
 	return host;
 }
 
-/* Of four networks every ninth piece. */
+/* Of four networks every fifteenth piece. */
 static void test_cuda_shortage__may_end_anywhere_in_ppo(void **state)
 {
 	host_device_limits *limits = host_device_limited();
 	bool was_reached = true;
 
 	(void)state;
-	for (int64_t n = 3; was_reached; n += 9) {
+	for (int64_t n = 3; was_reached; n += 15) {
 		struct fakehost *host = tiny_ppo();
 		int code;
 
