@@ -6,6 +6,7 @@
 #   make sanitize   unit and store tests under the address and undefined-behaviour sanitizers
 #   make tsan       what runs in threads under the thread sanitizer
 #   make bench      benchmarks beside their peers
+#   make gpu-check  builds with CUDA, proves and measures on this machine's GPU (tools/gpu-check --help)
 #   make install    PREFIX=/usr/local DESTDIR=
 #   make format     clang-format over the sources; check-format only looks
 
@@ -14,7 +15,7 @@ PREFIX ?= /usr/local
 JOBS   ?= $(shell nproc)
 SOURCES = $(shell git ls-files '*.c' '*.h')
 
-.PHONY: all run test sanitize tsan bench install format check-format clean deps test-deps
+.PHONY: all run test sanitize tsan bench gpu-check install format check-format clean deps test-deps
 
 all: deps $(BUILD)/build.ninja
 	@cmake --build $(BUILD) -j $(JOBS)
@@ -69,6 +70,9 @@ bench: deps
 	@cmake --build $(BUILD) -j $(JOBS)
 	@bench/run $(BUILD)
 
+gpu-check: test-deps
+	@tools/gpu-check --build $(BUILD)-cuda
+
 install: all
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
@@ -79,4 +83,4 @@ check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
 
 clean:
-	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-tsan
+	@rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-tsan $(BUILD)-cuda
