@@ -32,9 +32,9 @@ static cairn_attention make(const cairn_kernels *k, const shape *s)
 	cairn_attention a = {.B = s->B, .T = s->T, .NH = s->NH, .D = s->D};
 
 	lengths_of(s, lengths);
-	a.qkv = normal(k, s->B * s->T * 3 * C, 1, 1.5);
+	a.qkv = normal_acts(k, s->B * s->T * 3 * C, 1, 1.5);
 	a.lengths = s->padded ? ints(k, lengths, s->B) : NULL;
-	a.out = poisoned(k, s->B * s->T * C);
+	a.out = poisoned_acts(k, s->B * s->T * C);
 	a.lse = poisoned(k, s->B * s->NH * s->T);
 	return a;
 }
@@ -45,7 +45,7 @@ static void run_forward(const cairn_kernels *k, const void *context, outcome *ou
 	cairn_attention a = make(k, s);
 
 	k->attention(k, &a);
-	emit(out, k, a.out, s->B * s->T * s->NH * s->D, 3e-6);
+	emit_acts(out, k, a.out, s->B * s->T * s->NH * s->D, loosened(k, 3e-6, 2));
 	emit(out, k, a.lse, s->B * s->NH * s->T, 3e-6);
 }
 
@@ -56,10 +56,11 @@ static void run_backward(const cairn_kernels *k, const void *context, outcome *o
 	int64_t n = s->B * s->T * s->NH * s->D;
 
 	k->attention(k, &a);
-	a.dout = normal(k, n, 2, 1);
-	a.dqkv = poisoned(k, 3 * n);
+	a.dout = normal_acts(k, n, 2, 1);
+	a.dqkv = poisoned_acts(k, 3 * n);
 	k->attention_backward(k, &a);
-	emit(out, k, a.dqkv, 3 * n, 1e-5);
+	/* `out` and P dS are rounded, each of them under a sum. */
+	emit_acts(out, k, a.dqkv, 3 * n, loosened(k, 1e-5, 4));
 }
 
 static void test_kernels_attention__forward(void **state)
@@ -128,17 +129,17 @@ static void test_kernels_attention__padding_changes_no_bit(void **state)
  * Two sequences of T positions: the first `prompt` ones by cache_fill, the others one by one,
  * in slots 2 and 0 of 3. Emits the decoded rows.
  */
-static float *decode_rows(
-	const cairn_kernels *k, const float *qkv, int64_t T, int64_t NH, int64_t D, int32_t prompt)
+static cairn_act *decode_rows(const cairn_kernels *k, const cairn_act *qkv, int64_t T, int64_t NH,
+	int64_t D, int32_t prompt)
 {
 	int64_t C = NH * D, T_max = T + 3;
 	const int32_t slots[2] = {2, 0}, lengths[2] = {prompt, prompt};
-	size_t bytes = k->cache_bytes(k, 3, NH, D, T_max);
-	float *rows = poisoned(k, 2 * 3 * C), *out = poisoned(k, 2 * T * C);
-	float *one = poisoned(k, 2 * C);
+	size_t bytes = k->cache_bytes(k, 3, NH, D, T_max), wide = (size_t)(k->act_bytes * C);
+	cairn_act *rows = poisoned_acts(k, 2 * 3 * C), *out = poisoned_acts(k, 2 * T * C);
+	cairn_act *one = poisoned_acts(k, 2 * C);
 	cairn_decode d = {.B = 2, .NH = NH, .D = D, .T_max = T_max, .qkv = rows, .out = one};
 
-	d.cache = poisoned(k, (int64_t)(bytes / sizeof(float)));
+	d.cache = poisoned_acts(k, (int64_t)bytes / k->act_bytes);
 	d.slot = ints(k, slots, 2);
 	k->cache_fill(k, d.cache, qkv, d.slot, ints(k, lengths, 2), 2, T, NH, D, T_max);
 	for (int32_t t = prompt; t < T; t++) {
@@ -147,11 +148,12 @@ static float *decode_rows(
 
 		d.position = where;
 		for (int64_t b = 0; b < 2; b++)
-			memcpy(rows + b * 3 * C, qkv + (b * T + t) * 3 * C,
-				sizeof(float) * 3 * (size_t)C);
+			k->copy(k, cairn_act_at(k, rows, b * 3 * C),
+				cairn_act_at(k, qkv, (b * T + t) * 3 * C), 3 * wide);
 		k->decode(k, &d);
 		for (int64_t b = 0; b < 2; b++)
-			memcpy(out + (b * T + t) * C, one + b * C, sizeof(float) * (size_t)C);
+			k->copy(k, cairn_act_at(k, out, (b * T + t) * C),
+				cairn_act_at(k, one, b * C), wide);
 	}
 	return out;
 }
@@ -193,10 +195,12 @@ static void run_decode(const cairn_kernels *k, const void *context, outcome *out
 	const shape *s = context;
 	int64_t C = s->NH * s->D;
 	int32_t prompt = (int32_t)(s->T / 2);
-	float *rows =
-		decode_rows(k, normal(k, 2 * s->T * 3 * C, 8, 1.5), s->T, s->NH, s->D, prompt);
+	cairn_act *qkv = normal_acts(k, 2 * s->T * 3 * C, 8, 1.5);
+	cairn_act *rows = decode_rows(k, qkv, s->T, s->NH, s->D, prompt);
 
-	emit(out, k, rows + prompt * C, (s->T - prompt) * C, 3e-6);
+	for (int64_t b = 0; b < 2; b++)
+		emit_acts(out, k, cairn_act_at(k, rows, (b * s->T + prompt) * C),
+			(s->T - prompt) * C, loosened(k, 3e-6, 2));
 }
 
 static void test_kernels_attention__decode(void **state)

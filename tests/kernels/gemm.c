@@ -10,14 +10,41 @@ typedef struct product {
 	bool transpose_a, transpose_b, accumulate, bias, gelu, pre;
 } product;
 
-/* Without the columns between N and the stride. */
-static void emit_matrix(outcome *out, const cairn_kernels *k, const float *x, const product *p)
+/* Sums are gradients of weights: of two activations, and floats. Else it is a layer. */
+static bool is_gradient(const product *p)
 {
-	float *dense = poisoned(k, p->M * p->N);
+	return p->accumulate;
+}
+
+/* One element in: no pointer is aligned beyond its element. */
+static void *shifted(const cairn_kernels *k, bool act, int64_t n, uint64_t seed)
+{
+	if (act)
+		return cairn_act_at(k, normal_acts(k, n + 1, seed, 1), 1);
+	return normal(k, n + 1, seed, 1) + 1;
+}
+
+static void *shifted_poison(const cairn_kernels *k, bool act, int64_t n)
+{
+	return act ? (void *)cairn_act_at(k, poisoned_acts(k, n + 1), 1) : poisoned(k, n + 1) + 1;
+}
+
+/* Without the columns between N and the stride. The operands and the result are rounded. */
+static void emit_matrix(outcome *out, const cairn_kernels *k, const void *x, const product *p)
+{
+	double tolerance = loosened(k, 3e-6 * sqrt((double)p->K + 1), 2);
+	bool act = !is_gradient(p);
+	size_t bytes = act ? (size_t)k->act_bytes : sizeof(float);
+	char *dense =
+		act ? (char *)poisoned_acts(k, p->M * p->N) : (char *)poisoned(k, p->M * p->N);
 
 	for (int64_t i = 0; i < p->M; i++)
-		k->copy(k, dense + i * p->N, x + i * (p->N + 2), sizeof(float) * (size_t)p->N);
-	emit(out, k, dense, p->M * p->N, 3e-6 * sqrt((double)p->K + 1));
+		k->copy(k, dense + (size_t)(i * p->N) * bytes,
+			(const char *)x + (size_t)(i * (p->N + 2)) * bytes, bytes * (size_t)p->N);
+	if (act)
+		emit_acts(out, k, (cairn_act *)dense, p->M * p->N, tolerance);
+	else
+		emit(out, k, (float *)dense, p->M * p->N, tolerance);
 }
 
 static void run_product(const cairn_kernels *k, const void *shape, outcome *out)
@@ -25,6 +52,7 @@ static void run_product(const cairn_kernels *k, const void *shape, outcome *out)
 	const product *p = shape;
 	int64_t lda = (p->transpose_a ? p->M : p->K) + 3, ldb = (p->transpose_b ? p->K : p->N) + 1;
 	int64_t ldc = p->N + 2;
+	bool gradient = is_gradient(p);
 	cairn_gemm g = {.M = p->M,
 		.N = p->N,
 		.K = p->K,
@@ -32,16 +60,18 @@ static void run_product(const cairn_kernels *k, const void *shape, outcome *out)
 		.transpose_b = p->transpose_b,
 		.accumulate = p->accumulate,
 		.gelu = p->gelu,
+		.act_a = true,
+		.act_b = gradient,
+		.act_c = !gradient,
 		.lda = lda,
 		.ldb = ldb,
 		.ldc = ldc};
 
-	/* One float in: no pointer is aligned beyond its element. */
-	g.A = normal(k, 1 + (p->transpose_a ? p->K : p->M) * lda, 1, 1) + 1;
-	g.B = normal(k, 1 + (p->transpose_b ? p->N : p->K) * ldb, 2, 1) + 1;
-	g.C = p->accumulate ? normal(k, 1 + p->M * ldc, 3, 1) + 1 : poisoned(k, 1 + p->M * ldc) + 1;
-	g.bias = p->bias ? normal(k, p->N + 1, 4, 1) + 1 : NULL;
-	g.pre = p->pre ? poisoned(k, p->M * ldc) : NULL;
+	g.A = shifted(k, true, (p->transpose_a ? p->K : p->M) * lda, 1);
+	g.B = shifted(k, gradient, (p->transpose_b ? p->N : p->K) * ldb, 2);
+	g.C = gradient ? shifted(k, false, p->M * ldc, 3) : shifted_poison(k, true, p->M * ldc);
+	g.bias = p->bias ? shifted(k, false, p->N, 4) : NULL;
+	g.pre = p->pre ? poisoned_acts(k, p->M * ldc) : NULL;
 	k->gemm(k, &g);
 	emit_matrix(out, k, g.C, p);
 	if (p->pre)

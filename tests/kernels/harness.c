@@ -75,19 +75,26 @@ static const cairn_kernels *reference(void)
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 static struct {
-	const cairn_kernels *k;
+	const cairn_kernels *k; /* NULL: memory of the host */
 	void *dev;
 } live[MAX_TENSORS];
 static size_t n_live;
+/* Of the backend that a case is run on next to the reference. */
+static int32_t tested_act_bytes = sizeof(float);
+
+static void keep_until_dropped(const cairn_kernels *k, void *dev)
+{
+	assert_non_null(dev);
+	assert_true(n_live < MAX_TENSORS);
+	live[n_live].k = k;
+	live[n_live++].dev = dev;
+}
 
 static void *tensor(const cairn_kernels *k, size_t bytes)
 {
 	void *dev = k->alloc(k, bytes);
 
-	assert_non_null(dev);
-	assert_true(n_live < MAX_TENSORS);
-	live[n_live].k = k;
-	live[n_live++].dev = dev;
+	keep_until_dropped(k, dev);
 	return dev;
 }
 
@@ -95,7 +102,10 @@ void drop_tensors(void)
 {
 	while (n_live > 0) {
 		n_live--;
-		live[n_live].k->free(live[n_live].k, live[n_live].dev);
+		if (live[n_live].k)
+			live[n_live].k->free(live[n_live].k, live[n_live].dev);
+		else
+			free(live[n_live].dev);
 	}
 }
 
@@ -108,7 +118,7 @@ static void *uploaded(const cairn_kernels *k, void *host, size_t bytes)
 	return dev;
 }
 
-float *normal(const cairn_kernels *k, int64_t n, uint64_t seed, double scale)
+static float *normal_host(int64_t n, uint64_t seed, double scale)
 {
 	float *host = calloc((size_t)n + 1, sizeof(*host));
 
@@ -120,17 +130,96 @@ float *normal(const cairn_kernels *k, int64_t n, uint64_t seed, double scale)
 			sum += gpt_random_uniform(seed, (uint64_t)i, j);
 		host[i] = (float)(scale * (sum - 6));
 	}
-	return uploaded(k, host, sizeof(*host) * (size_t)n);
+	return host;
 }
 
-float *poisoned(const cairn_kernels *k, int64_t n)
+static float *poisoned_host(int64_t n)
 {
 	float *host = calloc((size_t)n + 1, sizeof(*host));
 
 	assert_non_null(host);
 	for (int64_t i = 0; i < n; i++)
 		host[i] = NAN;
+	return host;
+}
+
+float *normal(const cairn_kernels *k, int64_t n, uint64_t seed, double scale)
+{
+	return uploaded(k, normal_host(n, seed, scale), sizeof(float) * (size_t)n);
+}
+
+float *poisoned(const cairn_kernels *k, int64_t n)
+{
+	return uploaded(k, poisoned_host(n), sizeof(float) * (size_t)n);
+}
+
+/* The upper half of a float, rounded to nearest even. */
+static uint16_t narrow(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, sizeof(bits));
+	return isnan(x) ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static float widen(uint16_t half)
+{
+	uint32_t bits = (uint32_t)half << 16;
+	float x;
+
+	memcpy(&x, &bits, sizeof(x));
+	return x;
+}
+
+void write_acts(const cairn_kernels *k, cairn_act *dev, const float *host, int64_t n)
+{
+	uint16_t *halves = calloc((size_t)n + 1, sizeof(*halves));
+
+	assert_non_null(halves);
+	for (int64_t i = 0; i < n; i++)
+		halves[i] = narrow(host[i]);
+	k->write(k, dev, k->act_bytes == 2 ? (const void *)halves : (const void *)host,
+		(size_t)(k->act_bytes * n));
+	free(halves);
+}
+
+static cairn_act *uploaded_acts(const cairn_kernels *k, float *host, int64_t n)
+{
+	cairn_act *dev = tensor(k, (size_t)(k->act_bytes * n));
+
+	for (int64_t i = 0; tested_act_bytes == 2 && i < n; i++)
+		host[i] = widen(narrow(host[i]));
+	write_acts(k, dev, host, n);
+	free(host);
+	return dev;
+}
+
+float *normal_narrow(const cairn_kernels *k, int64_t n, uint64_t seed, double scale)
+{
+	float *host = normal_host(n, seed, scale);
+
+	for (int64_t i = 0; i < n; i++)
+		host[i] = widen(narrow(host[i]));
 	return uploaded(k, host, sizeof(*host) * (size_t)n);
+}
+
+cairn_act *normal_acts(const cairn_kernels *k, int64_t n, uint64_t seed, double scale)
+{
+	return uploaded_acts(k, normal_host(n, seed, scale), n);
+}
+
+cairn_act *poisoned_acts(const cairn_kernels *k, int64_t n)
+{
+	return uploaded_acts(k, poisoned_host(n), n);
+}
+
+const void *seen(const cairn_kernels *k, const void *dev, size_t bytes)
+{
+	void *host = malloc(bytes + 1);
+
+	keep_until_dropped(NULL, host);
+	k->read(k, host, dev, bytes);
+	return host;
 }
 
 int32_t *ints(const cairn_kernels *k, const int32_t *host, int64_t n)
@@ -190,16 +279,29 @@ void emit(outcome *o, const cairn_kernels *k, const float *dev, int64_t n, doubl
 	k->read(k, grow(o, n, tolerance), dev, sizeof(*dev) * (size_t)n);
 }
 
+void emit_acts(
+	outcome *o, const cairn_kernels *k, const cairn_act *dev, int64_t n, double tolerance)
+{
+	float *to = grow(o, n, tolerance);
+	const void *from = seen(k, dev, (size_t)(k->act_bytes * n));
+
+	for (int64_t i = 0; i < n; i++)
+		to[i] = k->act_bytes == 2 ? widen(((const uint16_t *)from)[i])
+					  : ((const float *)from)[i];
+}
+
 void emit_ints(outcome *o, const cairn_kernels *k, const int32_t *dev, int64_t n)
 {
 	float *to = grow(o, n, 0);
+	const int32_t *from = seen(k, dev, sizeof(*from) * (size_t)n);
 
-	for (int64_t i = 0; i < n; i++) {
-		int32_t value;
+	for (int64_t i = 0; i < n; i++)
+		to[i] = (float)from[i];
+}
 
-		k->read(k, &value, dev + i, sizeof(value));
-		to[i] = (float)value;
-	}
+double loosened(const cairn_kernels *k, double tolerance, double roundings)
+{
+	return k->act_bytes == 2 ? tolerance + roundings * k->rounding : tolerance;
 }
 
 void emit_value(outcome *o, double value, double tolerance)
@@ -219,7 +321,7 @@ static void compare_near(const outcome *want, const outcome *got, const char *na
 		for (size_t i = want->tensor[t]; i < end; i++) {
 			double error = fabs((double)want->data[i] - (double)got->data[i]);
 
-			if (!(error <= want->tolerance[t] * largest + 1e-30))
+			if (!(error <= got->tolerance[t] * largest + 1e-30))
 				fail_msg("%s: tensor %zu, element %zu: %.9g, reference %.9g", name,
 					t, i - want->tensor[t], (double)got->data[i],
 					(double)want->data[i]);

@@ -6,6 +6,11 @@
  * operation and emits the outputs. check_case() runs it on the portable reference (sums in
  * double), then on cpu.so for each vector unit this machine has and for 1, 2, 3 and 4
  * threads: near the reference, and the same bits everywhere.
+ *
+ * Cases also run on the CUDA backend (cuda/table_harness.c), so what a case does holds for any
+ * table: memory is read and written through the table only, and activations are made, emitted and
+ * addressed as such (cairn_act_at), because they may be half as wide. Tests that take a table of
+ * cpu.so may look into its memory.
  */
 #ifndef CAIRN_TESTS_KERNELS_HARNESS_H
 #define CAIRN_TESTS_KERNELS_HARNESS_H
@@ -27,8 +32,14 @@ typedef void op_case(const cairn_kernels *k, const void *shape, outcome *out);
 void outcome_free(outcome *o);
 /* Adds n floats of dev memory; errors may be `tolerance` times the tensor's largest value. */
 void emit(outcome *o, const cairn_kernels *k, const float *dev, int64_t n, double tolerance);
+/* Activations; they become floats. */
+void emit_acts(
+	outcome *o, const cairn_kernels *k, const cairn_act *dev, int64_t n, double tolerance);
 void emit_ints(outcome *o, const cairn_kernels *k, const int32_t *dev, int64_t n);
 void emit_value(outcome *o, double value, double tolerance);
+/* `tolerance` where activations are floats. Where they are narrower, some `roundings` to their type
+ * lie on the way to each element, in itself or in the terms of its sum. */
+double loosened(const cairn_kernels *k, double tolerance, double roundings);
 
 void check_case(op_case *run, const void *shape);
 
@@ -40,6 +51,15 @@ const cairn_kernels *cpu_table(const char *unit, int threads);
 float *normal(const cairn_kernels *k, int64_t n, uint64_t seed, double scale);
 /* Filled with NaN: for what is to be overwritten. */
 float *poisoned(const cairn_kernels *k, int64_t n);
+/* The same for activations. The reference gets the numbers that the other backend can hold. */
+cairn_act *normal_acts(const cairn_kernels *k, int64_t n, uint64_t seed, double scale);
+cairn_act *poisoned_acts(const cairn_kernels *k, int64_t n);
+void write_acts(const cairn_kernels *k, cairn_act *dev, const float *host, int64_t n);
+/* Floats that stay what they are when they are rounded to bf16: weights of which results follow
+ * that have no tolerance. */
+float *normal_narrow(const cairn_kernels *k, int64_t n, uint64_t seed, double scale);
+/* What is in dev memory. Freed with the tensors; only until then. */
+const void *seen(const cairn_kernels *k, const void *dev, size_t bytes);
 int32_t *ints(const cairn_kernels *k, const int32_t *host, int64_t n);
 /* Uniform in 0..limit-1. */
 int32_t *random_ints(const cairn_kernels *k, int64_t n, uint64_t seed, int32_t limit);

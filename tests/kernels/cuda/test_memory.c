@@ -6,8 +6,8 @@
  * The context of CUDA and products' workspace are no part of this: they are not emulated.
  */
 #include "../../plugins/ppo_world.h"
-#include "emulated.h"
 #include "gpt/train_workspace.h"
+#include "table.h"
 
 /* Every sequence is as long as the limits allow, so that they say how long it is. */
 #define DEMO "{\"prompt\":\"eight by\",\"completion\":\"tes are\"}\n"
@@ -175,8 +175,8 @@ static void test_cuda_memory__is_what_the_estimate_said(void **state)
 		const cairn_kernels *k;
 		double planned, peak;
 
-		emulated_close(mode);
-		k = emulated_table(mode);
+		cuda_table_close(mode);
+		k = cuda_table(mode);
 		fakehost_kernels(host, k);
 		planned = planned_bytes(host, k);
 		if (fakehost_run(host))

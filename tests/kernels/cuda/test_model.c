@@ -14,11 +14,11 @@
 
 #include "../../test.h"
 #include "base/alloc.h"
-#include "emulated.h"
 #include "gpt/rng.h"
 #include "gpt/sampling.h"
 #include "gpt/support.h"
 #include "kernels/portable/portable.h"
+#include "table.h"
 
 enum {
 	B = 3,
@@ -108,7 +108,7 @@ static void compare(const char *mode, enum gpt_head head, double dropout, double
 
 	assert_int_equal(cairn_kernels_portable_open(&portable, 1, NULL), 0);
 	run(&portable, head, dropout, &want, &reference);
-	run(emulated_table(mode), head, dropout, &got, &model);
+	run(cuda_table(mode), head, dropout, &got, &model);
 	assert_true(distance(got.out, want.out, R) <= tolerance * size_of(want.out, R));
 	assert_true(distance(got.entropy, want.entropy, R) <= tolerance * size_of(want.entropy, R));
 	size = size_of(want.grads, want.n) / sqrt((double)want.n);
@@ -186,7 +186,7 @@ static void test_cuda_model__draws_the_same_tokens(void **state)
 		drawn want, got;
 
 		draw(&portable, greedy ? 0 : 0.8, &want);
-		draw(emulated_table("fp32"), greedy ? 0 : 0.8, &got);
+		draw(cuda_table("fp32"), greedy ? 0 : 0.8, &got);
 		assert_memory_equal(want.tokens, got.tokens, sizeof(want.tokens));
 		assert_true(distance(&got.logprob[0][0], &want.logprob[0][0], B * DRAWN) <
 			    1e-5 * size_of(&want.logprob[0][0], B * DRAWN));
@@ -201,7 +201,7 @@ static void test_cuda_model__repeats_itself(void **state)
 
 	(void)state;
 	for (int m = 0; m < 2; m++) {
-		const cairn_kernels *k = emulated_table(modes[m]);
+		const cairn_kernels *k = cuda_table(modes[m]);
 		results first, second;
 		gpt_model *model;
 

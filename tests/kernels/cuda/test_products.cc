@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_products.cc - gemm and packed weights of the emulated table: types, strides, both paths. */
 #include "compare.h"
-#include "emulated.h"
+#include "table.h"
 #include "kernels/cuda/product.h"
 
 namespace
@@ -75,7 +75,7 @@ double gelu(double z)
 /* Weights are rounded to bf16 where cuBLASLt multiplies them: one rounding more in each term. */
 void check(const char *mode, const shape &s, const kind &t, bool packed)
 {
-	const cairn_kernels *k = emulated_table(mode);
+	const cairn_kernels *k = cuda_table(mode);
 	int64_t lda = t.transpose_a ? s.M : s.K, ldb = t.transpose_b ? s.K : s.N;
 	matrix a(k, t.act_a, normal(s.M * s.K, 1)), b(k, t.act_b, normal(s.K * s.N, 2));
 	matrix c(k, t.act_c, t.accumulate ? normal(s.M * s.N, 3) : poisoned(s.M * s.N));
@@ -196,7 +196,7 @@ void test_cuda_products__pads_with_zeros(void **)
 
 void test_cuda_products__the_table_says_what_it_is(void **)
 {
-	const cairn_kernels *k = emulated_table("bf16");
+	const cairn_kernels *k = cuda_table("bf16");
 	cairn_error err = {};
 	void *small;
 
@@ -205,7 +205,7 @@ void test_cuda_products__the_table_says_what_it_is(void **)
 	assert_int_equal(k->batch_invariant, 0);
 	assert_int_equal(k->in_host_memory, 0);
 	assert_int_equal(k->wants_packed, 1);
-	assert_string_equal(emulated_table("fp32")->numerics, "cuda-fp32-v1-sm90x132-lt1");
+	assert_string_equal(cuda_table("fp32")->numerics, "cuda-fp32-v1-sm90x132-lt1");
 	/* No memory is no fault of the device. */
 	assert_null(k->alloc(k, (size_t)1 << 40));
 	assert_int_equal(k->status(k, &err), 0);

@@ -4,8 +4,8 @@
  * wanted and what to change, and nothing is lost.
  */
 #include "../../plugins/ppo_world.h"
-#include "emulated.h"
 #include "host_device.h"
+#include "table.h"
 
 /* As little as there can be, with a checkpoint after each step. */
 static struct fakehost *tiny_pretrain(void)
@@ -26,8 +26,8 @@ static int run_anew(struct fakehost *host)
 {
 	int code;
 
-	emulated_close("bf16");
-	fakehost_kernels(host, emulated_table("bf16"));
+	cuda_table_close("bf16");
+	fakehost_kernels(host, cuda_table("bf16"));
 	code = fakehost_run(host);
 	assert_int_equal(host_device_limited()->n_pinned, 0);
 	return code;
@@ -130,7 +130,7 @@ static void test_cuda_shortage__nothing_is_lost(void **state)
 	fakehost_param(straight, "eval_every=0");
 	fakehost_stop_at(straight, 2);
 	assert_int_equal(run_anew(straight), CAIRN_STOPPED);
-	trained = emulated_table("bf16")->peak_bytes(emulated_table("bf16"));
+	trained = cuda_table("bf16")->peak_bytes(cuda_table("bf16"));
 	fakehost_param(straight, "valid_tokens=300");
 	fakehost_param(host, "valid_tokens=300");
 	fakehost_param(straight, "eval_every=3");

@@ -7,14 +7,14 @@
  * too early gives other checkpoints, or an error.
  */
 #include "../../plugins/ppo_world.h"
-#include "emulated.h"
 #include "host_device.h"
+#include "table.h"
 
 /* ---- the device ---------------------------------------------------------------------------- */
 
 static void test_cuda_fetch__gives_what_was_there(void **state)
 {
-	const cairn_kernels *k = emulated_table("bf16");
+	const cairn_kernels *k = cuda_table("bf16");
 	float before[64], after[64] = {0}, *dev = k->alloc(k, sizeof(before));
 	float *pinned = k->pinned_alloc(k, sizeof(before));
 	cairn_error err = {0};
@@ -39,7 +39,7 @@ static void test_cuda_fetch__gives_what_was_there(void **state)
 /* So no test passes by luck. */
 static void test_cuda_fetch__a_missing_fence_shows(void **state)
 {
-	const cairn_kernels *k = emulated_table("bf16");
+	const cairn_kernels *k = cuda_table("bf16");
 	float before[4] = {1, 2, 3, 4}, after[4] = {0}, *dev = k->alloc(k, sizeof(before));
 	float *pinned = k->pinned_alloc(k, sizeof(before));
 	cairn_error err = {0};
@@ -54,7 +54,7 @@ static void test_cuda_fetch__a_missing_fence_shows(void **state)
 	assert_int_equal(k->status(k, &err), CAIRN_EDEVICE);
 	k->pinned_free(k, pinned);
 	k->free(k, dev);
-	emulated_close("bf16");
+	cuda_table_close("bf16");
 }
 
 /* ---- stages ---------------------------------------------------------------------------------- */
@@ -136,7 +136,7 @@ static struct fakehost *on_device(world_maker make_stage)
 {
 	struct fakehost *host = make_stage();
 
-	fakehost_kernels(host, emulated_table("bf16"));
+	fakehost_kernels(host, cuda_table("bf16"));
 	return host;
 }
 
@@ -239,8 +239,8 @@ static void test_cuda_stages__resume_from_the_checkpoint_before(void **state)
 	assert_int_equal(step, 2);
 	assert_int_equal(limits->n_pinned, 0);
 	limits->dies_after = -1;
-	emulated_close("bf16");
-	fakehost_kernels(died, emulated_table("bf16"));
+	cuda_table_close("bf16");
+	fakehost_kernels(died, cuda_table("bf16"));
 	assert_int_equal(fakehost_run(died), CAIRN_DONE);
 	assert_same_results(straight, died);
 	fakehost_free(died);
