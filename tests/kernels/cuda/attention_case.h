@@ -23,9 +23,9 @@ struct attention_case {
 	{
 		return padded ? (int32_t)(b % 4 == 3 ? 0 : T - (b * 71 + 1) % T) : (int32_t)T;
 	}
-	std::vector<int32_t> lengths() const
+	device_vector<int32_t> lengths() const
 	{
-		std::vector<int32_t> x;
+		device_vector<int32_t> x;
 
 		for (int64_t b = 0; b < B; b++)
 			x.push_back(length(b));

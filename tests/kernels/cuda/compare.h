@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * compare.h - inputs, poison and tolerances for tests of the CUDA kernels on the host.
+ * compare.h - inputs, poison and tolerances for tests of the CUDA kernels, on the host (emulate.h)
+ * or, with CAIRN_ON_GPU, on a GPU (gpu.h).
  *
- * Arrays are as large as asked for and not an element more, so that the address sanitizer sees a
- * step too far; std::vector aligns them to 16 bytes. The reference is given the inputs after they
- * were rounded to the type of activations.
+ * What a kernel reads or writes is a device_vector. Arrays are as large as asked for and not an
+ * element more, so that a sanitizer sees a step too far, and aligned to 16 bytes. The reference is
+ * given the inputs after they were rounded to the type of activations. After a launch settle()
+ * comes before anybody looks; what is made of results here and all comparisons do that themselves.
  */
 #ifndef CAIRN_TESTS_COMPARE_H
 #define CAIRN_TESTS_COMPARE_H
@@ -14,6 +16,7 @@
 #include <string.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 extern "C" {
@@ -21,12 +24,31 @@ extern "C" {
 }
 
 #include "cairn/kernels.h"
-#include "emulate.h"
 #include "gpt/rng.h"
 #include "kernels/cuda/types.h"
 #include "kernels/portable/portable.h"
 
-typedef std::vector<float> floats;
+#ifdef CAIRN_ON_GPU
+#include "gpu.h"
+#else
+#include "emulate.h"
+
+template <typename T> using device_allocator = std::allocator<T>;
+
+static inline void settle()
+{
+}
+#endif
+
+/* What is off by the hardware's own functions beside what is emulated, in units of that. */
+#ifdef CAIRN_ON_GPU
+static const double hardware = 4;
+#else
+static const double hardware = 1;
+#endif
+
+template <typename T> using device_vector = std::vector<T, device_allocator<T>>;
+typedef device_vector<float> floats;
 typedef std::vector<floats> tensors;
 
 static const enum cuda_type both_types[] = {CUDA_FLOAT, CUDA_BF16};
@@ -64,9 +86,10 @@ static inline floats poisoned(int64_t n)
 }
 
 /* Uniform in low..high-1. */
-static inline std::vector<int32_t> random_ints(int64_t n, uint64_t seed, int32_t low, int32_t high)
+static inline device_vector<int32_t> random_ints(
+	int64_t n, uint64_t seed, int32_t low, int32_t high)
 {
-	std::vector<int32_t> x((size_t)n);
+	device_vector<int32_t> x((size_t)n);
 
 	for (size_t i = 0; i < x.size(); i++)
 		x[i] = low + (int32_t)gpt_random_below(seed, i, 7, (uint64_t)(high - low));
@@ -82,7 +105,7 @@ struct workspace {
 	{
 		return room.data();
 	}
-	std::vector<uint8_t> room;
+	device_vector<uint8_t> room;
 };
 
 /* Activations as the kernels see them. */
@@ -104,6 +127,8 @@ struct acts {
 	/* What they are as floats; the reference's input. */
 	floats values() const
 	{
+		settle();
+
 		floats x = real;
 
 		if (type == CUDA_BF16) {
@@ -115,7 +140,7 @@ struct acts {
 	}
 	enum cuda_type type;
 	size_t n;
-	std::vector<uint16_t> half;
+	device_vector<uint16_t> half;
 	floats real;
 };
 
@@ -123,6 +148,7 @@ struct acts {
 static inline void check_near(
 	const char *what, const floats &got, const floats &want, double relative, double absolute)
 {
+	settle();
 	assert_int_equal(got.size(), want.size());
 	for (size_t i = 0; i < got.size(); i++) {
 		double allowed = relative * fabs((double)want[i]) + absolute;
@@ -135,6 +161,7 @@ static inline void check_near(
 
 static inline void check_same(const char *what, const floats &got, const floats &want)
 {
+	settle();
 	assert_int_equal(got.size(), want.size());
 	for (size_t i = 0; i < got.size(); i++)
 		if (__float_as_uint(got[i]) != __float_as_uint(want[i]))
@@ -151,6 +178,7 @@ static inline tensors in_any_order(const std::function<tensors()> &run)
 		emulate_seed(seed);
 		tensors now = run();
 
+		settle();
 		if (seed == 0)
 			first = now;
 		assert_int_equal(now.size(), first.size());

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_attention.cc - attention on the GPU, forward: near the reference in every shape. */
 #include "attention_case.h"
+#ifndef CAIRN_ON_GPU
 #include "kernels/cuda/attention.cuh"
+#endif
 
 static tensors run(const attention_case &c)
 {
 	acts qkv = c.qkv(), out(c.type, poisoned(c.B * c.T * c.C()));
 	floats lse = poisoned(c.B * c.NH * c.T);
-	std::vector<int32_t> lengths = c.lengths();
+	device_vector<int32_t> lengths = c.lengths();
 	cuda_attention a = {};
 
 	a.B = c.B;
@@ -26,7 +28,7 @@ static tensors reference(const attention_case &c)
 {
 	floats qkv = c.qkv().values(), out = poisoned(c.B * c.T * c.C());
 	floats lse = poisoned(c.B * c.NH * c.T);
-	std::vector<int32_t> lengths = c.lengths();
+	device_vector<int32_t> lengths = c.lengths();
 	cairn_attention a = {};
 
 	a.B = c.B;
@@ -43,7 +45,8 @@ static tensors reference(const attention_case &c)
 
 /*
  * What may be off: P, rounded to the type before it mixes the values, and all of it by the error
- * of its score, a sum of D terms in float: spread^2 sqrt(D) at most some 100, times 2^-22.
+ * of its score, a sum of D terms in float: spread^2 sqrt(D) at most some 100, times 2^-22. Tensor
+ * cores cut off what they add instead of rounding it, which is worse by a few units.
  */
 static void check(const attention_case &c)
 {
@@ -52,7 +55,7 @@ static void check(const attention_case &c)
 
 	check_bounded(
 		"out", c, got[0], want[0], rounding(c.type) + 2e-5, bounds.out, 0, bounds.out);
-	check_near("lse", got[1], want[1], 1e-6, 2e-5);
+	check_near("lse", got[1], want[1], 1e-6, 2e-5 * hardware);
 	for (int64_t b = 0; b < c.B; b++)
 		for (int64_t i = 0; i < c.NH; i++)
 			for (int64_t t = c.length(b); t < c.T; t++)
@@ -135,9 +138,10 @@ static void test_cuda_attention__follows_a_rising_maximum(void **state)
 	portable()->attention(portable(), &r);
 	check_bounded("out", c, out.values(), want, rounding(c.type) + 2e-4,
 		attention_bounds_of(c, values, {}, {}).out, 0, want);
-	check_near("lse", lse, want_lse, 1e-6, 2e-5);
+	check_near("lse", lse, want_lse, 1e-6, 2e-5 * hardware);
 }
 
+#ifndef CAIRN_ON_GPU
 /* Every tile of every head has its block, also in a last group that is smaller. */
 static void test_cuda_attention__heads_run_in_groups(void **state)
 {
@@ -163,6 +167,7 @@ static void test_cuda_attention__heads_run_in_groups(void **state)
 	for (int n : seen)
 		assert_int_equal(n, 1);
 }
+#endif
 
 int main(void)
 {
@@ -170,7 +175,9 @@ int main(void)
 		cmocka_unit_test(test_cuda_attention__tensor_cores_take_bf16),
 		cmocka_unit_test(test_cuda_attention__any_shape_and_type),
 		cmocka_unit_test(test_cuda_attention__follows_a_rising_maximum),
+#ifndef CAIRN_ON_GPU
 		cmocka_unit_test(test_cuda_attention__heads_run_in_groups),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

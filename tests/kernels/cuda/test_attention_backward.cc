@@ -12,7 +12,7 @@ struct inputs {
 	      lse(poisoned(c.B * c.NH * c.T))
 	{
 		floats x = qkv.values(), y = poisoned(c.B * c.T * c.C());
-		std::vector<int32_t> lengths = c.lengths();
+		device_vector<int32_t> lengths = c.lengths();
 		cairn_attention a = {};
 
 		a.B = c.B;
@@ -37,7 +37,7 @@ static tensors run(const attention_case &c)
 	inputs in(c);
 	acts dqkv(c.type, poisoned(c.B * c.T * 3 * c.C()));
 	workspace room(cuda_attention_workspace(c.B, c.T, c.NH));
-	std::vector<int32_t> lengths = c.lengths();
+	device_vector<int32_t> lengths = c.lengths();
 	cuda_attention a = {};
 
 	a.B = c.B;
@@ -65,7 +65,7 @@ static void check(const attention_case &c)
 	inputs in(c);
 	floats qkv = in.qkv.values(), out = in.out.values(), dout = in.dout.values();
 	floats want = poisoned(c.B * c.T * 3 * c.C());
-	std::vector<int32_t> lengths = c.lengths();
+	device_vector<int32_t> lengths = c.lengths();
 	attention_bounds bounds = attention_bounds_of(c, qkv, out, dout);
 	cairn_attention a = {};
 

@@ -31,7 +31,7 @@ struct decode_case {
 static tensors run(const decode_case &c, int64_t first, int64_t n, int64_t T_max, int steps)
 {
 	floats rows = normal(c.B * c.T * 3 * c.C(), 1, 1.3);
-	std::vector<int32_t> slot, position;
+	device_vector<int32_t> slot, position;
 	acts cache(c.type, poisoned(c.slots() * 2 * T_max * c.C()));
 	workspace room(cuda_decode_workspace(n, c.NH, c.D, T_max));
 	tensors outs;
@@ -78,7 +78,7 @@ static tensors reference(const decode_case &c, int steps)
 {
 	floats rows = acts(c.type, normal(c.B * c.T * 3 * c.C(), 1, 1.3)).values();
 	floats cache = poisoned(c.slots() * 2 * c.T_max * c.C());
-	std::vector<int32_t> slot, position;
+	device_vector<int32_t> slot, position;
 	tensors outs;
 
 	for (int64_t b = 0; b < c.B; b++) {
@@ -168,7 +168,7 @@ static void test_cuda_cache__fill_writes_what_it_should(void **state)
 		NH = 3,
 		T_max = 8
 	};
-	static const int32_t slot[B] = {2, 0}, lengths[B] = {3, 5};
+	const device_vector<int32_t> slot = {2, 0}, lengths = {3, 5};
 
 	(void)state;
 	for (enum cuda_type type : both_types)
@@ -190,8 +190,8 @@ static void test_cuda_cache__fill_writes_what_it_should(void **state)
 								      i % D)] =
 								from[(size_t)((b * T + t) * 3 * C +
 									      C + i)];
-				cuda_cache_fill(NULL, type, cache.dev(), qkv.dev(), slot,
-					cut ? lengths : NULL, B, T, NH, D, T_max);
+				cuda_cache_fill(NULL, type, cache.dev(), qkv.dev(), slot.data(),
+					cut ? lengths.data() : NULL, B, T, NH, D, T_max);
 				check_same("cache", cache.values(), want);
 			}
 }

@@ -83,6 +83,8 @@ void check(const char *mode, const shape &s, const kind &t, bool packed)
 	floats x = a.values(), y = b.values(), old = c.values(), offset = bias.values();
 	double type_error = rounding(k->act_bytes == 2 ? CUDA_BF16 : CUDA_FLOAT);
 	double operand_error = (2 * type_error + 0x1p-22) * sqrt((double)s.K + 1) + 0x1p-20;
+	/* cuBLASLt's own may have the hardware's tanh. */
+	double gelu_error = t.gelu && hardware > 1 ? 0x1p-10 : 0;
 	floats want, want_pre;
 	cairn_gemm g = {};
 
@@ -127,7 +129,8 @@ void check(const char *mode, const shape &s, const kind &t, bool packed)
 	}
 	k->gemm(k, &g);
 	k->pack_free(k, copy);
-	check_near("C", c.values(), want, 2 * type_error, operand_error * 4);
+	check_near("C", c.values(), want, 2 * type_error + gelu_error,
+		operand_error * 4 + gelu_error);
 	if (t.pre)
 		check_near("pre", pre.values(), want_pre, 2 * type_error, operand_error * 4);
 }
@@ -200,12 +203,14 @@ void test_cuda_products__the_table_says_what_it_is(void **)
 	cairn_error err = {};
 	void *small;
 
+#ifndef CAIRN_ON_GPU
 	assert_string_equal(k->numerics, "cuda-bf16-v1-sm90x132-lt1");
+	assert_string_equal(cuda_table("fp32")->numerics, "cuda-fp32-v1-sm90x132-lt1");
+#endif
 	assert_int_equal(k->act_bytes, 2);
 	assert_int_equal(k->batch_invariant, 0);
 	assert_int_equal(k->in_host_memory, 0);
 	assert_int_equal(k->wants_packed, 1);
-	assert_string_equal(cuda_table("fp32")->numerics, "cuda-fp32-v1-sm90x132-lt1");
 	/* No memory is no fault of the device. */
 	assert_null(k->alloc(k, (size_t)1 << 40));
 	assert_int_equal(k->status(k, &err), 0);

@@ -55,13 +55,14 @@ double squares(floats &x, int64_t offset)
 
 	for (uint64_t seed = 0; seed < 3; seed++) {
 		workspace room(cuda_sum_squares_workspace(n));
-		double sum = NAN;
+		device_vector<double> sum(1, NAN);
 
 		emulate_seed(seed);
-		cuda_sum_squares(nullptr, &sum, x.data() + offset, n, room.dev());
+		cuda_sum_squares(nullptr, sum.data(), x.data() + offset, n, room.dev());
+		settle();
 		if (seed == 0)
-			first = sum;
-		assert_memory_equal(&sum, &first, sizeof(sum));
+			first = sum[0];
+		assert_memory_equal(sum.data(), &first, sizeof(first));
 	}
 	emulate_seed(0);
 	return first;

@@ -8,7 +8,7 @@
 namespace
 {
 
-typedef std::vector<int32_t> ints;
+typedef device_vector<int32_t> ints;
 
 /* Tokens with every fifth left out. */
 ints some_tokens(int64_t R, int32_t V)
@@ -104,6 +104,7 @@ void test_cuda_rows__embed_backward_adds_equal_rows_exactly(void **)
 
 	cuda_embed_backward(nullptr, CUDA_BF16, dwte.data(), dwpe.data(), dout.dev(), token.data(),
 		position.data(), R, C, room.dev());
+	settle();
 	for (int64_t i = 0; i < 3 * C; i++)
 		assert_true(dwte[i] == (i < 2 * C ? 0 : 50));
 	for (int64_t i = 0; i < 2 * C; i++)
@@ -142,7 +143,7 @@ void test_cuda_rows__gather_and_scatter(void **)
 void test_cuda_rows__dropout(void **)
 {
 	const int64_t R = 9;
-	std::vector<uint64_t> id = {0, 1, 5, 7, 1ull << 33, 9, 1ull << 63, 11, 12};
+	device_vector<uint64_t> id = {0, 1, 5, 7, 1ull << 33, 9, 1ull << 63, 11, 12};
 
 	for (enum cuda_type type : both_types) {
 		for (int64_t C : {1, 6, 8, 13, 72}) {
