@@ -32,7 +32,8 @@ static void *shifted_poison(const cairn_kernels *k, bool act, int64_t n)
 /* Without the columns between N and the stride. The operands and the result are rounded. */
 static void emit_matrix(outcome *out, const cairn_kernels *k, const void *x, const product *p)
 {
-	double tolerance = loosened(k, 3e-6 * sqrt((double)p->K + 1), 2);
+	double tolerance =
+		loosened(k, 3e-6 * sqrt((double)p->K + 1), 2) + (p->gelu ? GELU_ERROR : 0);
 	bool act = !is_gradient(p);
 	size_t bytes = act ? (size_t)k->act_bytes : sizeof(float);
 	char *dense =

@@ -40,6 +40,13 @@ void emit_value(outcome *o, double value, double tolerance);
 /* `tolerance` where activations are floats. Where they are narrower, some `roundings` to their type
  * lie on the way to each element, in itself or in the terms of its sum. */
 double loosened(const cairn_kernels *k, double tolerance, double roundings);
+/* What a product's gelu may be off beside, of the largest value: on a GPU cuBLASLt's own may have
+ * the hardware's tanh, whose relative error is 2^-11. */
+#ifdef CAIRN_ON_GPU
+#define GELU_ERROR 0x1p-11
+#else
+#define GELU_ERROR 0.0
+#endif
 
 void check_case(op_case *run, const void *shape);
 

@@ -27,7 +27,9 @@ static float *weights(const cairn_kernels *k, const product *p, int64_t n)
 static void run_both(const cairn_kernels *k, const void *shape, outcome *out)
 {
 	const product *p = shape;
-	int64_t lda = (p->transpose_a ? p->M : p->K) + 1, ldb = (p->transpose_b ? p->K : p->N) + 3;
+	/* Of a stride that a copy may have, too: where a library multiplies, it chooses by that. */
+	int64_t lda = (p->transpose_a ? p->M : p->K) + 1;
+	int64_t ldb = ((p->transpose_b ? p->K : p->N) + 7) / 8 * 8;
 	float *b = weights(k, p, (p->transpose_b ? p->N : p->K) * ldb);
 	cairn_packed *packed = k->pack(k, b, ldb, p->K, p->N, p->transpose_b);
 	cairn_gemm g = {.M = p->M,
