@@ -10,10 +10,12 @@ static const struct shape {
 	const char *name;
 	gpt_config config;
 } shapes[] = {
+	{"s32", {.n_layer = 2, .n_head = 2, .n_embd = 32, .n_vocab = 512, .n_inner = 128}},
 	{"s128", {.n_layer = 4, .n_head = 4, .n_embd = 128, .n_vocab = 8192, .n_inner = 512}},
 	{"s256v8k", {.n_layer = 4, .n_head = 8, .n_embd = 256, .n_vocab = 8192, .n_inner = 1024}},
 	{"s256", {.n_layer = 4, .n_head = 8, .n_embd = 256, .n_vocab = 50257, .n_inner = 1024}},
 	{"g124", {.n_layer = 12, .n_head = 12, .n_embd = 768, .n_vocab = 50257, .n_inner = 3072}},
+	{"g1558", {.n_layer = 48, .n_head = 25, .n_embd = 1600, .n_vocab = 50257, .n_inner = 6400}},
 };
 
 void bench_die(const char *what, const cairn_error *err)
@@ -46,6 +48,14 @@ void bench_open(cairn_kernels *out, cairn_meter *meter, const char *library, int
 	if (backend->open(&inner, threads, &err))
 		bench_die("opening the backend", &err);
 	cairn_meter_wrap(out, &inner, meter);
+}
+
+void bench_wait(const cairn_kernels *k)
+{
+	cairn_error err = {0};
+
+	if (k->status(k, &err))
+		bench_die("the backend", &err);
 }
 
 double bench_seconds(void)

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * train.c - one training step (forward, backward, clipping, AdamW) on the CPU backend, timed.
+ * train.c - one training step (forward, backward, clipping, AdamW) on a backend, timed.
  *
- * Usage: bench-train CPU_SO NAME B T STEPS THREADS [MICRO]. The step's sequences go through in the
- * micro-batches that the training stages would choose, or of MICRO positions. Prints one line of
- * JSON: the median step's tokens/s, and the FLOP/s of the products as the meter counts them.
- * bench/run puts it beside PyTorch.
+ * Usage: bench-train BACKEND_SO NAME B T STEPS THREADS [MICRO [recompute]]. The step's sequences go
+ * through in micro-batches of MICRO positions (0, or without it: those that the training stages
+ * would choose), whose activations are kept, or with `recompute` computed again for backward.
+ *
+ * Prints one line of JSON: the median step's tokens/s, the FLOP/s of the products and of
+ * everything as the meter counts them (causal attention, the halves that are skipped left out), and
+ * where the device's peak is known "mfu", the part of it that all these are: what `cairn cost` says
+ * of a stage. What is computed again counts again there. bench/run puts it beside PyTorch.
  */
+#include <string.h>
+
 #include "common.h"
 #include "gpt/batch.h"
 #include "gpt/optimizer.h"
@@ -52,6 +58,26 @@ static double add_gradient(gpt_model *model, gpt_micro *micro, int64_t tokens)
 	return sum;
 }
 
+/* Median step of `seconds` of B*T tokens, and what one comes to. */
+static void print(const cairn_kernels *k, const char *shape, int64_t B, int64_t T, double seconds,
+	const cairn_meter *meter, double loss)
+{
+	double flops = cairn_meter_total(meter) / seconds;
+
+	printf("{\"who\": \"cairn %s\", \"shape\": \"%s\", \"B\": %lld, \"T\": %lld, "
+	       "\"tokens_per_s\": %.1f, \"step_ms\": %.3f, \"gemm_gflops\": %.1f, "
+	       "\"gflops\": %.1f, ",
+		k->name, shape, (long long)B, (long long)T, (double)(B * T) / seconds,
+		1e3 * seconds, meter->gemm_flop / seconds / 1e9, flops / 1e9);
+	if (k->peak_flops > 0)
+		printf("\"peak_flops\": %.4g, \"mfu\": %.4f, ", k->peak_flops,
+			flops / k->peak_flops);
+	else
+		printf("\"peak_flops\": null, \"mfu\": null, ");
+	printf("\"loss\": %.6f, \"peak_mib\": %.0f}\n", loss / (double)(B * T),
+		(double)k->peak_bytes(k) / 1048576);
+}
+
 int main(int argc, char **argv)
 {
 	cairn_error err = {0};
@@ -62,10 +88,11 @@ int main(int argc, char **argv)
 	gpt_adam_options options = {
 		.beta1 = .9, .beta2 = .95, .eps = 1e-8, .weight_decay = .1, .clip = 1};
 	gpt_micro micro = {0};
-	double times[MAX_STEPS], loss = 0, median;
+	double times[MAX_STEPS], loss = 0;
 
-	if (argc != 7 && argc != 8) {
-		fprintf(stderr, "usage: bench-train CPU_SO NAME B T STEPS THREADS [MICRO]\n");
+	if (argc < 7 || argc > 9 || (argc == 9 && strcmp(argv[8], "recompute") != 0)) {
+		fprintf(stderr, "usage: bench-train BACKEND_SO NAME B T STEPS THREADS "
+				"[MICRO [recompute]]\n");
 		return 2;
 	}
 	int64_t B = strtol(argv[3], NULL, 10), T = strtol(argv[4], NULL, 10);
@@ -74,8 +101,9 @@ int main(int argc, char **argv)
 		bench_die("a size that cannot be", NULL);
 	gpt_config config = bench_shape(argv[2], T);
 	bench_open(&k, &meter, argv[1], (int)strtol(argv[6], NULL, 10));
-	int64_t limit =
-		argc == 8 ? strtol(argv[7], NULL, 10) : gpt_micro_limit(B * T, k.enough_rows);
+	int64_t limit = argc > 7 ? strtol(argv[7], NULL, 10) : 0;
+	if (limit < 1)
+		limit = gpt_micro_limit(B * T, k.enough_rows);
 	if (gpt_model_new(&model, &k, &config, GPT_HEAD_LM, GPT_TRAINABLE, &err))
 		bench_die("model", &err);
 	gpt_model_init(model, 1);
@@ -85,24 +113,22 @@ int main(int argc, char **argv)
 	for (int step = 0; step <= steps; step++) {
 		double start = bench_seconds();
 
-		meter.gemm_flop = loss = 0;
+		loss = 0;
+		meter = (cairn_meter){.inner = meter.inner};
 		gpt_zero_grads(model);
 		for (size_t at = 0; at < (size_t)B; at += micro.count) {
 			if (gpt_micro_pack(
 				    &micro, seqs, (size_t)B, at, limit, GPT_ROWS_PREDICT, &err))
 				bench_die("micro-batch", &err);
+			micro.batch.recompute = argc == 9;
 			loss -= add_gradient(model, &micro, B * T);
 		}
 		if (gpt_adam_step(adam, model, 1e-4, NULL, &err))
 			bench_die("update", &err);
+		bench_wait(&k);
 		times[step] = bench_seconds() - start;
 	}
 	/* The first step grows the buffers. */
-	median = bench_median(times + 1, steps);
-	printf("{\"who\": \"cairn %s\", \"shape\": \"%s\", \"B\": %lld, \"T\": %lld, \"tokens_per_s\": %.1f, "
-	       "\"gemm_gflops\": %.1f, \"loss\": %.6f, \"peak_mib\": %.0f}\n",
-		k.name, argv[2], (long long)B, (long long)T, (double)(B * T) / median,
-		meter.gemm_flop / median / 1e9, loss / (double)(B * T),
-		(double)k.peak_bytes(&k) / 1048576);
+	print(&k, argv[2], B, T, bench_median(times + 1, steps), &meter, loss);
 	return 0;
 }
