@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ppo.c - where the time of one whole PPO-ptx iteration goes.
+ * ppo.c - how long one whole PPO-ptx iteration takes on a backend, and where its time goes.
  *
- * Usage: bench-ppo CPU_SO NAME BATCH MINIBATCH PROMPT NEW PTX_RATIO THREADS. The ppo stage's own
- * rollout and updates with random weights: BATCH prompts of PROMPT/2..PROMPT tokens, responses of
- * at most NEW, reward model and value function of the policy's size. Every call of the kernel table
- * is timed; what is left is the stage's own code. Prints the share of each kind of kernel, the
- * share of each account of the ledger, and how much of the whole the products are. With one thread
- * CPU time is taken, which others on the machine disturb least; else wall time. The first
- * iteration grows buffers and is not counted.
+ * Usage: bench-ppo BACKEND_SO NAME BATCH MINIBATCH PROMPT NEW PTX_RATIO THREADS [MICRO]. The ppo
+ * stage's own rollout and updates with random weights: BATCH prompts of PROMPT/2..PROMPT tokens,
+ * responses of at most NEW, reward model and value function of the policy's size, passes of at most
+ * MICRO positions (4096).
+ *
+ * The first iteration grows buffers and is not counted; the line of JSON tells of the median one of
+ * the next. Then one more, with every call of the kernel table timed (what is left is the stage's
+ * own code): the share of each kind of kernel, the share of each account of the ledger, and how
+ * much of the whole the products are. There every call is waited for and none is captured: on a
+ * device that iteration takes longer than the others, and the shares are of its time.
+ *
+ * With one thread in the host's memory CPU time is taken, which others on the machine disturb
+ * least; else wall time.
  */
 #include <string.h>
 #include <time.h>
@@ -36,6 +42,10 @@ static const char *const kind_names[KINDS] = {"gemm", "lm_head", "sample", "atte
 static const char *const account_names[CAIRN_ACCOUNTS] = {"other", "forward", "backward", "rollout",
 	"reference", "reward", "value", "ptx", "optimizer"};
 
+enum {
+	ROUNDS = 3, /* iterations that are measured */
+};
+
 static cairn_kernels inner;
 static clockid_t time_source;
 static double by_kind[KINDS], by_account[CAIRN_ACCOUNTS];
@@ -51,8 +61,10 @@ static double now(void)
 
 static void book(enum kind kind, double since)
 {
-	double spent = now() - since;
+	double spent;
 
+	bench_wait(&inner);
+	spent = now() - since;
 	by_kind[kind] += spent;
 	by_account[account] += spent;
 }
@@ -77,38 +89,41 @@ TIMED(ATTENTION, attention, (table k, const cairn_attention *a), (&inner, a))
 TIMED(ATTENTION, attention_backward, (table k, const cairn_attention *a), (&inner, a))
 TIMED(DECODE, decode, (table k, const cairn_decode *d), (&inner, d))
 TIMED(LAYERNORM, layernorm,
-	(table k, float *out, float *mean, float *rstd, float *sum, const float *a, const float *b,
-		const float *gain, const float *bias, int64_t R, int64_t C),
+	(table k, cairn_act *out, cairn_real *mean, cairn_real *rstd, cairn_act *sum,
+		const cairn_act *a, const cairn_act *b, const cairn_real *gain,
+		const cairn_real *bias, int64_t R, int64_t C),
 	(&inner, out, mean, rstd, sum, a, b, gain, bias, R, C))
 TIMED(LAYERNORM, layernorm_backward,
-	(table k, float *dx, float *dgain, float *dbias, const float *dout, const float *x,
-		const float *gain, const float *mean, const float *rstd, int64_t R, int64_t C,
-		int64_t cut),
+	(table k, cairn_act *dx, cairn_real *dgain, cairn_real *dbias, const cairn_act *dout,
+		const cairn_act *x, const cairn_real *gain, const cairn_real *mean,
+		const cairn_real *rstd, int64_t R, int64_t C, int64_t cut),
 	(&inner, dx, dgain, dbias, dout, x, gain, mean, rstd, R, C, cut))
-TIMED(ELEMENTS, gelu_backward, (table k, float *d, const float *z, int64_t n), (&inner, d, z, n))
+TIMED(ELEMENTS, gelu_backward, (table k, cairn_act *d, const cairn_act *z, int64_t n),
+	(&inner, d, z, n))
 TIMED(ELEMENTS, bias_backward,
-	(table k, float *dbias, const void *dout, bool act, int64_t R, int64_t N, int64_t cut),
+	(table k, cairn_real *dbias, const void *dout, bool act, int64_t R, int64_t N, int64_t cut),
 	(&inner, dbias, dout, act, R, N, cut))
 TIMED(ELEMENTS, embed,
-	(table k, float *out, const int32_t *token, const int32_t *position, const float *wte,
-		const float *wpe, int64_t R, int64_t C),
+	(table k, cairn_act *out, const int32_t *token, const int32_t *position,
+		const cairn_real *wte, const cairn_real *wpe, int64_t R, int64_t C),
 	(&inner, out, token, position, wte, wpe, R, C))
 TIMED(ELEMENTS, embed_backward,
-	(table k, float *dwte, float *dwpe, const float *dout, const int32_t *token,
+	(table k, cairn_real *dwte, cairn_real *dwpe, const cairn_act *dout, const int32_t *token,
 		const int32_t *position, int64_t R, int64_t C),
 	(&inner, dwte, dwpe, dout, token, position, R, C))
 TIMED(ELEMENTS, gather_rows,
-	(table k, float *out, const float *x, const int32_t *index, int64_t n, int64_t C),
+	(table k, cairn_act *out, const cairn_act *x, const int32_t *index, int64_t n, int64_t C),
 	(&inner, out, x, index, n, C))
 TIMED(ELEMENTS, scatter_rows,
-	(table k, float *x, const float *rows, const int32_t *index, int64_t n, int64_t C),
+	(table k, cairn_real *x, const cairn_real *rows, const int32_t *index, int64_t n,
+		int64_t C),
 	(&inner, x, rows, index, n, C))
-TIMED(ELEMENTS, axpy, (table k, float *y, const float *x, double a, int64_t n),
+TIMED(ELEMENTS, axpy, (table k, cairn_real *y, const cairn_real *x, double a, int64_t n),
 	(&inner, y, x, a, n))
 TIMED(OPTIMIZER, adam, (table k, const cairn_adam *a), (&inner, a))
-TIMED(OPTIMIZER, ema, (table k, float *average, const float *w, double decay, int64_t n),
+TIMED(OPTIMIZER, ema, (table k, cairn_real *average, const cairn_real *w, double decay, int64_t n),
 	(&inner, average, w, decay, n))
-TIMED(PACK, repack, (table k, cairn_packed *packed, const float *B, int64_t ldb),
+TIMED(PACK, repack, (table k, cairn_packed *packed, const cairn_real *B, int64_t ldb),
 	(&inner, packed, B, ldb))
 TIMED(MEMORY, free, (table k, void *dev), (&inner, dev))
 TIMED(MEMORY, write, (table k, void *dev, const void *host, size_t n), (&inner, dev, host, n))
@@ -116,8 +131,8 @@ TIMED(MEMORY, read, (table k, void *host, const void *dev, size_t n), (&inner, h
 TIMED(MEMORY, copy, (table k, void *to, const void *from, size_t n), (&inner, to, from, n))
 TIMED(MEMORY, zero, (table k, void *dev, size_t n), (&inner, dev, n))
 TIMED(MEMORY, cache_fill,
-	(table k, float *cache, const float *qkv, const int32_t *slot, const int32_t *lengths,
-		int64_t B, int64_t T, int64_t NH, int64_t D, int64_t T_max),
+	(table k, cairn_act *cache, const cairn_act *qkv, const int32_t *slot,
+		const int32_t *lengths, int64_t B, int64_t T, int64_t NH, int64_t D, int64_t T_max),
 	(&inner, cache, qkv, slot, lengths, B, T, NH, D, T_max))
 
 static void *timed_alloc(table k, size_t bytes)
@@ -139,10 +154,12 @@ static double timed_sum_squares(table k, const float *x, int64_t n)
 	return sum;
 }
 
+/* Nothing is captured: what is replayed cannot be told apart. */
 static cairn_kernels timed_table(void)
 {
 	cairn_kernels k = inner;
 
+	k.capture_begin = NULL;
 	k.alloc = timed_alloc;
 	k.free = timed_free;
 	k.repack = timed_repack;
@@ -323,14 +340,12 @@ static void iterate(ppo_stage *stage, uint64_t i)
 	}
 }
 
-static void print(const char *shape, double total, uint64_t tokens)
+static void print_shares(double total)
 {
 	double kernels = 0, products = by_kind[GEMM] + by_kind[LM_HEAD] + by_kind[SAMPLE];
 
 	for (int i = 0; i < KINDS; i++)
 		kernels += by_kind[i];
-	printf("%s: %.3f s an iteration, %llu drawn tokens\n", shape, total,
-		(unsigned long long)tokens);
 	for (int i = 0; i < KINDS; i++)
 		printf("  %-12s %5.1f %%\n", kind_names[i], 100 * by_kind[i] / total);
 	printf("  %-12s %5.1f %%\n", "stage", 100 * (total - kernels) / total);
@@ -343,16 +358,59 @@ static void print(const char *shape, double total, uint64_t tokens)
 		100 * (products + by_kind[ATTENTION] + by_kind[DECODE]) / total);
 }
 
+static uint64_t drawn_tokens(const ppo_stage *stage)
+{
+	return stage->rollout.first[stage->rollout.n];
+}
+
+/* One that is looked into. */
+static void share_out(ppo_stage *stage, cairn_kernels *k, const char *shape)
+{
+	double since, total;
+
+	*k = timed_table();
+	since = now();
+	iterate(stage, ROUNDS + 1);
+	total = now() - since;
+	printf("%s: %.3f s an iteration with all kernels timed, %llu drawn tokens\n", shape, total,
+		(unsigned long long)drawn_tokens(stage));
+	print_shares(total);
+}
+
+static void measure(ppo_stage *stage, const cairn_kernels *k, const char *shape)
+{
+	double seconds[ROUNDS], sorted[ROUNDS], median;
+	uint64_t drawn[ROUNDS];
+	int middle = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		double since = now();
+
+		iterate(stage, (uint64_t)round + 1);
+		bench_wait(k);
+		seconds[round] = now() - since;
+		drawn[round] = drawn_tokens(stage);
+	}
+	memcpy(sorted, seconds, sizeof(sorted));
+	median = bench_median(sorted, ROUNDS);
+	while (seconds[middle] != median)
+		middle++;
+	printf("{\"who\": \"cairn %s\", \"shape\": \"%s\", \"iteration_s\": %.4f, "
+	       "\"drawn_tokens\": %llu, \"tokens_per_s\": %.1f, \"peak_mib\": %.0f}\n",
+		k->name, shape, median, (unsigned long long)drawn[middle],
+		(double)drawn[middle] / median, (double)k->peak_bytes(k) / 1048576);
+}
+
 int main(int argc, char **argv)
 {
 	static ppo_stage stage;
 	static cairn_kernels k;
 	static cairn_meter meter;
-	double since;
 
-	if (argc != 9) {
-		fprintf(stderr, "usage: bench-ppo CPU_SO NAME BATCH MINIBATCH PROMPT NEW PTX_RATIO "
-				"THREADS\n");
+	if (argc != 9 && argc != 10) {
+		fprintf(stderr,
+			"usage: bench-ppo BACKEND_SO NAME BATCH MINIBATCH PROMPT NEW PTX_RATIO "
+			"THREADS [MICRO]\n");
 		return 2;
 	}
 	int threads = (int)strtol(argv[8], NULL, 10);
@@ -363,7 +421,7 @@ int main(int argc, char **argv)
 		.max_new = strtol(argv[6], NULL, 10),
 		.ptx_ratio = strtol(argv[7], NULL, 10),
 		.inner_epochs = 1,
-		.micro_tokens = 4096,
+		.micro_tokens = argc > 9 ? strtol(argv[9], NULL, 10) : 4096,
 		.temperature = 1,
 		.beta = .02,
 		.lr = 1e-5,
@@ -376,15 +434,13 @@ int main(int argc, char **argv)
 	};
 	params.gamma_ptx = params.ptx_ratio > 0 ? 27.8 : 0;
 	gpt_config config = bench_shape(argv[2], params.max_prompt + params.max_new);
-	time_source = threads == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
 	bench_open(&inner, &meter, argv[1], threads);
-	k = timed_table();
+	time_source =
+		threads == 1 && inner.in_host_memory ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC;
+	k = inner;
 	open_stage(&stage, &k, &config, &params);
 	iterate(&stage, 0);
-	memset(by_kind, 0, sizeof(by_kind));
-	memset(by_account, 0, sizeof(by_account));
-	since = now();
-	iterate(&stage, 1);
-	print(argv[2], now() - since, stage.rollout.first[stage.rollout.n]);
+	measure(&stage, &k, argv[2]);
+	share_out(&stage, &k, argv[2]);
 	return 0;
 }
