@@ -196,6 +196,7 @@ static inline const cairn_kernels *portable()
 	static bool open;
 	cairn_error err;
 
+	settle(); /* it is about to look at what kernels may be writing */
 	if (!open && cairn_kernels_portable_open(&k, 1, &err) != 0)
 		fail_msg("no portable backend");
 	open = true;
