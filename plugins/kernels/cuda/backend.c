@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/peak.h"
+
 enum {
 	KERNELS_VERSION = 1, /* to be raised when a kernel's sums change */
 	SCORE = 200,         /* above every CPU's */
@@ -47,8 +49,10 @@ void *cuda_backend_buffer(cuda_backend *b, enum cuda_buffer which, size_t bytes)
 		cuda_device_fail(b->device, "capturing", "a shape is new");
 		return NULL;
 	}
-	if (b->buffer[which].dev && !retire(b, b->buffer[which].dev))
+	if (b->buffer[which].dev && !retire(b, b->buffer[which].dev)) {
+		cuda_device_fail(b->device, "getting a workspace", "no memory on the host");
 		return NULL;
+	}
 	bytes = bytes > 256 ? bytes : 256;
 	b->buffer[which].dev = cuda_device_alloc(b->device, bytes);
 	b->buffer[which].bytes = b->buffer[which].dev ? bytes : 0;
@@ -217,7 +221,7 @@ static int backend_score(void)
 {
 	cuda_found found;
 
-	cuda_device_find(&found);
+	cuda_device_find(&found, 0);
 	return found.usable ? SCORE : 0;
 }
 
@@ -243,12 +247,11 @@ static void describe(cuda_backend *b, const cuda_found *found)
 
 static int find(cuda_found *out, cairn_error *err)
 {
-	cuda_device_find(out);
+	cuda_device_find(out, 0);
 	if (out->usable)
 		return CAIRN_OK;
 	cairn_error_set(err, CAIRN_EDEVICE, "CUDA cannot be used here: %s", out->why);
-	cairn_error_hint(err, "nvidia-smi shows what the driver sees; 'device = cpu' or 'device = "
-			      "auto' in the workflow does without a GPU.");
+	cairn_error_hint(err, "%s", out->hint);
 	return CAIRN_EDEVICE;
 }
 
@@ -287,6 +290,7 @@ static int backend_open(cairn_kernels *out, int threads, cairn_error *err)
 	out->threads = 1;
 	fill_memory(out, type);
 	out->device_bytes = found.memory;
+	out->peak_flops = cuda_peak_flops(&found, type);
 	cuda_fill_products(out);
 	cuda_fill_layers(out);
 	return CAIRN_OK;
@@ -296,6 +300,57 @@ static void backend_close(cairn_kernels *k)
 {
 	backend_free(k->self);
 	k->self = NULL;
+}
+
+/* ---- what there is ------------------------------------------------------------------------------
+ */
+
+static void print_version(FILE *out, const char *name, int version, const char *none)
+{
+	if (version > 0)
+		(void)fprintf(out, "%s: CUDA %d.%d\n", name, version / 1000, version % 1000 / 10);
+	else
+		(void)fprintf(out, "%s: %s\n", name, none);
+}
+
+static void print_device(FILE *out, int which)
+{
+	cuda_found found;
+
+	cuda_device_find(&found, which);
+	if (!found.name[0]) {
+		(void)fprintf(out, "device %d: %s\n", which, found.why);
+		return;
+	}
+	(void)fprintf(out,
+		"device %d: %s, %zu MiB, compute capability %d.%d, %d multiprocessors at up to %d "
+		"MHz%s\n",
+		which, found.name, found.memory >> 20, found.capability / 10, found.capability % 10,
+		found.multiprocessors, found.khz / 1000,
+		which == 0 && found.usable ? "" : ", not used");
+}
+
+static char *backend_look(void)
+{
+	char *text = NULL, library[256];
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	cuda_found found;
+
+	if (!out)
+		return NULL;
+	cuda_device_find(&found, 0);
+	cuda_blas_look(library, sizeof(library));
+	print_version(out, "driver", found.driver, "none");
+	print_version(out, "runtime", found.runtime, "none");
+	(void)fprintf(out, "cuBLASLt: %s\n", library);
+	for (int i = 0; i < found.devices; i++)
+		print_device(out, i);
+	(void)fprintf(out, "usable: %s\n", found.usable ? "device 0" : found.why);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
 }
 
 CAIRN_EXPORT extern const cairn_kernels_backend cairn_kernels_backend_cuda __asm__(
@@ -308,4 +363,5 @@ const cairn_kernels_backend cairn_kernels_backend_cuda = {
 	.score = backend_score,
 	.open = backend_open,
 	.close = backend_close,
+	.look = backend_look,
 };

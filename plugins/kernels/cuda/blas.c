@@ -15,6 +15,7 @@
 #include "kernels/cuda/blas.h"
 
 #include <cublasLt.h>
+#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,41 +79,93 @@ struct cuda_blas {
 /* ---- opening ------------------------------------------------------------------------------------
  */
 
-static bool load(cuda_blas *b)
+/* A library of another version that is there: not to be used, but to be told of. */
+static int other_major(void)
 {
-	bool all = true;
+	for (int major = CUBLAS_VER_MAJOR + 2; major > 10; major--) {
+		char name[32];
+		void *library;
+
+		if (major == CUBLAS_VER_MAJOR)
+			continue;
+		(void)snprintf(name, sizeof(name), "libcublasLt.so.%d", major);
+		library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+		if (library) {
+			(void)dlclose(library);
+			return major;
+		}
+	}
+	return 0;
+}
+
+static int load(cuda_blas *b, cairn_error *err)
+{
+	const char *why, *lacking = NULL;
+	int other, rc;
 
 	b->library = dlopen(BLAS_SONAME, RTLD_NOW | RTLD_LOCAL);
-	if (!b->library)
-		return false;
+	if (!b->library) {
+		why = dlerror();
+		rc = cairn_error_set(err, CAIRN_EDEVICE, "'%s' cannot be loaded", BLAS_SONAME);
+		cairn_error_detail(err, "%s", why ? why : "the loader does not say why");
+		other = other_major();
+		cairn_error_hint(err,
+			"Install NVIDIA's package libcublas-%d-%d%s, or name the directory that "
+			"has it in LD_LIBRARY_PATH.",
+			CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10,
+			other ? " (only another major version was found)" : "");
+		return rc;
+	}
 #define FIND(name)                                                   \
 	*(void **)&b->lt.name = dlsym(b->library, "cublasLt" #name); \
-	all = all && b->lt.name;
+	if (!b->lt.name)                                             \
+		lacking = "cublasLt" #name;
 	FUNCTIONS(FIND)
 #undef FIND
-	return all;
+	if (!lacking && b->lt.GetVersion() / 10000 == CUBLAS_VER_MAJOR)
+		return CAIRN_OK;
+	rc = cairn_error_set(err, CAIRN_EDEVICE, "'%s' is not what its name says", BLAS_SONAME);
+	if (lacking)
+		cairn_error_detail(err, "it has no function '%s'", lacking);
+	else
+		cairn_error_detail(err, "it says that its version is %zu", b->lt.GetVersion());
+	cairn_error_hint(err,
+		"A file or a link of another version has this name: see with `ldconfig -p` and in "
+		"LD_LIBRARY_PATH where it lies.");
+	return rc;
+}
+
+void cuda_blas_look(char *out, size_t size)
+{
+	cuda_blas b = {0};
+	cairn_error err = {0};
+	size_t version;
+
+	if (load(&b, &err)) {
+		(void)snprintf(out, size, "%s", err.message);
+		return;
+	}
+	version = b.lt.GetVersion();
+	(void)snprintf(
+		out, size, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
 }
 
 int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err)
 {
 	cuda_blas *b = calloc(1, sizeof(*b));
-	int rc = CAIRN_OK;
+	int rc;
 
 	*out = NULL;
 	if (!b)
 		return cairn_error_set(err, CAIRN_ENOMEM, "no memory for products");
 	b->device = d;
-	if (!load(b)) {
-		const char *why = dlerror();
-
-		rc = cairn_error_set(err, CAIRN_EDEVICE, "'%s' cannot be loaded", BLAS_SONAME);
-		cairn_error_detail(err, "%s", why ? why : "a function is missing");
-		cairn_error_hint(err, "It comes with the CUDA toolkit (cuBLAS); put its directory "
-				      "into LD_LIBRARY_PATH or ld.so.conf.");
+	rc = load(b, err);
+	if (rc)
 		goto out;
-	}
 	if (b->lt.Create(&b->handle) != CUBLAS_STATUS_SUCCESS) {
-		rc = cairn_error_set(err, CAIRN_EDEVICE, "cuBLASLt cannot be started");
+		rc = cairn_error_set(err, CAIRN_EDEVICE, "cuBLASLt cannot be started on the GPU");
+		cairn_error_hint(err, "It needs memory of its own there: see with nvidia-smi how "
+				      "much other processes have taken.");
 		goto out;
 	}
 	b->workspace = cuda_device_alloc(d, CUDA_BLAS_WORKSPACE);

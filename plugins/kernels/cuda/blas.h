@@ -22,6 +22,8 @@ CAIRN_MUST int cuda_blas_open(cuda_blas **out, cuda_device *d, cairn_error *err)
 void cuda_blas_close(cuda_blas *b);
 /* 130100: 13.1.0. */
 size_t cuda_blas_version(const cuda_blas *b);
+/* The library's version, or why there is none: loads it, and needs no device. */
+void cuda_blas_look(char *out, size_t size);
 /* A and B are of one type. `bias` is of type_c here (p->bias is not looked at), or NULL. False, and
  * nothing done: the library has nothing for this. */
 bool cuda_blas_product(cuda_blas *b, const cuda_product *p, const void *bias);

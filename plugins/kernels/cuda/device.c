@@ -119,49 +119,8 @@ int cuda_device_status(cuda_device *d, cairn_error *err)
 	return CAIRN_EDEVICE;
 }
 
-/* ---- finding and opening ----------------------------------------------------------------------
+/* ---- opening ----------------------------------------------------------------------------------
  */
-
-static int attribute(enum cudaDeviceAttr which)
-{
-	int value = 0;
-
-	return cudaDeviceGetAttribute(&value, which, 0) == cudaSuccess ? value : 0;
-}
-
-void cuda_device_find(cuda_found *out)
-{
-	struct cudaDeviceProp properties;
-	cudaError_t rc;
-	int n = 0;
-
-	memset(out, 0, sizeof(*out));
-	(void)cudaDriverGetVersion(&out->driver);
-	(void)cudaRuntimeGetVersion(&out->runtime);
-	rc = cudaGetDeviceCount(&n);
-	if (out->driver == 0) {
-		(void)snprintf(out->why, sizeof(out->why), "no NVIDIA driver is installed");
-	} else if (rc != cudaSuccess) {
-		(void)snprintf(out->why, sizeof(out->why),
-			"%s (driver of CUDA %d.%d, built with %d.%d)", cudaGetErrorString(rc),
-			out->driver / 1000, out->driver % 1000 / 10, out->runtime / 1000,
-			out->runtime % 1000 / 10);
-	} else if (n == 0 || cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
-		(void)snprintf(out->why, sizeof(out->why), "no NVIDIA GPU can be seen");
-	} else {
-		(void)snprintf(out->name, sizeof(out->name), "%.100s", properties.name);
-		out->memory = properties.totalGlobalMem;
-		out->capability = 10 * attribute(cudaDevAttrComputeCapabilityMajor) +
-				  attribute(cudaDevAttrComputeCapabilityMinor);
-		out->multiprocessors = attribute(cudaDevAttrMultiProcessorCount);
-		out->usable = out->capability >= CUDA_CAPABILITY_MIN;
-		if (!out->usable)
-			(void)snprintf(out->why, sizeof(out->why),
-				"%.80s has compute capability %d.%d, and 8.0 is needed", out->name,
-				out->capability / 10, out->capability % 10);
-	}
-	(void)cudaGetLastError();
-}
 
 static bool open_ring(cuda_device *d)
 {
@@ -210,9 +169,11 @@ int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *er
 	}
 	cairn_error_set(err, CAIRN_EDEVICE, "%s failed on '%s': %s", d->operation, found->name,
 		cudaGetErrorString(d->error));
-	cairn_error_hint(err,
-		"See with nvidia-smi whether the GPU is in use; 'device = cpu' in the "
-		"workflow does without it.");
+	if (d->stream && d->error == cudaErrorMemoryAllocation)
+		cairn_error_hint(err, "It is the machine's memory that is short, not the GPU's: "
+				      "pinned memory counts against the limits of a container.");
+	else
+		cairn_error_hint(err, "%s", cuda_hint_of(d->error));
 	cuda_device_close(d);
 	return CAIRN_EDEVICE;
 }
@@ -278,6 +239,10 @@ void *cuda_device_alloc(cuda_device *d, size_t bytes)
 	void *dev = NULL;
 	cudaError_t rc;
 
+	if (d->recording) {
+		d->recording_failed = true;
+		return NULL;
+	}
 	bytes = bytes ? bytes : 1;
 	rc = cudaMalloc(&dev, bytes);
 	if (rc == cudaErrorMemoryAllocation) {
@@ -298,6 +263,12 @@ void cuda_device_free(cuda_device *d, void *dev)
 {
 	if (!dev)
 		return;
+	if (d->recording) {
+		/* It cannot be: the graph would know it. What is captured is worth nothing, and
+		 * the memory goes with the device. */
+		d->recording_failed = true;
+		return;
+	}
 	for (size_t i = d->n_blocks; i-- > 0;) {
 		if (d->blocks[i].dev != dev)
 			continue;
@@ -360,7 +331,7 @@ void cuda_device_write(cuda_device *d, void *dev, const void *host, size_t bytes
 	}
 }
 
-void cuda_device_read(cuda_device *d, void *host, const void *dev, size_t bytes)
+static bool read_pieces(cuda_device *d, char *host, const char *dev, size_t bytes)
 {
 	size_t pieces = (bytes + READ_PIECE - 1) / READ_PIECE;
 
@@ -370,23 +341,30 @@ void cuda_device_read(cuda_device *d, void *host, const void *dev, size_t bytes)
 			size_t at = i * READ_PIECE, left = bytes - at;
 
 			if (!ok(d,
-				    cudaMemcpyAsync(d->reading + i % 2 * READ_PIECE,
-					    (const char *)dev + at,
+				    cudaMemcpyAsync(d->reading + i % 2 * READ_PIECE, dev + at,
 					    left < READ_PIECE ? left : READ_PIECE,
 					    cudaMemcpyDeviceToHost, d->stream),
 				    "reading") ||
 				!ok(d, cudaEventRecord(d->read[i % 2], d->stream), "reading"))
-				return;
+				return false;
 		}
 		if (i > 0) {
 			size_t at = (i - 1) * READ_PIECE, left = bytes - at;
 
 			if (!ok(d, cudaEventSynchronize(d->read[(i - 1) % 2]), "reading"))
-				return;
-			memcpy((char *)host + at, d->reading + (i - 1) % 2 * READ_PIECE,
+				return false;
+			memcpy(host + at, d->reading + (i - 1) % 2 * READ_PIECE,
 				left < READ_PIECE ? left : READ_PIECE);
 		}
 	}
+	return true;
+}
+
+void cuda_device_read(cuda_device *d, void *host, const void *dev, size_t bytes)
+{
+	/* Who looks at it before asking for the status sees zeros, not what memory held. */
+	if (!read_pieces(d, host, dev, bytes) && bytes > 0)
+		memset(host, 0, bytes);
 }
 
 void cuda_device_copy(cuda_device *d, void *to, const void *from, size_t bytes)

@@ -6,8 +6,8 @@
  * fetched beside computing has another. Errors stick: the first one is kept with the name of the
  * operation, and cuda_device_status() tells it.
  *
- * device.c and blas.c are the only files that call CUDA's runtime and cuBLASLt; the tests put
- * another pair in their place, which works in the host's memory.
+ * find.c, device.c and blas.c are the only files in C that call CUDA's runtime and cuBLASLt; the
+ * tests put others in their place, which work in the host's memory.
  */
 #ifndef CAIRN_KERNELS_CUDA_DEVICE_H
 #define CAIRN_KERNELS_CUDA_DEVICE_H
@@ -18,22 +18,28 @@
 typedef struct cuda_device cuda_device;
 typedef struct cuda_recording cuda_recording; /* captured calls */
 
-/* What this machine has. */
+/* What this machine has: one device of it, and what is above all of them. */
 typedef struct cuda_found {
 	bool usable;
+	int devices;    /* how many there are */
 	int capability; /* 90: compute capability 9.0 */
 	int multiprocessors;
-	int driver, runtime; /* 13000: CUDA 13.0 */
+	int khz;             /* the highest clock of its multiprocessors; 0: not known */
+	int driver, runtime; /* 13000: CUDA 13.0; driver 0: there is none */
 	size_t memory;
 	char name[128];
-	char why[192]; /* not usable: why not, as a message */
+	char why[192];    /* not usable: why not, as a message */
+	const char *hint; /* and what to do */
 } cuda_found;
 
 enum {
 	CUDA_CAPABILITY_MIN = 80, /* mma.sync of bf16, cp.async */
 };
 
-void cuda_device_find(cuda_found *out);
+/* Device `which`, from 0. Starts nothing on it. */
+void cuda_device_find(cuda_found *out, int which);
+/* What to do about an error of CUDA's runtime (a cudaError_t). */
+const char *cuda_hint_of(int error);
 CAIRN_MUST int cuda_device_open(cuda_device **out, const cuda_found *found, cairn_error *err);
 void cuda_device_close(cuda_device *d);
 cuda_stream cuda_device_stream(const cuda_device *d);

@@ -14,6 +14,7 @@
 #include "host_device.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,9 +80,11 @@ struct cuda_blas {
 /* ---- the device --------------------------------------------------------------------------------
  */
 
-void cuda_device_find(cuda_found *out)
+void cuda_device_find(cuda_found *out, int which)
 {
+	(void)which;
 	*out = (cuda_found){.usable = true,
+		.devices = 1,
 		.capability = 90,
 		.multiprocessors = 132,
 		.memory = limits.device_bytes,
@@ -312,6 +315,11 @@ size_t cuda_blas_version(const cuda_blas *b)
 {
 	(void)b;
 	return 1;
+}
+
+void cuda_blas_look(char *out, size_t size)
+{
+	(void)snprintf(out, size, "plain loops");
 }
 
 const char *cuda_blas_plans(cuda_blas *b)

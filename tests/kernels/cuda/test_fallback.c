@@ -4,6 +4,7 @@
  * nothing, and says why when it is asked for. Skipped where there is a GPU.
  */
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../../test.h"
@@ -58,6 +59,24 @@ static void test_cuda_fallback__open_says_why(void **state)
 	assert_null(k.alloc);
 }
 
+/* For `cairn doctor`: a line for each thing that is needed, whether it is there or not. */
+static void test_cuda_fallback__look_says_what_there_is(void **state)
+{
+	static const char *const lines[] = {
+		"driver: ", "\nruntime: CUDA ", "\ncuBLASLt: ", "\nusable: "};
+	char *text = backend()->look();
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < CAIRN_COUNT(lines); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("'%s' is not in: %s", lines[i], text);
+	if (backend()->score() == 0)
+		assert_null(strstr(text, "usable: device"));
+	assert_int_equal(text[strlen(text) - 1], '\n');
+	free(text);
+}
+
 static void test_cuda_fallback__environment_chooses_the_type(void **state)
 {
 	cairn_kernels k = {0};
@@ -77,6 +96,7 @@ int main(void)
 		cmocka_unit_test(test_cuda_fallback__says_what_it_is),
 		cmocka_unit_test(test_cuda_fallback__loads_no_library_of_cuda),
 		cmocka_unit_test(test_cuda_fallback__open_says_why),
+		cmocka_unit_test(test_cuda_fallback__look_says_what_there_is),
 		cmocka_unit_test(test_cuda_fallback__environment_chooses_the_type),
 	};
 
