@@ -98,24 +98,32 @@ static int other_major(void)
 	return 0;
 }
 
+static int missing(cairn_error *err)
+{
+	const char *why = dlerror();
+	char found[48] = "";
+	int other;
+
+	cairn_error_set(err, CAIRN_EDEVICE, "'%s' cannot be loaded", BLAS_SONAME);
+	cairn_error_detail(err, "%s", why ? why : "the loader does not say why");
+	other = other_major();
+	if (other)
+		(void)snprintf(found, sizeof(found), " (only version %d was found)", other);
+	cairn_error_hint(err,
+		"Install NVIDIA's package libcublas-%d-%d%s, or name the directory that has it in "
+		"LD_LIBRARY_PATH.",
+		CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, found);
+	return CAIRN_EDEVICE;
+}
+
 static int load(cuda_blas *b, cairn_error *err)
 {
-	const char *why, *lacking = NULL;
-	int other, rc;
+	const char *lacking = NULL;
+	int rc;
 
 	b->library = dlopen(BLAS_SONAME, RTLD_NOW | RTLD_LOCAL);
-	if (!b->library) {
-		why = dlerror();
-		rc = cairn_error_set(err, CAIRN_EDEVICE, "'%s' cannot be loaded", BLAS_SONAME);
-		cairn_error_detail(err, "%s", why ? why : "the loader does not say why");
-		other = other_major();
-		cairn_error_hint(err,
-			"Install NVIDIA's package libcublas-%d-%d%s, or name the directory that "
-			"has it in LD_LIBRARY_PATH.",
-			CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10,
-			other ? " (only another major version was found)" : "");
-		return rc;
-	}
+	if (!b->library)
+		return missing(err);
 #define FIND(name)                                                   \
 	*(void **)&b->lt.name = dlsym(b->library, "cublasLt" #name); \
 	if (!b->lt.name)                                             \
