@@ -6,9 +6,7 @@
  * with a long K (the gradient of a value head: C x 1 x R) are cut along K into pieces that depend
  * on the shape only; their sums go through the workspace and are added in order.
  */
-#include "kernels/cuda/product.h"
-
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/product.cuh"
 
 namespace
 {
@@ -20,14 +18,6 @@ enum {
 	MAX_PIECES = 64,
 	MANY_TILES = 256, /* enough to fill any GPU */
 };
-
-/* GPT-2's tanh form, as z times a sigmoid. */
-__device__ __forceinline__ float gelu_of(float z)
-{
-	float u = 0.7978845608f * (z + 0.044715f * z * z * z);
-
-	return z / (1 + expf(-2 * u));
-}
 
 int64_t tiles_of(const cuda_product *p)
 {
@@ -41,21 +31,6 @@ int64_t pieces_of(const cuda_product *p)
 	if (tiles_of(p) >= MANY_TILES || most <= 1)
 		return 1;
 	return most < MAX_PIECES ? most : (int64_t)MAX_PIECES;
-}
-
-/* The end of element (i,j): what is added to the sum, and where it goes. */
-template <typename TC>
-__device__ __forceinline__ void finish(const cuda_product &p, int64_t i, int64_t j, float sum)
-{
-	TC *c = static_cast<TC *>(p.C) + i * p.ldc + j;
-
-	if (p.accumulate)
-		sum += to_float(*c);
-	if (p.bias)
-		sum += p.bias[j];
-	if (p.gelu && p.pre)
-		static_cast<TC *>(p.pre)[i * p.ldc + j] = from_float<TC>(sum);
-	*c = from_float<TC>(p.gelu ? gelu_of(sum) : sum);
 }
 
 /* A tile of X [rows, terms] (transposed: stored [terms, rows]) into tile[row][term]. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * product.h - what a matrix product is to the CUDA backend, and the kernel that does any of them.
+ * product.h - what a matrix product is to the CUDA backend, and the kernels that do some of them.
  *
- * products.c gives most of them to cuBLASLt (blas.h). This kernel takes what cuBLASLt refuses or
- * has nothing fast for: vectors, mixed types, strides that are no multiple of 16 bytes.
+ * products.c gives most of them to cuBLASLt (blas.h). Two are ours: one for few rows, which is the
+ * decoding of few sequences, and one that takes anything else that cuBLASLt refuses: vectors, mixed
+ * types, strides that are no multiple of 16 bytes.
  */
 #ifndef CAIRN_KERNELS_CUDA_PRODUCT_H
 #define CAIRN_KERNELS_CUDA_PRODUCT_H
@@ -22,6 +23,15 @@ typedef struct cuda_product {
 	void *pre;         /* like C, or NULL; with gelu */
 	const float *bias; /* [N] or NULL */
 } cuda_product;
+
+enum {
+	CUDA_FEW_ROWS = 8,
+};
+
+/* One launch for 1..CUDA_FEW_ROWS rows of bf16 A that is not transposed; a B of floats is rounded
+ * to bf16. False, and nothing done, for others. A row's bits do not depend on how many there are.
+ */
+bool cuda_product_few(cuda_stream stream, const cuda_product *p);
 
 size_t cuda_product_workspace(const cuda_product *p);
 /* Any shape, any stride, no alignment beyond the element's. */
