@@ -1,100 +1,78 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The peer of bench/sample: completions with a KV cache in PyTorch, eager, fp32, prefill included.
+"""The peer of bench/sample: completions with a KV cache in PyTorch, prompts included.
 
-Usage: sample_torch.py NAME B PROMPT NEW ROUNDS   (NAME: s128, s256v8k, s256, g124)
-The caches are allocated once per call and written in place; temperature 1, torch.multinomial; token
-0 ends a completion (the batch runs on until all have ended). Prints one line of JSON. Run it through
-bench/run, which sets the tuned environment.
+On a CPU eager and fp32 (run it through bench/run, which sets the tuned environment). With --cuda the
+weights are bf16, the cache is static and a step of decoding is compiled with mode="reduce-overhead",
+that is replayed as a CUDA graph. With --generate the network and the loop are Hugging Face's:
+GPT2LMHeadModel.generate(cache_implementation="static"), where transformers is installed.
+Temperature 1; token 0 ends a completion (the batch runs on until all have ended; on a GPU nobody
+looks, and it runs to its length). Prints one line of JSON.
 """
 import json
-import math
 import sys
-import time
 
-import torch
-import torch.nn.functional as F
-
-SHAPES = {  # layers, heads, channels, vocabulary
-    "s128": (4, 4, 128, 8192),
-    "s256v8k": (4, 8, 256, 8192),
-    "s256": (4, 8, 256, 50257),
-    "g124": (12, 12, 768, 50257),
-}
+sys.dont_write_bytecode = True
+import gpt_torch as gpt  # noqa: E402
+import torch  # noqa: E402
 
 
-class Model:
-    def __init__(self, layers, heads, c, vocabulary, ctx):
-        self.layers, self.heads, self.c = layers, heads, c
-        self.wte, self.wpe = torch.randn(vocabulary, c) * 0.02, torch.randn(ctx, c) * 0.02
-        self.blocks = [{
-            "ln": torch.ones(c), "zero": torch.zeros(c),
-            "attn": torch.randn(3 * c, c) * 0.02, "attn_b": torch.zeros(3 * c),
-            "proj": torch.randn(c, c) * 0.02, "proj_b": torch.zeros(c),
-            "fc": torch.randn(4 * c, c) * 0.02, "fc_b": torch.zeros(4 * c),
-            "out": torch.randn(c, 4 * c) * 0.02, "out_b": torch.zeros(c),
-        } for _ in range(layers)]
+def ours(asked, device, dtype):
+    """Draws once; gives tokens drawn and when the prompts were through."""
+    model = gpt.GPT(asked.name, asked.prompt + asked.new, device).to(dtype)
+    sampler = gpt.Sampler(model, asked.B, asked.prompt + asked.new, device, dtype, asked.compiled)
+    lengths = torch.full((asked.B,), asked.prompt, device=device)
 
-    def caches(self, B, n):
-        shape = (B, self.heads, n, self.c // self.heads)
-        return [(torch.empty(shape), torch.empty(shape)) for _ in range(self.layers)]
+    def complete(prompts):
+        first = []
+        _, count = sampler(prompts, lengths, asked.new, lambda: first.append(gpt.now(device)))
+        return int(count.sum()), first[0]
 
-    def logits(self, tokens, at, caches):
-        """Of the last position; tokens [B,T] stand at positions at..at+T-1."""
-        B, T = tokens.shape
-        D = self.c // self.heads
-        x = self.wte[tokens] + self.wpe[at:at + T]
-        hidden = torch.ones(T, at + T, dtype=torch.bool).triu(at + 1) if T > 1 else None
-        for block, (keys, values) in zip(self.blocks, caches):
-            n = F.layer_norm(x, (self.c,), block["ln"], block["zero"])
-            qkv = F.linear(n, block["attn"], block["attn_b"])
-            q, k, v = (t.view(B, T, self.heads, D).transpose(1, 2) for t in qkv.split(self.c, 2))
-            keys[:, :, at:at + T], values[:, :, at:at + T] = k, v
-            scores = q @ keys[:, :, :at + T].transpose(-2, -1) / math.sqrt(D)
-            if hidden is not None:
-                scores = scores.masked_fill(hidden, float("-inf"))
-            y = F.softmax(scores, dim=-1) @ values[:, :, :at + T]
-            x = x + F.linear(y.transpose(1, 2).reshape(B, T, self.c), block["proj"], block["proj_b"])
-            n = F.layer_norm(x, (self.c,), block["ln"], block["zero"])
-            x = x + F.linear(F.gelu(F.linear(n, block["fc"], block["fc_b"])),
-                             block["out"], block["out_b"])
-        last = self.blocks[-1]
-        return F.layer_norm(x[:, -1], (self.c,), last["ln"], last["zero"]) @ self.wte.T
+    return complete
 
 
-def draw(model, prompts, new):
-    """Number of tokens drawn until each completion's end."""
-    B, T = prompts.shape
-    caches = model.caches(B, T + new)
-    alive = torch.ones(B, dtype=torch.bool)
-    drawn, tokens, at = 0, prompts, 0
-    for _ in range(new):
-        logprob = F.log_softmax(model.logits(tokens, at, caches), dim=-1)
-        at += tokens.shape[1]
-        tokens = torch.multinomial(logprob.exp(), 1)
-        logprob.gather(1, tokens)  # rollouts keep it
-        drawn += int(alive.sum())
-        alive &= tokens[:, 0] != 0
-        if not alive.any():
-            break
-    return drawn
+def hugging_face(asked, device, dtype):
+    import transformers
+
+    layers, heads, c, vocabulary = gpt.SHAPES[asked.name]
+    config = transformers.GPT2Config(n_layer=layers, n_head=heads, n_embd=c, vocab_size=vocabulary,
+                                     n_positions=asked.prompt + asked.new, bos_token_id=gpt.END, eos_token_id=gpt.END)
+    model = transformers.GPT2LMHeadModel(config).to(device, dtype).eval()
+    cache = {"cache_implementation": "static"} if asked.cuda else {}
+
+    def complete(prompts):
+        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), do_sample=True, top_k=0,
+                             max_new_tokens=asked.new, pad_token_id=gpt.END, **cache)
+        ended = (out[:, asked.prompt:] == gpt.END).int().cumsum(dim=1)
+        return int((ended == 0).sum() + (ended[:, -1] > 0).sum()), None
+
+    return complete
 
 
 def main():
-    name, B, prompt, new, rounds = sys.argv[1], *map(int, sys.argv[2:6])
-    layers, heads, c, vocabulary = SHAPES[name]
-    torch.manual_seed(1)
-    torch.set_num_threads(2)
-    model = Model(layers, heads, c, vocabulary, prompt + new)
-    prompts = torch.randint(1, vocabulary, (B, prompt))
-    speed = []
-    with torch.inference_mode():
-        for _ in range(rounds + 1):
-            start = time.perf_counter()
-            drawn = draw(model, prompts, new)
-            speed.append(drawn / (time.perf_counter() - start))
-    print(json.dumps({"who": f"torch {torch.__version__}", "shape": name, "B": B, "prompt": prompt,
-                      "new": new, "tokens_per_s": sorted(speed[1:])[rounds // 2]}))
+    asked = gpt.arguments(__doc__, ["B", "prompt", "new", "rounds"], generate="by Hugging Face's transformers")
+    device = gpt.start(asked.cuda)
+    dtype = torch.bfloat16 if asked.cuda else torch.float32
+    try:
+        complete = (hugging_face if asked.generate else ours)(asked, device, dtype)
+    except ImportError:
+        sys.exit("sample_torch: transformers is not installed: its generate() is left out")
+    prompts = torch.randint(1, gpt.SHAPES[asked.name][3], (asked.B, asked.prompt), device=device)
+    warm = 2 if asked.cuda else 1  # the first calls compile and capture
+    speed, decoding = [], []
+    with torch.no_grad() if asked.cuda else torch.inference_mode():
+        for _ in range(warm + asked.rounds):
+            start = gpt.now(device)
+            drawn, first = complete(prompts)
+            end = gpt.now(device)
+            speed.append(drawn / (end - start))
+            decoding.append((drawn - asked.B) / (end - first) if first else None)
+    how = ["bf16", "static cache", "eager" if asked.eager else "reduce-overhead"] if asked.cuda else ["fp32", "eager"]
+    if asked.generate:
+        how = ["transformers' generate()", *how[:2]]
+    print(json.dumps({"who": gpt.who(*how), "shape": asked.name, "B": asked.B, "prompt": asked.prompt, "new": asked.new,
+                      "tokens_per_s": gpt.median(speed[warm:]),
+                      "decode_tokens_per_s": gpt.median(decoding[warm:]) if decoding[0] else None}))
 
 
 main()
