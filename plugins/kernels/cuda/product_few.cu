@@ -6,9 +6,11 @@
  * many loads of 16 bytes are under way, each byte is read once, and there is one launch. The weight
  * may lie either way:
  *
- * [N,K]	A warp makes the sums of one column; a lane takes 8 terms of 256 at a time.
+ * [N,K]	A warp makes the sums of one column; a lane takes 8 terms of 256 at a time. (Where K is
+ *		short a half or a quarter of a warp is enough.)
  * [K,N]	A block makes those of 16 columns (the 32 bytes that memory gives at once); two threads
- *		read 8 columns each of every 128th row. Their sums meet in shared memory.
+ *		read 8 columns each of every 128th row (every 32nd where K is short). Their sums
+ *		meet in shared memory.
  *
  * Either order of sums follows from K alone: neither from the GPU nor from the number of rows.
  */
@@ -19,12 +21,13 @@ namespace
 
 enum {
 	WIDE = 8, /* elements of a load */
-	DOT_WARPS = 4,
-	COLUMNS = 16, /* of a block, where columns lie side by side */
-	THREADS = 256,
-	GROUPS = THREADS * WIDE / COLUMNS, /* of rows of the weight */
-	PARTS = THREADS / COLUMNS,	   /* threads that add one column's groups */
-	STRIDE = COLUMNS + 1,		   /* so that these read from different banks */
+	DOT_THREADS = 128, /* where rows of the weight are columns */
+	/* Where columns lie side by side: */
+	COLUMNS = 16,	     /* of a block */
+	THREADS = 256,	     /* of a block at most */
+	SHORT_K = 256,	     /* up to which so many would have nothing to do ... */
+	SHORT_THREADS = 64,  /* ... and these are enough */
+	STRIDE = COLUMNS + 1, /* so that those who add read from different banks */
 };
 
 /* WIDE elements as floats, 0 behind the `left` that there are; as bf16 has them. */
@@ -51,18 +54,19 @@ __device__ __forceinline__ const bf16 *row_of(const cuda_product &p, int m)
 	return static_cast<const bf16 *>(p.A) + (m < p.M ? m : p.M - 1) * p.lda;
 }
 
-/* B [N,K] */
+/* B [N,K]; `lanes` (8, 16 or 32) make a column. */
 template <int ROWS, typename TB, typename TC>
-__global__ void __launch_bounds__(32 * DOT_WARPS) few_dots(cuda_product p, bool wide_a, bool wide_b)
+__global__ void __launch_bounds__(DOT_THREADS)
+	few_dots(cuda_product p, int lanes, bool wide_a, bool wide_b)
 {
-	int64_t column = (int64_t)blockIdx.x * DOT_WARPS + warp_id();
-	const TB *w = static_cast<const TB *>(p.B) + column * p.ldb;
+	int lane = (int)threadIdx.x % lanes;
+	int64_t column = flat_index() / lanes;
+	/* Whoever is behind the last column does its work once more, for all must meet. */
+	const TB *w = static_cast<const TB *>(p.B) + (column < p.N ? column : p.N - 1) * p.ldb;
 	float sum[ROWS] = {};
 
-	if (column >= p.N)
-		return;
 #pragma unroll 4
-	for (int64_t k = lane_id() * WIDE; k < p.K; k += 32 * WIDE) {
+	for (int64_t k = lane * WIDE; k < p.K; k += lanes * WIDE) {
 		float b[WIDE], a[WIDE];
 
 		load(b, w + k, p.K - k, wide_b);
@@ -74,29 +78,32 @@ __global__ void __launch_bounds__(32 * DOT_WARPS) few_dots(cuda_product p, bool 
 				sum[m] = fmaf(a[i], b[i], sum[m]);
 		}
 	}
+	for (int step = lanes / 2; step > 0; step >>= 1)
 #pragma unroll
-	for (int m = 0; m < ROWS; m++) {
-		float all = warp_sum(sum[m]);
-
-		if (lane_id() == m && m < p.M)
-			finish<TC>(p, m, column, all);
-	}
+		for (int m = 0; m < ROWS; m++)
+			sum[m] += __shfl_xor_sync(ALL_LANES, sum[m], step);
+#pragma unroll
+	for (int m = 0; m < ROWS; m++)
+		if (lane == m && m < p.M && column < p.N)
+			finish<TC>(p, m, column, sum[m]);
 }
 
 /* B [K,N] */
 template <int ROWS, typename TB, typename TC>
 __global__ void __launch_bounds__(THREADS) few_columns(cuda_product p, bool wide)
 {
-	SHARED(float, sums); /* [GROUPS][STRIDE], of one row */
+	SHARED(float, sums); /* [groups][STRIDE], of one row */
 	int64_t first = (int64_t)blockIdx.x * COLUMNS;
 	int half = (int)threadIdx.x % (COLUMNS / WIDE) * WIDE;
 	int group = (int)threadIdx.x / (COLUMNS / WIDE);
-	int column = (int)threadIdx.x / PARTS, part = (int)threadIdx.x % PARTS;
+	int groups = (int)blockDim.x / (COLUMNS / WIDE);
+	int parts = (int)blockDim.x / COLUMNS; /* threads that add the groups of a column */
+	int column = (int)threadIdx.x / parts, part = (int)threadIdx.x % parts;
 	const TB *w = static_cast<const TB *>(p.B) + first + half;
 	float sum[ROWS][WIDE] = {};
 
 #pragma unroll 4
-	for (int64_t k = group; k < p.K; k += GROUPS) {
+	for (int64_t k = group; k < p.K; k += groups) {
 		float b[WIDE];
 
 		load(b, w + k * p.ldb, p.N - first - half, wide);
@@ -121,10 +128,9 @@ __global__ void __launch_bounds__(THREADS) few_columns(cuda_product p, bool wide
 			sums[group * STRIDE + half + i] = sum[m][i];
 		__syncthreads();
 #pragma unroll
-		for (int g = part; g < GROUPS; g += PARTS)
-			all += sums[g * STRIDE + column];
-#pragma unroll
-		for (int step = PARTS / 2; step > 0; step >>= 1)
+		for (int i = 0; i < WIDE; i++)
+			all += sums[(i * parts + part) * STRIDE + column];
+		for (int step = parts / 2; step > 0; step >>= 1)
 			all += __shfl_xor_sync(ALL_LANES, all, step);
 		if (part == 0 && first + column < p.N)
 			finish<TC>(p, m, first + column, all);
@@ -134,14 +140,17 @@ __global__ void __launch_bounds__(THREADS) few_columns(cuda_product p, bool wide
 template <int ROWS, typename TB, typename TC> void run(cuda_stream stream, const cuda_product *p)
 {
 	bool wide = aligned16(p->B) && p->ldb * (int64_t)sizeof(TB) % 16 == 0;
+	int lanes = p->K <= 8 * WIDE ? 8 : p->K <= 16 * WIDE ? 16 : 32;
+	unsigned threads = p->K <= SHORT_K ? SHORT_THREADS : THREADS;
 
 	if (p->transpose_b)
-		LAUNCH((few_dots<ROWS, TB, TC>), dim3((unsigned)pieces(p->N, DOT_WARPS)),
-			dim3(32 * DOT_WARPS), 0, stream, *p, aligned16(p->A) && p->lda % WIDE == 0,
-			wide);
+		LAUNCH((few_dots<ROWS, TB, TC>), dim3((unsigned)pieces(p->N * lanes, DOT_THREADS)),
+			dim3(DOT_THREADS), 0, stream, *p, lanes,
+			aligned16(p->A) && p->lda % WIDE == 0, wide);
 	else
 		LAUNCH((few_columns<ROWS, TB, TC>), dim3((unsigned)pieces(p->N, COLUMNS)),
-			dim3(THREADS), GROUPS * STRIDE * sizeof(float), stream, *p, wide);
+			dim3(threads), threads * WIDE / COLUMNS * STRIDE * sizeof(float), stream,
+			*p, wide);
 }
 
 template <int ROWS> void run_typed(cuda_stream stream, const cuda_product *p)
