@@ -331,27 +331,32 @@ static void test_run_compute__what_a_device_has_no_room_for_is_refused(void **st
 	assert_int_equal(fixture_run(f, GAUGE "device = 1536M\n"), 0);
 }
 
-/* Two slots, but one device: what both need must fit into it. */
+/* Two slots, but one device: what both need must fit into it. Where it does, each waits for the
+ * other.
+ */
 static void test_run_compute__stages_share_a_device_that_has_room(void **state)
 {
 	static const struct {
-		const char *device;
-		bool is_beside;
-	} tries[] = {{"600M", false}, {"512M", true}, {"0", true}};
+		const char *device, *a, *b;
+	} tries[] = {
+		{"600M", "", ""},
+		{"512M", "mine = a0\ntheirs = b0\n", "mine = b0\ntheirs = a0\n"},
+		{"0", "mine = a1\ntheirs = b1\n", "mine = b1\ntheirs = a1\n"},
+	};
 	fixture *f = *state;
-	char text[256];
+	char text[512];
 
 	use(WITH("gpu"));
 	f->options.jobs = 2;
 	for (size_t i = 0; i < CAIRN_COUNT(tries); i++) {
 		fixture_new_store(f);
 		snprintf(text, sizeof(text),
-			GAUGE "device = %s\n[stage b]\nplugin = gauge\nseed = 2\ndevice = %s\n",
-			tries[i].device, tries[i].device);
+			GAUGE "device = %s\n%s[stage b]\nplugin = gauge\nseed = 2\ndevice = %s\n%s",
+			tries[i].device, tries[i].a, tries[i].device, tries[i].b);
 		assert_int_equal(fixture_run(f, text), 0);
 		assert_int_equal(
 			place_of(f, CAIRN_EVENT_STARTED, "b") < place_of(f, CAIRN_EVENT_ENDED, "a"),
-			tries[i].is_beside);
+			*tries[i].a != '\0');
 	}
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gauge.c - says in its estimate what it was told of what will compute, and needs what it is told
- * to.
+ * to. Two of them that wait for each other end only where they run beside each other.
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cairn/kernels.h"
 
@@ -11,6 +13,7 @@ struct params {
 	int64_t micro;
 	uint64_t device;
 	int32_t recompute;
+	const char *mine, *theirs;
 };
 
 static const cairn_param params[] = {
@@ -20,9 +23,29 @@ static const cairn_param params[] = {
 		offsetof(struct params, device), "1M", 0, 0, NULL, NULL},
 	{"recompute", "less of it", CAIRN_PARAM_BOOL, CAIRN_PARAM_NEUTRAL,
 		offsetof(struct params, recompute), "no", 0, 0, NULL, NULL},
+	{"mine", "a file to make when it has begun", CAIRN_PARAM_STRING, CAIRN_PARAM_NEUTRAL,
+		offsetof(struct params, mine), "", 0, 0, NULL, NULL},
+	{"theirs", "a file to wait for", CAIRN_PARAM_STRING, CAIRN_PARAM_NEUTRAL,
+		offsetof(struct params, theirs), "", 0, 0, NULL, NULL},
 };
 
 static const cairn_port outputs[] = {{"out", "report", 0, 0, "nothing much"}};
+
+/* Half a minute at most, so that a test which is wrong ends. */
+static int meet(const struct params *p)
+{
+	const struct timespec nap = {.tv_nsec = 5000000};
+	FILE *file = *p->mine ? fopen(p->mine, "we") : NULL;
+
+	if (*p->mine && (!file || fclose(file)))
+		return CAIRN_EIO;
+	for (int i = 0; *p->theirs && access(p->theirs, F_OK); i++) {
+		if (i == 6000)
+			return CAIRN_EBUSY;
+		nanosleep(&nap, NULL);
+	}
+	return 0;
+}
 
 static int run_gauge(const cairn_host *host, cairn_run *run, const void *params_)
 {
@@ -33,6 +56,8 @@ static int run_gauge(const cairn_host *host, cairn_run *run, const void *params_
 	cairn_tensor tensor = {"value", CAIRN_I32, 1, {1}, &value, sizeof(value)};
 	int rc = host->kernels(run, &kernels);
 
+	if (rc == 0)
+		rc = meet(p);
 	if (rc == 0)
 		rc = host->output_begin(run, "out", &writer);
 	if (rc == 0)
