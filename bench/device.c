@@ -3,9 +3,13 @@
  * device.c - what a backend gives at most, and what single kernels make of that.
  *
  * Usage: bench-device BACKEND_SO ceilings [N [MIB]]
- *                     a product of N x N matrices (8192), the right one packed; a copy of MIB
- * (1024) bench-device BACKEND_SO attention B T NH D ROUNDS bench-device BACKEND_SO kernels R C V
- *                     all others of a training step, of R positions: what each moves or computes
+ *     a product of N x N matrices (8192), the right one packed; a copy of MIB (1024)
+ *
+ *        bench-device BACKEND_SO attention B T NH D ROUNDS
+ *     forward and backward, causal
+ *
+ *        bench-device BACKEND_SO kernels R C V
+ *     all others of a training step, of R positions: what each moves or computes
  *
  * One line of JSON a measurement. FLOPs: 2 M N K of a product; of attention 2 B NH T T D forward,
  * the causal half of two products, and 2.5 times that backward. Bytes are those that a kernel
@@ -156,7 +160,7 @@ static void ceilings(const cairn_kernels *k, int64_t N, int64_t mib)
 		bench_die("out of the backend's memory", NULL);
 	seconds = measure(&t, call_square, ROUNDS);
 	printf("{\"who\": \"cairn %s\", \"what\": \"gemm\", \"N\": %lld, \"us\": %.2f, "
-	       "\"tflops\": %.4f}\n",
+	       "\"tflops\": %.4g}\n",
 		k->name, (long long)N, 1e6 * seconds,
 		2 * (double)N * (double)N * (double)N / seconds / 1e12);
 	k->pack_free(k, t.packed);
@@ -169,7 +173,7 @@ static void ceilings(const cairn_kernels *k, int64_t N, int64_t mib)
 	t.out = dev(k, mib, 1 << 20);
 	seconds = measure(&t, call_copy, ROUNDS);
 	printf("{\"who\": \"cairn %s\", \"what\": \"copy\", \"mib\": %lld, \"us\": %.2f, "
-	       "\"gb_per_s\": %.3f}\n",
+	       "\"gb_per_s\": %.4g}\n",
 		k->name, (long long)mib, 1e6 * seconds, 2 * (double)t.bytes / seconds / 1e9);
 }
 
@@ -204,8 +208,8 @@ static void attention(
 	forward = measure(&t, call_attention, rounds);
 	backward = measure(&t, call_attention_backward, rounds);
 	printf("{\"who\": \"cairn %s\", \"what\": \"attention\", \"B\": %lld, \"T\": %lld, "
-	       "\"heads\": %lld, \"head\": %lld, \"forward_us\": %.2f, \"forward_tflops\": %.4f, "
-	       "\"backward_us\": %.2f, \"backward_tflops\": %.4f}\n",
+	       "\"heads\": %lld, \"head\": %lld, \"forward_us\": %.2f, \"forward_tflops\": %.4g, "
+	       "\"backward_us\": %.2f, \"backward_tflops\": %.4g}\n",
 		k->name, (long long)B, (long long)T, (long long)NH, (long long)D, 1e6 * forward,
 		flop / forward / 1e12, 1e6 * backward, 2.5 * flop / backward / 1e12);
 }
@@ -417,7 +421,7 @@ static void all_kernels(const cairn_kernels *k, int64_t R, int64_t C, int64_t V)
 			       kernel->params * params * (double)sizeof(cairn_real);
 
 		printf("{\"who\": \"cairn %s\", \"what\": \"%s\", \"R\": %lld, \"C\": %lld, "
-		       "\"V\": %lld, \"us\": %.2f, \"%s\": %.4f}\n",
+		       "\"V\": %lld, \"us\": %.2f, \"%s\": %.4g}\n",
 			k->name, kernel->name, (long long)R, (long long)C, (long long)V,
 			1e6 * seconds, flop > 0 ? "tflops" : "gb_per_s",
 			flop > 0 ? flop / seconds / 1e12 : bytes / seconds / 1e9);

@@ -65,8 +65,8 @@ static void print(const cairn_kernels *k, const char *shape, int64_t B, int64_t 
 	double flops = cairn_meter_total(meter) / seconds;
 
 	printf("{\"who\": \"cairn %s\", \"shape\": \"%s\", \"B\": %lld, \"T\": %lld, "
-	       "\"tokens_per_s\": %.1f, \"step_ms\": %.3f, \"gemm_gflops\": %.1f, "
-	       "\"gflops\": %.1f, ",
+	       "\"tokens_per_s\": %.1f, \"step_ms\": %.3f, \"gemm_gflops\": %.4g, "
+	       "\"gflops\": %.4g, ",
 		k->name, shape, (long long)B, (long long)T, (double)(B * T) / seconds,
 		1e3 * seconds, meter->gemm_flop / seconds / 1e9, flops / 1e9);
 	if (k->peak_flops > 0)
