@@ -246,6 +246,7 @@ template <int W> void launch_forward(cuda_stream stream, const cuda_attention *a
 		attention_shape_of(a), (const bf16 *)a->qkv, a->lengths, (bf16 *)a->out, a->lse};
 	int64_t blocks = args.s.heads * args.s.tiles;
 
+	static_assert((int)forward_plan<W>::SHARED_BYTES <= SHARED_LIMIT, "fits on every GPU");
 	ALLOW_SHARED(forward_kernel<W>, forward_plan<W>::SHARED_BYTES);
 	LAUNCH(forward_kernel<W>, dim3((unsigned)blocks), dim3(forward_plan<W>::THREADS),
 		forward_plan<W>::SHARED_BYTES, stream, args);

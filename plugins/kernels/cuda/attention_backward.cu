@@ -233,8 +233,8 @@ template <int W> struct keys_plan {
 	enum {
 		M = W <= 64 ? 2 : 1,
 		WARPS = ATTENTION_ROWS / (16 * M),
-		QUERIES = 64,   /* of a tile in shared memory */
-		STEP = 64 / M,  /* of them at a time in registers */
+		QUERIES = W <= 96 ? 64 : 32,      /* of a tile in shared memory */
+		STEP = M == 1 ? (int)QUERIES : 32, /* of them at a time in registers */
 		KEEP = W <= 32, /* keys and values */
 		THREADS = 32 * WARPS,
 		BLOCKS = W <= 64 ? 2 : 1, /* on an SM */
@@ -426,6 +426,9 @@ template <int W> void launch_backward(cuda_stream stream, const cuda_attention *
 		(bf16 *)a->dqkv};
 	unsigned blocks = (unsigned)(args.s.heads * args.s.tiles);
 
+	static_assert((int)queries_plan<W>::SHARED_BYTES <= SHARED_LIMIT &&
+			      (int)keys_plan<W>::SHARED_BYTES <= SHARED_LIMIT,
+		"fits on every GPU");
 	ALLOW_SHARED(queries_kernel<W>, queries_plan<W>::SHARED_BYTES);
 	ALLOW_SHARED(keys_kernel<W>, keys_plan<W>::SHARED_BYTES);
 	LAUNCH(queries_kernel<W>, dim3(blocks), dim3(queries_plan<W>::THREADS),

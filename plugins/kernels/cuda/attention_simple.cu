@@ -284,12 +284,34 @@ template <typename A> __global__ void simple_keys(const simple_args a)
 	put_rows((A *)a.dqkv + w.qkv + 2 * w.C, 3 * w.C, dv + w.mine * width, one, a, w);
 }
 
+int width_of(const cuda_attention *a)
+{
+	return (int)pieces(a->D, 4) * 4 + 4;
+}
+
+/* Bytes for the rows of a block's warps times `tensors`, a tile, and the weights. */
+size_t shared_for(const cuda_attention *a, int warps, int tensors)
+{
+	return (size_t)((warps * ROWS * tensors + 32) * width_of(a) + warps * ROWS * 32) *
+	       sizeof(float);
+}
+
+/* Fewer rows a block where they are long: what takes most must fit. */
+int warps_for(const cuda_attention *a)
+{
+	int warps = 4;
+
+	while (warps > 1 && shared_for(a, warps, 4) > SHARED_LIMIT)
+		warps /= 2;
+	return warps;
+}
+
 simple_args args_of(const cuda_attention *a, int warps)
 {
 	simple_args args = {};
 
 	args.s = attention_shape_of(a);
-	args.width = (int)pieces(a->D, 4) * 4 + 4;
+	args.width = width_of(a);
 	args.blocks = (int)pieces(a->T, warps * ROWS);
 	args.qkv = a->qkv;
 	args.out_in = args.out = a->out;
@@ -301,25 +323,12 @@ simple_args args_of(const cuda_attention *a, int warps)
 	return args;
 }
 
-/* Fewer rows a block where they are long: 163 KiB of shared memory must do. */
-int warps_for(const cuda_attention *a)
-{
-	return a->D > 256 ? 2 : 4;
-}
-
-/* Bytes for n rows of the block's own times `tensors`, a tile, and the weights. */
-size_t shared_for(const simple_args &args, int warps, int tensors)
-{
-	return (size_t)((warps * ROWS * tensors + 32) * args.width + warps * ROWS * 32) *
-	       sizeof(float);
-}
-
 template <typename A> void launch_forward(cuda_stream stream, const cuda_attention *a)
 {
 	int warps = warps_for(a);
 	simple_args args = args_of(a, warps);
 	dim3 grid((unsigned)(args.s.heads * args.blocks)), block(32 * (unsigned)warps);
-	size_t shared = shared_for(args, warps, 2);
+	size_t shared = shared_for(a, warps, 2);
 
 	ALLOW_SHARED(simple_forward<A>, shared);
 	LAUNCH(simple_forward<A>, grid, block, shared, stream, args);
@@ -330,11 +339,11 @@ template <typename A> void launch_backward(cuda_stream stream, const cuda_attent
 	int warps = warps_for(a);
 	simple_args args = args_of(a, warps);
 	dim3 grid((unsigned)(args.s.heads * args.blocks)), block(32 * (unsigned)warps);
-	size_t shared = shared_for(args, warps, 3);
+	size_t shared = shared_for(a, warps, 3);
 
 	ALLOW_SHARED(simple_queries<A>, shared);
 	LAUNCH(simple_queries<A>, grid, block, shared, stream, args);
-	shared = shared_for(args, warps, 4);
+	shared = shared_for(a, warps, 4);
 	ALLOW_SHARED(simple_keys<A>, shared);
 	LAUNCH(simple_keys<A>, grid, block, shared, stream, args);
 }

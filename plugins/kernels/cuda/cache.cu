@@ -5,7 +5,7 @@
  * Decoding is bound by memory: each key and value is read once, 16 bytes a lane, all loads of a
  * warp's 32 positions under way before the first is used (D = 64 in bf16). A block has SPLIT
  * positions of one head; blocks behind a sequence's position return at once, so the grid knows
- * T_max only and can be captured. Since SPLIT is fixed, and the parts are put together in the same
+ * T_max only and can be captured. Sequences are the grid's x: of the other two it takes 65535 at most. Since SPLIT is fixed, and the parts are put together in the same
  * tree whether one kernel does it or a second one, the bits of a row depend on nothing but the row.
  */
 #include "kernels/cuda/cache.h"
@@ -212,8 +212,8 @@ __global__ void __launch_bounds__(32 * WARPS) decode_kernel(const decode_args a)
 	SHARED(float, shared);
 	float *sums = shared;                                            /* [WARPS][D] */
 	float2 *totals = reinterpret_cast<float2 *>(sums + WARPS * a.D); /* [WARPS] */
-	int64_t b = blockIdx.z, h = blockIdx.y, C = (int64_t)a.NH * a.D;
-	int position = a.position[b], block_first = (int)blockIdx.x * SPLIT;
+	int64_t b = blockIdx.x, h = blockIdx.y, C = (int64_t)a.NH * a.D;
+	int position = a.position[b], block_first = (int)blockIdx.z * SPLIT;
 	int first = block_first + warp_id() * WARP_POSITIONS;
 	int part = lane_id() % LANES;
 
@@ -250,7 +250,7 @@ __global__ void __launch_bounds__(32 * WARPS) decode_kernel(const decode_args a)
 		totals[warp_id()] = float2{m.max, m.total};
 	__syncthreads();
 
-	int64_t at = (b * a.NH + h) * a.splits + blockIdx.x;
+	int64_t at = (b * a.NH + h) * a.splits + blockIdx.z;
 	float2 all = {-INFINITY, 0};
 
 	for (int i = 0; i < WARPS; i++)
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(32 * WARPS) decode_kernel(const decode_args a)
 /* Puts the parts of a head together, in order: 32 of them at a time, one a lane. */
 template <typename A> __global__ void join_kernel(const decode_args a)
 {
-	int64_t b = blockIdx.y, h = blockIdx.x, at = (b * a.NH + h) * a.splits;
+	int64_t b = blockIdx.x, h = blockIdx.y, at = (b * a.NH + h) * a.splits;
 	int n = a.position[b] / SPLIT + 1;
 	const float2 *totals = a.totals + at;
 	float max = -INFINITY, total = 0;
@@ -310,7 +310,7 @@ template <typename A> __global__ void join_kernel(const decode_args a)
 template <typename A, typename P, int LANES>
 void launch_split(cuda_stream stream, const decode_args &a, int64_t B)
 {
-	dim3 grid((unsigned)a.splits, (unsigned)a.NH, (unsigned)B);
+	dim3 grid((unsigned)B, (unsigned)a.NH, (unsigned)a.splits);
 	auto kernel = decode_kernel<A, P, LANES>;
 
 	LAUNCH(kernel, grid, dim3(32 * WARPS),
@@ -336,7 +336,7 @@ void launch_decode(cuda_stream stream, const decode_args &a, int64_t B, bool vec
 	else
 		launch_split<A, vector_part<A>, 32>(stream, a, B);
 	if (a.splits > 1)
-		LAUNCH(join_kernel<A>, dim3((unsigned)a.NH, (unsigned)B),
+		LAUNCH(join_kernel<A>, dim3((unsigned)B, (unsigned)a.NH),
 			dim3(a.D <= 64 ? 64 : 128), 0, stream, a);
 }
 
@@ -361,8 +361,8 @@ template <typename A> __device__ __forceinline__ void copy_elements(A *to, const
 /* A block has one position of one sequence; E elements at a time, which lie in one head. */
 template <typename A, int E> __global__ void fill_kernel(const fill_args a)
 {
-	int t = (int)blockIdx.x, C = a.NH * a.D;
-	int64_t b = blockIdx.y;
+	int t = (int)blockIdx.y, C = a.NH * a.D;
+	int64_t b = blockIdx.x;
 	const A *from = (const A *)a.qkv + ((b * a.T + t) * 3 + 1) * C;
 	A *to = (A *)a.cache + (int64_t)a.slot[b] * 2 * a.T_max * C + (int64_t)t * a.D;
 
@@ -379,7 +379,7 @@ template <typename A, int E> void launch_fill(cuda_stream stream, const fill_arg
 {
 	int64_t threads = pieces(pieces(2 * (int64_t)a.NH * a.D, E), 32) * 32;
 
-	LAUNCH((fill_kernel<A, E>), dim3((unsigned)a.T, (unsigned)B),
+	LAUNCH((fill_kernel<A, E>), dim3((unsigned)B, (unsigned)a.T),
 		dim3((unsigned)(threads < 512 ? threads : 512)), 0, stream, a);
 }
 

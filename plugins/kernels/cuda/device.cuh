@@ -42,6 +42,10 @@
 
 #define ALL_LANES 0xffffffffu
 
+/* Shared memory that a block may have on every GPU from capability 8.0 on: 8.6, 8.9 and 12.0 have the
+ * least. */
+#define SHARED_LIMIT (99 << 10)
+
 /* ---- elements --------------------------------------------------------------------------------
  */
 

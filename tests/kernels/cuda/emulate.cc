@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* emulate.cc - fibers, barriers and the spelled-out instructions of emulate.h. */
-#include "emulate.h"
+#include "kernels/cuda/device.cuh"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,8 +224,8 @@ void emulate_launch(dim3 grid, dim3 block, size_t shared, const std::function<vo
 		fail("a block cannot have that many threads");
 	if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
 		fail("a grid cannot have that many blocks");
-	if (shared > 227u << 10)
-		fail("a block has no 227 KiB of shared memory");
+	if (shared > SHARED_LIMIT)
+		fail("not every GPU has that much shared memory for a block");
 	for (unsigned z = 0; z < grid.z; z++)
 		for (unsigned y = 0; y < grid.y; y++)
 			for (unsigned x = 0; x < grid.x; x++) {
