@@ -16,13 +16,6 @@ static void assert_same(const cairn_kernels *k, const void *a, const void *b, si
 	assert_memory_equal(seen(k, a, bytes), seen(k, b, bytes), bytes);
 }
 
-/* Vectors are multiplied as they are, but packed rounded. Nobody packs one: a scalar head is used
- * once a pass. */
-static float *weights(const cairn_kernels *k, const product *p, int64_t n)
-{
-	return p->N == 1 || p->K == 1 ? normal_narrow(k, n, 2, 1) : normal(k, n, 2, 1);
-}
-
 /* The product as it is and with B packed; B itself must not be looked at then. */
 static void run_both(const cairn_kernels *k, const void *shape, outcome *out)
 {
@@ -30,7 +23,7 @@ static void run_both(const cairn_kernels *k, const void *shape, outcome *out)
 	/* Of a stride that a copy may have, too: where a library multiplies, it chooses by that. */
 	int64_t lda = (p->transpose_a ? p->M : p->K) + 1;
 	int64_t ldb = ((p->transpose_b ? p->K : p->N) + 7) / 8 * 8;
-	float *b = weights(k, p, (p->transpose_b ? p->N : p->K) * ldb);
+	float *b = normal(k, (p->transpose_b ? p->N : p->K) * ldb, 2, 1);
 	cairn_packed *packed = k->pack(k, b, ldb, p->K, p->N, p->transpose_b);
 	cairn_gemm g = {.M = p->M,
 		.N = p->N,

@@ -31,6 +31,7 @@ enum {
 struct cairn_packed {
 	int64_t K, N, rows, ld; /* as stored: rows of stride ld */
 	bool transpose_b;
+	enum cuda_type type;
 	void *dev;
 };
 
@@ -53,10 +54,16 @@ static int64_t padded_rows(int64_t rows, bool transpose_b)
 	return transpose_b ? round_up(rows, PAD_ROWS) : rows;
 }
 
+/* Products of one column or one term read a weight as it is, so its copy is one. */
+static enum cuda_type packed_type(const cuda_backend *b, int64_t K, int64_t N)
+{
+	return K <= 1 || N <= 1 ? CUDA_FLOAT : b->type;
+}
+
 static size_t packed_size(const cuda_backend *b, int64_t rows, int64_t columns, bool transpose_b)
 {
 	return (size_t)(padded_rows(rows, transpose_b) * round_up(columns, PAD_COLUMNS)) *
-	       type_bytes(b);
+	       cuda_type_bytes(packed_type(b, rows, columns));
 }
 
 static size_t packed_bytes(const cairn_kernels *k, int64_t K, int64_t N)
@@ -73,7 +80,8 @@ static void repack(const cairn_kernels *k, cairn_packed *packed, const cairn_rea
 	int64_t rows = packed->transpose_b ? packed->N : packed->K;
 	int64_t columns = packed->transpose_b ? packed->K : packed->N;
 
-	cuda_pad(b->stream, b->type, packed->dev, packed->rows, packed->ld, B, ldb, rows, columns);
+	cuda_pad(b->stream, packed->type, packed->dev, packed->rows, packed->ld, B, ldb, rows,
+		columns);
 	cuda_device_check(b->device, "packing a weight");
 }
 
@@ -96,7 +104,8 @@ static cairn_packed *pack(const cairn_kernels *k, const cairn_real *B, int64_t l
 		.N = N,
 		.rows = padded_rows(transpose_b ? N : K, transpose_b),
 		.ld = round_up(transpose_b ? K : N, PAD_COLUMNS),
-		.transpose_b = transpose_b};
+		.transpose_b = transpose_b,
+		.type = packed_type(cuda_backend_of(k), K, N)};
 	packed->dev = cuda_device_alloc(cuda_backend_of(k)->device, packed_bytes(k, K, N));
 	if (!packed->dev) {
 		free(packed);
@@ -219,7 +228,7 @@ static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 		CAIRN_ASSERT(g->packed->N == (same ? g->N : g->K));
 		p.B = g->packed->dev;
 		p.ldb = g->packed->ld;
-		p.type_b = b->type;
+		p.type_b = g->packed->type;
 	}
 	product(b, &p);
 }
@@ -239,7 +248,7 @@ static bool unembed_with(cuda_backend *b, unembedding *out, const cairn_packed *
 	int64_t rows = round_up(V, PAD_ROWS), ld = round_up(C, PAD_COLUMNS);
 	void *dev;
 
-	if (packed) {
+	if (packed && packed->type == b->type) {
 		CAIRN_ASSERT(packed->transpose_b && packed->N == V && packed->K == C);
 		*out = (unembedding){packed->dev, packed->rows, packed->ld};
 		return true;
