@@ -33,7 +33,9 @@ PROGRAMS = {
     "cmake": "true",
     "ctest": """\
         case "$*" in
-        *json-v1*) echo '{{"tests": [{{"name": "test-gpu-adam", "command": ["/bin/true"]}}]}}' ;;
+        *"(kernel|table)"*json-v1*) echo '{{"tests": [{{"name": "test-gpu-kernel-adam", "command": ["/bin/true"]}},
+            {{"name": "test-gpu-table-gemm", "command": ["/bin/echo"]}}]}}' ;;
+        *json-v1*) echo '{{"tests": [{{"name": "test-gpu-kernel-adam", "command": ["/bin/true"]}}]}}' ;;
         *) while [ "$1" != --output-junit ]; do shift; done; cp {out}/junit.xml "$2" ;;
         esac""",
     "compute-sanitizer": 'echo "$*" >>{out}/sanitized',
@@ -101,8 +103,9 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("| sft | done | 20.5 | 1.00e-04 | 400 | 40.0 % |", table)
         self.assertIn(table, ran.stdout)
         sanitized = (self.out / "sanitized").read_text()
-        self.assertIn("--tool memcheck", sanitized)
-        self.assertIn("--tool racecheck", sanitized)
+        for tool, program in (("memcheck", "/bin/true"), ("memcheck", "/bin/echo"), ("racecheck", "/bin/true")):
+            self.assertIn(f"--tool {tool} --error-exitcode 99 {program}\n", sanitized)
+        self.assertEqual(sanitized.count("racecheck"), 1)
 
     def test_a_table_can_be_made_again(self):
         self.check("--only", "ceilings")
