@@ -35,21 +35,10 @@ struct sample_room {
 /* gpt_random_uniform(key, a, 0). */
 __device__ double uniform_of(uint64_t key, uint64_t a)
 {
-	uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-	uint32_t c0 = (uint32_t)a, c1 = (uint32_t)(a >> 32), c2 = 0, c3 = 0;
+	uint32_t word[4];
 
-	for (int round = 0; round < 10; round++) {
-		uint32_t n0 = __umulhi(0xCD9E8D57u, c2) ^ c1 ^ k0;
-		uint32_t n2 = __umulhi(0xD2511F53u, c0) ^ c3 ^ k1;
-
-		c1 = 0xCD9E8D57u * c2;
-		c3 = 0xD2511F53u * c0;
-		c0 = n0;
-		c2 = n2;
-		k0 += 0x9E3779B9u;
-		k1 += 0xBB67AE85u;
-	}
-	return ((double)(((uint64_t)c1 << 32 | c0) >> 11) + 0.5) * 0x1p-53;
+	philox(key, (uint32_t)a, (uint32_t)(a >> 32), 0, 0, word);
+	return ((double)(((uint64_t)word[1] << 32 | word[0]) >> 11) + 0.5) * 0x1p-53;
 }
 
 /* Keys are ordered as logits are; 0 and -0 are one. */
