@@ -5,9 +5,9 @@
  * In bf16 a weight is rounded once for each product that reads it, or once for many by pack(): a
  * packed weight is a bf16 copy in the same order, its rows padded to 16 bytes, and where it is
  * stored [N,K] with rows of zeros up to a multiple of 128, so that the products of the head have
- * no odd N. Products of one column or one term, and those that cuBLASLt has no plan for, go to
- * cuda_product_simple(), which reads weights as they are. Those of few rows in bf16 are
- * cuda_product_few()'s, which rounds weights in passing.
+ * no odd N; a vector stays as it is. Products of one column or one term, and those that cuBLASLt
+ * has no plan for, go to cuda_product_simple(), which reads weights as they are. Those of few rows
+ * in bf16 are cuda_product_few()'s, which rounds weights in passing.
  *
  * Logits are float: 4 bytes written and 4 read a token of the vocabulary, the gradient 2 written
  * and twice 2 read. Logits in bf16 would save a third of that (0.05 us a position of GPT-2 on an
@@ -240,25 +240,27 @@ static void gemm(const cairn_kernels *k, const cairn_gemm *g)
 typedef struct unembedding {
 	const void *dev;
 	int64_t rows, ld; /* Vp */
+	enum cuda_type type;
 } unembedding;
 
 static bool unembed_with(cuda_backend *b, unembedding *out, const cairn_packed *packed,
 	const cairn_real *wte, int64_t V, int64_t C)
 {
 	int64_t rows = round_up(V, PAD_ROWS), ld = round_up(C, PAD_COLUMNS);
+	enum cuda_type type = packed_type(b, C, V);
 	void *dev;
 
-	if (packed && packed->type == b->type) {
+	if (packed) {
 		CAIRN_ASSERT(packed->transpose_b && packed->N == V && packed->K == C);
-		*out = (unembedding){packed->dev, packed->rows, packed->ld};
+		*out = (unembedding){packed->dev, packed->rows, packed->ld, type};
 		return true;
 	}
-	dev = cuda_backend_buffer(b, CUDA_BUFFER_WTE, (size_t)(rows * ld) * type_bytes(b));
+	dev = cuda_backend_buffer(b, CUDA_BUFFER_WTE, (size_t)(rows * ld) * cuda_type_bytes(type));
 	if (!dev)
 		return false;
-	cuda_pad(b->stream, b->type, dev, rows, ld, wte, C, V, C);
+	cuda_pad(b->stream, type, dev, rows, ld, wte, C, V, C);
 	cuda_device_check(b->device, "rounding the embedding");
-	*out = (unembedding){dev, rows, ld};
+	*out = (unembedding){dev, rows, ld, type};
 	return true;
 }
 
@@ -279,7 +281,7 @@ static void make_logits(cuda_backend *b, float *logits, const void *h, int64_t r
 			   .ldc = wte->rows,
 			   .transpose_b = true,
 			   .type_a = b->type,
-			   .type_b = b->type,
+			   .type_b = wte->type,
 			   .type_c = CUDA_FLOAT,
 			   .A = h,
 			   .B = wte->dev,
@@ -313,7 +315,7 @@ static void head_backward(cuda_backend *b, const cairn_lm_head *head, const unem
 			   .ldb = wte->ld,
 			   .ldc = C,
 			   .type_a = b->type,
-			   .type_b = b->type,
+			   .type_b = wte->type,
 			   .type_c = b->type,
 			   .A = d,
 			   .B = wte->dev,
