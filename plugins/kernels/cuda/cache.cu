@@ -5,7 +5,8 @@
  * Decoding is bound by memory: each key and value is read once, 16 bytes a lane, all loads of a
  * warp's 32 positions under way before the first is used (D = 64 in bf16). A block has SPLIT
  * positions of one head; blocks behind a sequence's position return at once, so the grid knows
- * T_max only and can be captured. Sequences are the grid's x: of the other two it takes 65535 at most. Since SPLIT is fixed, and the parts are put together in the same
+ * T_max only and can be captured. (Sequences are the grid's x: CUDA's y and z end at 65535.) Since
+ * SPLIT is fixed, and the parts are put together in the same
  * tree whether one kernel does it or a second one, the bits of a row depend on nothing but the row.
  */
 #include "kernels/cuda/cache.h"

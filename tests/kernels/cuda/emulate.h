@@ -10,7 +10,7 @@
  * target holds NaNs until then). Global memory is the host's, so the address sanitizer watches it;
  * shared memory is a fresh block for each block of the grid, exactly as large as was asked for.
  *
- * Not the GPU: rounding of fast functions, speed, limits of registers and shared memory.
+ * Not the GPU: rounding of fast functions, speed, limits of registers.
  */
 #ifndef CAIRN_TESTS_EMULATE_H
 #define CAIRN_TESTS_EMULATE_H
